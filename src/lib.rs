@@ -1,0 +1,1 @@
+//! Lethe erases users and their files from applications built on Clerk, PostgreSQL and S3.
