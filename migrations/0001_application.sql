@@ -1,0 +1,97 @@
+-- The application's own tables, as Lethe needs them. A row is soft-deleted by `deleted_at`; `deleted_by`
+-- says who asked. Only a soft-deleted row is ever removed.
+
+create table users (
+    id         text primary key,                       -- the Clerk user id
+    email      text,
+    created_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    deleted_by text,
+    constraint users_id_not_empty check (id <> '')
+);
+
+create table collections (
+    id         uuid primary key default gen_random_uuid(),
+    user_id    text not null references users (id),
+    name       text,
+    created_at timestamptz not null default now(),
+    is_deleted boolean generated always as (deleted_at is not null) stored,
+    deleted_at timestamptz,
+    deleted_by text
+);
+
+create table samples (
+    id            uuid primary key default gen_random_uuid(),
+    user_id       text not null references users (id),
+    -- A sample may stand in another user's collection, and survives it.
+    collection_id uuid references collections (id) on delete set null,
+    name          text,
+    created_at    timestamptz not null default now(),
+    is_deleted    boolean generated always as (deleted_at is not null) stored,
+    deleted_at    timestamptz,
+    deleted_by    text
+);
+
+create table sample_images (
+    id         uuid primary key default gen_random_uuid(),
+    sample_id  uuid not null references samples (id),
+    object_key text not null,
+    created_at timestamptz not null default now(),
+    is_deleted boolean generated always as (deleted_at is not null) stored,
+    deleted_at timestamptz,
+    deleted_by text,
+    constraint sample_images_object_key_not_empty check (object_key <> '')
+);
+
+-- Foreign keys, and the order in which a user's erasure walks: samples by id, images by id.
+create index collections_user_id_idx on collections (user_id, id);
+create index samples_user_id_idx on samples (user_id, id);
+create index samples_collection_id_idx on samples (collection_id) where collection_id is not null;
+create index sample_images_sample_id_idx on sample_images (sample_id, id);
+-- "Does a live image name this key?" is asked before every deletion of an object.
+create index sample_images_object_key_idx on sample_images (object_key);
+
+-- What is deleted and waiting, newest first (GET /admin/deleted). Live rows are not in these.
+create index users_deleted_idx on users (deleted_at, id) where deleted_at is not null;
+create index collections_deleted_idx on collections (deleted_at, id) where deleted_at is not null;
+create index samples_deleted_idx on samples (deleted_at, id) where deleted_at is not null;
+create index sample_images_deleted_idx on sample_images (deleted_at, id) where deleted_at is not null;
+
+comment on column samples.is_deleted is 'Generated from deleted_at, so that the two cannot disagree.';
+comment on column sample_images.object_key is 'The S3 key. This row is the only memory of it: the object goes first.';
+
+-- A tombstone for every user whose deletion was asked for, known or not. It is all that stays of them.
+create table user_tombstones (
+    user_id    text primary key,
+    deleted_at timestamptz not null default now(),
+    deleted_by text not null
+);
+
+-- Serialises "this user is deleted" against "this user is created", which might not have a row to lock.
+-- 1,024 buckets, so that a bulk import holds a bounded number of locks.
+create function lethe_lock_user(user_id text, exclusive boolean) returns void
+language plpgsql set search_path from current as $$
+begin
+    if exclusive then
+        perform pg_advisory_xact_lock(1819567208, hashtext(user_id) & 1023);
+    else
+        perform pg_advisory_xact_lock_shared(1819567208, hashtext(user_id) & 1023);
+    end if;
+end
+$$;
+
+create function lethe_refuse_tombstoned_user() returns trigger
+language plpgsql set search_path from current as $$
+begin
+    perform lethe_lock_user(new.id, false);
+    if exists (select from user_tombstones where user_id = new.id) then
+        raise exception 'user % was deleted and cannot be created again', new.id
+            using errcode = 'integrity_constraint_violation', constraint = 'users_not_tombstoned',
+                  hint = 'A late "user.created" event is to be ignored; Clerk never reuses an id.';
+    end if;
+    return new;
+end
+$$;
+
+create trigger users_not_tombstoned before insert on users
+    for each row execute function lethe_refuse_tombstoned_user();

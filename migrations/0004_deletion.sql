@@ -1,0 +1,216 @@
+-- The use cases as functions, so that the webhook, the API and the application's own SQL are the same
+-- code, in whatever transaction they are called. Every step has a bounded size.
+
+-- The next step of a user's plan: soft-deletes the next samples (at most 5,000) and their images (at
+-- most 5,000) and writes their parts (at most 1,000 keys each, a DeleteObjects request's limit).
+-- Returns the number of tasks that were written or adopted; `plan_cursor` is null when the pass is at
+-- its end. Repeating a pass is harmless: it finds what came since.
+create function lethe_plan_user(root_id bigint) returns int
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    max_samples constant int := 5000;
+    max_images  constant int := 5000;
+    part_size   constant int := 1000;
+    root          cleanup_tasks;
+    asked_by      text;
+    after_sample  uuid;
+    after_image   uuid;
+    sample_ids    uuid[];
+    image_ids     uuid[];
+    keys          text[];
+    last_sample   uuid;
+    last_image    uuid;
+    first_step    boolean;
+    pass_ends     boolean;
+    adopted       int;
+    written       int := 0;
+begin
+    select * into strict root from cleanup_tasks where id = root_id and kind = 'user-delete';
+    select deleted_by into asked_by from user_tombstones where user_id = root.user_id;
+    first_step := root.plan_cursor is null;
+    after_sample := coalesce(root.plan_cursor[1], '00000000-0000-0000-0000-000000000000');
+    after_image  := coalesce(root.plan_cursor[2], '00000000-0000-0000-0000-000000000000');
+
+    -- A sample that somebody else holds is passed over: the root looks again at the end.
+    select array_agg(s.id order by s.id) into sample_ids from (
+        select id from samples
+        where user_id = root.user_id and id >= after_sample
+        order by id limit max_samples
+        for no key update skip locked
+    ) s;
+    if sample_ids is null then
+        update cleanup_tasks set plan_cursor = null where id = root_id;
+        return 0;
+    end if;
+
+    -- Samples with an open deletion of their own keep it, without its grace, as a part of this erasure.
+    update cleanup_tasks t
+    set parent_id = root_id, updated_at = now(),
+        scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
+                            else t.scheduled_at end
+    where t.kind = 'sample-delete' and t.entity_id = any (sample_ids::text[])
+      and t.status not in ('completed', 'cancelled') and t.parent_id is distinct from root_id;
+    get diagnostics adopted = row_count;
+
+    select array_agg(i.id order by i.sample_id, i.id), array_agg(i.object_key order by i.sample_id, i.id)
+    into image_ids, keys
+    from (
+        select i.id, i.sample_id, i.object_key
+        from unnest(sample_ids) s (id)
+        cross join lateral (
+            select id, sample_id, object_key from sample_images
+            where sample_id = s.id and (s.id > after_sample or id > after_image)
+            order by id limit max_images
+        ) i
+        where not exists (
+            select from cleanup_tasks t
+            where t.entity_id = s.id::text and t.kind = 'sample-delete'
+              and t.status not in ('completed', 'cancelled'))
+        order by i.sample_id, i.id limit max_images
+    ) i;
+
+    if cardinality(image_ids) = max_images then
+        last_image := image_ids[max_images];
+        select sample_id into last_sample from sample_images where id = last_image;
+        pass_ends := false;
+    else
+        last_sample := sample_ids[cardinality(sample_ids)];
+        last_image := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+        -- Fewer than asked for may also mean that some were passed over; the look at the end finds them.
+        pass_ends := not exists (
+            select from samples where user_id = root.user_id and id > last_sample);
+    end if;
+
+    update samples set deleted_at = now(), deleted_by = asked_by
+    where id = any (sample_ids) and id <= last_sample and deleted_at is null;
+    update sample_images set deleted_at = now(), deleted_by = asked_by
+    where id = any (image_ids) and deleted_at is null;
+
+    if image_ids is not null then
+        insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, lane, parent_id)
+        select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(k.key),
+               -- A small user's parts are small work; a giant's must not make others wait.
+               case when first_step and pass_ends and cardinality(keys) <= part_size then 0 else 1 end,
+               root_id
+        from (select key, (row_number() over () - 1) / part_size as part
+              from (select distinct unnest(keys) as key) d) k
+        group by k.part order by k.part;
+        get diagnostics written = row_count;
+    end if;
+
+    update cleanup_tasks
+    set plan_cursor = case when pass_ends then null else array[last_sample, last_image] end,
+        lane = case when pass_ends then lane else 1 end
+    where id = root_id;
+    return written + adopted;
+end
+$$;
+
+-- Erases a user: tombstone, soft delete, the root task and the first step of its plan, in the caller's
+-- transaction. Returns the root task's id, the same one when repeated. A user that Lethe never saw gets
+-- a tombstone and a root task too.
+create function lethe_delete_user(user_id text, deleted_by text) returns bigint
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    root bigint;
+begin
+    if coalesce(lethe_delete_user.user_id, '') = '' then
+        raise exception 'user_id must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if coalesce(lethe_delete_user.deleted_by, '') = '' then
+        raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    perform lethe_lock_user(lethe_delete_user.user_id, true);
+    insert into user_tombstones (user_id, deleted_by)
+    values (lethe_delete_user.user_id, lethe_delete_user.deleted_by)
+    on conflict do nothing;
+
+    -- An open erasure is this erasure; a finished one too, unless a row of the user is there again
+    -- (a database that was restored from a backup).
+    select id into root from cleanup_tasks t
+    where t.entity_id = lethe_delete_user.user_id and t.kind = 'user-delete' and t.status <> 'cancelled'
+      and (t.status <> 'completed'
+           or not exists (select from users u where u.id = lethe_delete_user.user_id))
+    order by id desc limit 1;
+    if found then
+        return root;
+    end if;
+
+    update users u set deleted_at = now(), deleted_by = lethe_delete_user.deleted_by
+    where u.id = lethe_delete_user.user_id and u.deleted_at is null;
+    update collections c set deleted_at = now(), deleted_by = lethe_delete_user.deleted_by
+    where c.deleted_at is null and c.id in (
+        select id from collections
+        where user_id = lethe_delete_user.user_id and deleted_at is null
+        order by id limit 5000 for no key update skip locked);
+
+    insert into cleanup_tasks (kind, entity_type, entity_id, user_id)
+    values ('user-delete', 'user', lethe_delete_user.user_id, lethe_delete_user.user_id)
+    returning id into root;
+    insert into cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
+    values ('user-deletion-requested', lethe_delete_user.deleted_by, root, 'user-delete', 'user',
+            lethe_delete_user.user_id, lethe_delete_user.user_id);
+    perform lethe_plan_user(root);
+    return root;
+end
+$$;
+
+-- Deletes one sample: soft delete of it and its images, and its task, in the caller's transaction.
+-- `grace` is how long it can be restored. Returns the task's id, the same one when repeated; null when
+-- there is no such sample. For the sample of a user who is being erased it is the erasure's task.
+create function lethe_delete_sample(sample_id uuid, deleted_by text, grace interval default interval '0')
+returns bigint
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    -- What a task takes up at once; more images are taken up when these are gone.
+    max_images constant int := 10000;
+    sample     samples;
+    task       bigint;
+    image_ids  uuid[];
+    keys       text[];
+begin
+    if coalesce(lethe_delete_sample.deleted_by, '') = '' then
+        raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    select * into sample from samples where id = lethe_delete_sample.sample_id for no key update;
+    if not found then
+        return null;
+    end if;
+    select id into task from cleanup_tasks t
+    where t.entity_id = sample.id::text and t.kind = 'sample-delete'
+      and t.status not in ('completed', 'cancelled');
+    if found then
+        return task;
+    end if;
+    select t.id into task from cleanup_tasks t
+    where t.entity_id = sample.user_id and t.kind = 'user-delete'
+      and t.status not in ('completed', 'cancelled');
+    if found then
+        return task;
+    end if;
+
+    select array_agg(i.id), array_agg(distinct i.object_key) into image_ids, keys from (
+        select id, object_key from sample_images
+        where sample_id = sample.id order by id limit max_images
+    ) i;
+    update samples set deleted_at = now(), deleted_by = lethe_delete_sample.deleted_by
+    where id = sample.id and deleted_at is null;
+    update sample_images set deleted_at = now(), deleted_by = lethe_delete_sample.deleted_by
+    where id = any (image_ids) and deleted_at is null;
+
+    insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, lane, scheduled_at)
+    values ('sample-delete', 'sample', sample.id::text, sample.user_id, coalesce(keys, '{}'),
+            case when cardinality(keys) > 100 then 1 else 0 end, clock_timestamp() + grace)
+    returning id into task;
+    insert into cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
+    values ('sample-deletion-requested', lethe_delete_sample.deleted_by, task, 'sample-delete', 'sample',
+            sample.id::text, sample.user_id);
+    return task;
+end
+$$;
+
+comment on function lethe_delete_user (text, text) is 'Erases a user and all that is theirs. Returns the task that says how far it is.';
+comment on function lethe_delete_sample (uuid, text, interval) is 'Deletes a sample and its objects. Returns the task that says how far it is.';
