@@ -235,6 +235,20 @@ dQIDAQAB
     }
 
     #[test]
+    fn what_is_given_can_be_checked_before_the_rest_is_there() {
+        assert_eq!(
+            <(Log, Serve, Worker)>::check_given(&Source::empty()),
+            Ok(())
+        );
+        let source = environment(&[("CLEANUP_LEASE_MS", "0"), ("CLERK_JWT_KEY", "none")]);
+        let error = <(Serve, Worker)>::check_given(&source).unwrap_err();
+        assert_eq!(
+            variables_at_fault(&error),
+            ["CLERK_JWT_KEY", "CLEANUP_LEASE_MS"]
+        );
+    }
+
+    #[test]
     fn metrics_may_not_take_the_apis_own_port() {
         let address = [("BIND_ADDR", "0.0.0.0:80"), ("METRICS_ADDR", "0.0.0.0:80")];
         let source = environment(&COMPLETE).with(Origin::EnvFile, address);

@@ -28,6 +28,25 @@ pub trait Section: Sized {
         let section = Self::read(&mut reader);
         reader.finish(section)
     }
+
+    /// Checks what is given and does not mind what is missing: for `lethe dev`, which adds the
+    /// missing part, but only after the rest is known to be right.
+    ///
+    /// # Errors
+    /// With every fault of a value that is set.
+    fn check_given(source: &Source) -> Result<(), ConfigError> {
+        let Err(ConfigError { mut faults }) = Self::parse(source) else {
+            return Ok(());
+        };
+        faults.retain(|fault| {
+            variables::find(&fault.variable).is_none_or(|variable| source.is_set(variable))
+        });
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError { faults })
+        }
+    }
 }
 
 impl<A: Section, B: Section> Section for (A, B) {

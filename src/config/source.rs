@@ -98,6 +98,29 @@ impl Source {
         )
     }
 
+    /// Lays values over all layers. Unlike elsewhere, an empty value says something here: the
+    /// variable is unset, whatever the layers below have.
+    pub fn over<N, V>(mut self, origin: Origin, pairs: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let pairs = pairs
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let (unset, set): (Vec<_>, Vec<_>) =
+            pairs.partition(|(_, value): &(String, String)| value.trim().is_empty());
+        for layer in &mut self.layers {
+            layer
+                .entries
+                .retain(|name, _| unset.iter().all(|(other, _)| other != name));
+        }
+        let mut layers = Self::empty().with(origin, set).layers;
+        layers.append(&mut self.layers);
+        self.layers = layers;
+        self
+    }
+
     fn with_os(
         mut self,
         origin: Origin,
@@ -145,6 +168,12 @@ impl Source {
     /// Whether any layer sets `variable`, itself or by a file, well or badly.
     pub fn is_set(&self, variable: &Variable) -> bool {
         self.find(variable).is_some()
+    }
+
+    /// The value of the variable called `name`, wherever it came from and with its file read;
+    /// `None` if it is unset, at fault or not Lethe's.
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        self.find(variables::find(name)?)?.entry.clone().ok()
     }
 
     pub(super) fn find(&self, variable: &Variable) -> Option<Found<'_>> {
@@ -196,12 +225,10 @@ fn entry(
             )),
         }),
         (None, Some((path, name))) => Some(read_secret_file(Path::new(path)).map_err(|problem| {
+            // The path is not shown: it may be the secret itself, set under the wrong name.
             Fault::new(
                 variable.name,
-                format!(
-                    "is to be read from {}, {problem}.",
-                    Path::new(path).display()
-                ),
+                format!("is to be read from the file in {name}, {problem}."),
                 format!("Let {name} name a readable text file that holds the value alone."),
             )
         })),
@@ -339,6 +366,10 @@ mod tests {
             let source = Source::empty().with(Origin::Flag, [("ADMIN_API_TOKENS_FILE", path)]);
             let fault = fault(&source, &ADMIN_API_TOKENS);
             assert!(fault.problem.contains(problem), "{fault}");
+            assert!(
+                !fault.problem.contains("secret"),
+                "a path may be the secret: {fault}"
+            );
         }
     }
 
@@ -383,6 +414,18 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("secret line"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_laid_over_wins_and_its_empty_values_unset() {
+        let environment = [("AWS_SESSION_TOKEN", "token"), ("BIND_ADDR", "[::1]:1")];
+        let source = Source::empty().with(Origin::Environment, environment).over(
+            Origin::Dev,
+            [("AWS_SESSION_TOKEN", ""), ("BIND_ADDR", "[::1]:2")],
+        );
+        assert_eq!(source.lookup("AWS_SESSION_TOKEN"), None);
+        assert_eq!(source.lookup("BIND_ADDR").as_deref(), Some("[::1]:2"));
+        assert_eq!(source.lookup("PATH"), None);
     }
 
     #[test]

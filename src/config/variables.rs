@@ -38,8 +38,10 @@ const HIGHEST_DELETE_RATE: u64 = 3_500_000;
 pub enum Topic {
     /// The connection to PostgreSQL.
     Database,
-    /// The addresses that a process listens on.
-    Network,
+    /// The address of the API.
+    Api,
+    /// The address of metrics and health.
+    Metrics,
     /// The bucket and the way to it.
     Storage,
     /// Whose sessions and webhooks are believed.
@@ -59,7 +61,8 @@ impl Topic {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Database => "Database",
-            Self::Network => "Network",
+            Self::Api => "API",
+            Self::Metrics => "Metrics and health",
             Self::Storage => "Object storage",
             Self::Clerk => "Clerk",
             Self::Admin => "Administration",
@@ -256,13 +259,13 @@ variables! {
     );
     /// Where the API listens.
     BIND_ADDR = text(
-        Topic::Network,
+        Topic::Api,
         ("ADDRESS:PORT", "127.0.0.1:8080"),
         "Where the API listens; port 0 takes a free one and logs it",
     );
     /// Where metrics and health are served.
     METRICS_ADDR = text(
-        Topic::Network,
+        Topic::Metrics,
         ("ADDRESS:PORT", "unset"),
         "Where this process serves /metrics and /health/*; port 0 takes a free one and logs it. \
          Unset, `serve` shows them on BIND_ADDR and a worker not at all",
