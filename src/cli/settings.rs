@@ -130,7 +130,7 @@ fn flag(variable: &'static Variable) -> Arg {
     let bounds = match variable.kind {
         Kind::Number {
             unit, least, most, ..
-        } => format!(", {unit} from {least} to {most}"),
+        } => format!(" [{unit}: {least} to {most}]"),
         _ => String::new(),
     };
     let environment = match variable.file_name() {
@@ -141,9 +141,9 @@ fn flag(variable: &'static Variable) -> Arg {
         .long(variable.flag())
         .value_name(placeholder)
         .help(format!(
-            "{}{bounds} [default: {}] [env: {environment}]",
+            "{}{bounds} {} [env: {environment}]",
             variable.meaning,
-            variable.default_text(),
+            variable.help_when_unset(),
         ))
         .help_heading(variable.topic.heading())
         // A PEM begins with dashes, and a negative number is for our parser to refuse.

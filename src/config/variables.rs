@@ -127,6 +127,16 @@ impl Variable {
         self.is_secret().then(|| format!("{}_FILE", self.name))
     }
 
+    /// What `--help` says in brackets about the variable being unset.
+    pub fn help_when_unset(&self) -> String {
+        let text = self.default_text();
+        if text.contains("required") {
+            format!("[{text}]")
+        } else {
+            format!("[default: {text}]")
+        }
+    }
+
     /// What holds when the variable is unset, for people to read.
     pub fn default_text(&self) -> String {
         match self.kind {
