@@ -1,0 +1,290 @@
+//! Reads settings one by one and keeps every fault, so that all of them are told at once.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::fault::{ConfigError, Fault};
+use super::secret::Secret;
+use super::source::{Found, Source, origin_suffix};
+use super::variables::{self, Kind, Variable};
+
+/// A set of settings that is parsed as a whole.
+///
+/// Tuples are sections too: `<(Log, Serve, Worker)>::parse(&source)` merges the faults of all
+/// three, each told once.
+pub trait Section: Sized {
+    /// Reads the section, leaving faults in `reader`; `None` only if it left one.
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+
+    /// Parses the section.
+    ///
+    /// # Errors
+    /// With every fault of the section's variables at once.
+    fn parse(source: &Source) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(source);
+        let section = Self::read(&mut reader);
+        reader.finish(section)
+    }
+
+    /// Checks what is given and does not mind what is missing: for `lethe dev`, which adds the
+    /// missing part, but only after the rest is known to be right.
+    ///
+    /// # Errors
+    /// With every fault of a value that is set.
+    fn check_given(source: &Source) -> Result<(), ConfigError> {
+        let Err(ConfigError { mut faults }) = Self::parse(source) else {
+            return Ok(());
+        };
+        faults.retain(|fault| {
+            variables::find(&fault.variable).is_none_or(|variable| source.is_set(variable))
+        });
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError { faults })
+        }
+    }
+}
+
+impl<A: Section, B: Section> Section for (A, B) {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (a, b) = (A::read(reader), B::read(reader));
+        Some((a?, b?))
+    }
+}
+
+impl<A: Section, B: Section, C: Section> Section for (A, B, C) {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (a, b, c) = (A::read(reader), B::read(reader), C::read(reader));
+        Some((a?, b?, c?))
+    }
+}
+
+/// Takes values out of a [`Source`] and collects what is wrong with them.
+pub struct Reader<'a> {
+    source: &'a Source,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a Source) -> Self {
+        Self {
+            source,
+            faults: source.faults().to_vec(),
+        }
+    }
+
+    fn finish<T>(mut self, section: Option<T>) -> Result<T, ConfigError> {
+        match section {
+            Some(section) if self.faults.is_empty() => Ok(section),
+            _ => {
+                // In the documented order; what is no variable (`.env`) comes first.
+                let place = |fault: &Fault| {
+                    variables::ALL
+                        .iter()
+                        .position(|variable| variable.name == fault.variable)
+                };
+                self.faults.sort_by_key(place);
+                Err(ConfigError {
+                    faults: self.faults,
+                })
+            }
+        }
+    }
+
+    /// Notes what is wrong with `variable`. The problem continues the sentence that the name
+    /// begins; where the value came from is added.
+    pub(super) fn fault(&mut self, variable: &Variable, problem: &str, remedy: impl Into<String>) {
+        let origin = self
+            .source
+            .find(variable)
+            .map(|found| origin_suffix(variable, found.origin));
+        let problem = format!("{problem}{}.", origin.unwrap_or_default());
+        self.push(Fault::new(variable.name, problem, remedy));
+    }
+
+    fn push(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The layer that sets `variable`, 0 being the strongest.
+    pub(super) fn rank(&self, variable: &Variable) -> Option<usize> {
+        self.source.find(variable).map(|found| found.rank)
+    }
+
+    /// The text of `variable`; a file that could not be read leaves a fault.
+    pub(super) fn text(&mut self, variable: &Variable) -> Option<&'a str> {
+        match self.source.find(variable)? {
+            Found {
+                entry: Ok(text), ..
+            } => Some(text),
+            Found {
+                entry: Err(fault), ..
+            } => {
+                self.push(fault.clone());
+                None
+            }
+        }
+    }
+
+    /// The text of `variable`; its absence is a fault.
+    pub(super) fn required(&mut self, variable: &Variable, remedy: &str) -> Option<&'a str> {
+        if !self.source.is_set(variable) {
+            let or_file = match variable.file_name() {
+                Some(name) => format!("{remedy} {name} may name a file that holds it."),
+                None => remedy.to_owned(),
+            };
+            self.fault(variable, "is required but not set", or_file);
+        }
+        self.text(variable)
+    }
+
+    /// The text of `variable` as a secret.
+    pub(super) fn secret(&mut self, variable: &Variable) -> Option<Secret> {
+        self.text(variable).map(Secret::new)
+    }
+
+    /// A whole number within the variable's bounds, or its default.
+    pub(super) fn number<T: TryFrom<u64>>(&mut self, variable: &Variable) -> Option<T> {
+        let value = self
+            .explicit_number(variable)
+            .or(default_number(variable))?;
+        T::try_from(value).ok()
+    }
+
+    /// A whole number within the variable's bounds; `None` if it is unset or at fault.
+    pub(super) fn explicit_number(&mut self, variable: &Variable) -> Option<u64> {
+        let Kind::Number {
+            unit,
+            default,
+            least,
+            most,
+        } = variable.kind
+        else {
+            return None;
+        };
+        let text = self.text(variable)?;
+        let number = text.parse::<u64>().ok();
+        if let Some(number) = number.filter(|number| (least..=most).contains(number)) {
+            return Some(number);
+        }
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let problem = match number {
+            Some(number) if number < least => format!("is {number}, which is too small"),
+            None if !digits => format!("is `{text}`, which is not a whole number"),
+            _ => format!("is {text}, which is too large"),
+        };
+        let unset = match default {
+            Some(default) => format!("unset, it is {default}"),
+            None => "unset, there is no limit".to_owned(),
+        };
+        self.fault(
+            variable,
+            &problem,
+            format!("Give {unit} from {least} to {most}; {unset}."),
+        );
+        None
+    }
+
+    /// Milliseconds within the variable's bounds, or its default.
+    pub(super) fn millis(&mut self, variable: &Variable) -> Option<Duration> {
+        self.number(variable).map(Duration::from_millis)
+    }
+
+    /// Two durations of which the first may not exceed the second.
+    ///
+    /// If only one is set, the other's default gives way, so that setting one limit never makes a
+    /// default a fault.
+    pub(super) fn ordered_millis(
+        &mut self,
+        shorter: &Variable,
+        longer: &Variable,
+    ) -> Option<(Duration, Duration)> {
+        let given = (self.explicit_number(shorter), self.explicit_number(longer));
+        let (low, high) = match given {
+            (Some(low), Some(high)) => {
+                if low > high {
+                    let problem = format!("is {low}, more than {} ({high})", longer.name);
+                    let remedy = format!("Lower it, or raise {}.", longer.name);
+                    self.fault(shorter, &problem, remedy);
+                }
+                (low, high)
+            }
+            (Some(low), None) => (low, default_number(longer)?.max(low)),
+            (None, Some(high)) => (default_number(shorter)?.min(high), high),
+            (None, None) => (default_number(shorter)?, default_number(longer)?),
+        };
+        Some((Duration::from_millis(low), Duration::from_millis(high)))
+    }
+
+    /// `true` or `false`, also written as yes/no, on/off and 1/0.
+    pub(super) fn switch(&mut self, variable: &Variable) -> Option<bool> {
+        let text = self.text(variable)?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => {
+                let remedy = format!("Give true or false; unset, it is {}.", variable.unset);
+                self.fault(variable, &format!("is `{text}`"), remedy);
+                None
+            }
+        }
+    }
+
+    /// An address with its port.
+    pub(super) fn address(&mut self, variable: &Variable) -> Option<SocketAddr> {
+        let text = self.text(variable)?;
+        let address = SocketAddr::from_str(text).ok();
+        if address.is_none() {
+            self.fault(
+                variable,
+                &format!("is `{text}`, which is not an IP address with a port"),
+                "Give one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080.",
+            );
+        }
+        address
+    }
+
+    /// An `http` or `https` URL. It is not shown in a fault: somebody may have put a password in.
+    pub(super) fn http_url(&mut self, variable: &Variable) -> Option<String> {
+        let text = self.text(variable)?;
+        let problem = match Url::parse(text) {
+            Err(error) => format!("is not a URL: {error}"),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                "is not an http or https URL".to_owned()
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "contains a user name or password".to_owned()
+            }
+            Ok(url) if url.fragment().is_some() => "contains a fragment (#)".to_owned(),
+            Ok(_) => return Some(text.to_owned()),
+        };
+        self.fault(
+            variable,
+            &problem,
+            "Give one such as https://host or http://host:9000.",
+        );
+        None
+    }
+
+    /// The entries of a comma-separated list, trimmed; blank ones are left out.
+    pub(super) fn list(&mut self, variable: &Variable) -> Vec<&'a str> {
+        let text = self.text(variable).unwrap_or_default();
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .collect()
+    }
+}
+
+fn default_number(variable: &Variable) -> Option<u64> {
+    match variable.kind {
+        Kind::Number { default, .. } => default,
+        _ => None,
+    }
+}
