@@ -1,1 +1,5 @@
 //! Lethe erases users and their files from applications built on Clerk, PostgreSQL and S3.
+
+pub mod cli;
+#[cfg(feature = "dev")]
+pub mod embedded;

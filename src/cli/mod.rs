@@ -1,0 +1,4 @@
+//! What the terminal adds around the service.
+
+#[cfg(feature = "dev")]
+pub mod send_webhook;
