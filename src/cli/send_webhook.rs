@@ -72,8 +72,14 @@ pub async fn send(
         .sign(&svix_id, now.timestamp(), body.as_bytes())
         .map_err(SendWebhookError::Secret)?;
 
-    let failed = |source| SendWebhookError::Send { url: url.to_owned(), source };
-    let client = reqwest::Client::builder().timeout(DELIVERY_LIMIT).build().map_err(failed)?;
+    let failed = |source| SendWebhookError::Send {
+        url: url.to_owned(),
+        source,
+    };
+    let client = reqwest::Client::builder()
+        .timeout(DELIVERY_LIMIT)
+        .build()
+        .map_err(failed)?;
     let answer = client
         .post(url)
         .header("content-type", "application/json")
@@ -86,7 +92,11 @@ pub async fn send(
         .map_err(failed)?;
     let status = answer.status().as_u16();
     let body = answer.text().await.map_err(failed)?;
-    Ok(Delivery { svix_id, status, body })
+    Ok(Delivery {
+        svix_id,
+        status,
+        body,
+    })
 }
 
 /// The event's body as Clerk writes it.

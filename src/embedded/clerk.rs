@@ -68,10 +68,15 @@ impl ClerkSigner {
         let pair = KeyPair::from_pkcs8(&der).map_err(|_| ClerkError::BadKey)?;
         let public: PublicKeyX509Der<'_> =
             pair.public_key().as_der().map_err(|_| ClerkError::BadKey)?;
-        let key = EncodingKey::from_rsa_pem(private_key.as_bytes())
-            .map_err(|_| ClerkError::BadKey)?;
+        let key =
+            EncodingKey::from_rsa_pem(private_key.as_bytes()).map_err(|_| ClerkError::BadKey)?;
         let public_key = to_pem("PUBLIC KEY", public.as_ref());
-        Ok(Self { key, public_key, issuer: issuer.into(), authorized_party })
+        Ok(Self {
+            key,
+            public_key,
+            issuer: issuer.into(),
+            authorized_party,
+        })
     }
 
     /// The public key in PEM, for `CLERK_JWT_KEY`.
@@ -132,7 +137,10 @@ fn to_pem(label: &str, der: &[u8]) -> String {
 }
 
 fn from_pem(pem: &str) -> Option<Vec<u8>> {
-    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let text: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
     BASE64.decode(text.trim()).ok()
 }
 
@@ -149,7 +157,9 @@ mod tests {
     fn a_session_token_is_verified_by_the_public_key() {
         let private_key = new_private_key().expect("a key");
         let signer = ClerkSigner::new(&private_key, "https://clerk.example", None).expect("signer");
-        let token = signer.session_token("user_1", Duration::from_secs(60)).expect("token");
+        let token = signer
+            .session_token("user_1", Duration::from_secs(60))
+            .expect("token");
 
         let key = DecodingKey::from_rsa_pem(signer.public_key().as_bytes()).expect("public key");
         let mut validation = Validation::new(Algorithm::RS256);

@@ -44,7 +44,10 @@ impl DirectoryLock {
     /// # Errors
     /// [`LockError::Held`] at once when another process holds it.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io { directory: directory.to_owned(), source };
+        let failed = |source| LockError::Io {
+            directory: directory.to_owned(),
+            source,
+        };
         let mut file = File::options()
             .read(true)
             .write(true)

@@ -85,9 +85,7 @@ impl Embedded {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, EmbeddedError> {
         let value = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
-        let has = |name: &str| {
-            value(name).is_some() || value(&format!("{name}_FILE")).is_some()
-        };
+        let has = |name: &str| value(name).is_some() || value(&format!("{name}_FILE")).is_some();
         let mut embedded = Self {
             postgres: None,
             s3: None,
@@ -98,7 +96,8 @@ impl Embedded {
             state: State::open(&options.data_dir)?,
         };
         if !has("CLERK_JWT_KEY") && !has("CLERK_JWKS_URL") {
-            embedded.stand_in_for_clerk(value("CLERK_ISSUER"), value("CLERK_AUTHORIZED_PARTIES"))?;
+            embedded
+                .stand_in_for_clerk(value("CLERK_ISSUER"), value("CLERK_AUTHORIZED_PARTIES"))?;
         }
         if !has("CLERK_WEBHOOK_SIGNING_SECRET") {
             let secret = embedded.state.secrets().webhook_signing_secret.clone();
@@ -127,7 +126,9 @@ impl Embedded {
 
     /// The private database's URL, if there is one.
     pub fn postgres_url(&self) -> Option<String> {
-        self.postgres.as_ref().map(|postgres| postgres.url(DATABASE))
+        self.postgres
+            .as_ref()
+            .map(|postgres| postgres.url(DATABASE))
     }
 
     /// The embedded S3 server's URL, if there is one.
@@ -174,8 +175,12 @@ impl Embedded {
         authorized_parties: Option<String>,
     ) -> Result<(), EmbeddedError> {
         let issuer = issuer.unwrap_or_else(|| ISSUER.to_owned());
-        let party = authorized_parties
-            .and_then(|parties| parties.split(',').next().map(|party| party.trim().to_owned()));
+        let party = authorized_parties.and_then(|parties| {
+            parties
+                .split(',')
+                .next()
+                .map(|party| party.trim().to_owned())
+        });
         let signer = ClerkSigner::new(&self.state.secrets().clerk_private_key, issuer, party)?;
         self.set("CLERK_JWT_KEY", signer.public_key());
         self.set("CLERK_ISSUER", signer.issuer());
@@ -233,7 +238,11 @@ impl Embedded {
     fn keep_ports(&mut self) -> Result<(), EmbeddedError> {
         let before = self.state.secrets().ports;
         let ports = Ports {
-            postgres: self.postgres.as_ref().map(PrivatePostgres::port).or(before.postgres),
+            postgres: self
+                .postgres
+                .as_ref()
+                .map(PrivatePostgres::port)
+                .or(before.postgres),
             s3: self.s3.as_ref().map(EmbeddedS3::port).or(before.s3),
         };
         Ok(self.state.keep_ports(ports)?)

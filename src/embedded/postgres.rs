@@ -52,8 +52,11 @@ const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 const LOG_TAIL_LINES: usize = 12;
 
 /// Settings that trade safety after a crash for speed. Only for data nobody misses.
-const NOT_DURABLE: [(&str, &str); 3] =
-    [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")];
+const NOT_DURABLE: [(&str, &str); 3] = [
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("synchronous_commit", "off"),
+];
 
 /// How to run a private server.
 #[derive(Debug, Clone)]
@@ -237,7 +240,14 @@ impl PrivatePostgres {
             match launch(&binaries, &home, port, &options).await {
                 Ok((server, guardian)) => {
                     let temporary = options.temporary;
-                    return Ok(Self { server, guardian, home, port, temporary, _lock: lock });
+                    return Ok(Self {
+                        server,
+                        guardian,
+                        home,
+                        port,
+                        temporary,
+                        _lock: lock,
+                    });
                 }
                 Err(PostgresError::Ended { tail, .. })
                     if attempt < START_ATTEMPTS && passes(&tail) =>
@@ -263,7 +273,10 @@ impl PrivatePostgres {
     /// The URL of a database, with the superuser's password in it.
     pub fn url(&self, database: &str) -> String {
         let Self { home, port, .. } = self;
-        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}", home.password)
+        format!(
+            "postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}",
+            home.password
+        )
     }
 
     /// Creates a database; one that exists is left as it is.
@@ -273,7 +286,9 @@ impl PrivatePostgres {
     pub async fn create_database(&self, database: &str) -> Result<(), PostgresError> {
         let mut connection = self.home.connect(self.port).await?;
         let statement = format!("create database \"{}\"", database.replace('"', "\"\""));
-        let created = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await;
+        let created = sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await;
         connection.close().await?;
         match created {
             // duplicate_database, PostgreSQL's Appendix A.
@@ -322,7 +337,12 @@ impl Home {
             Err(error) => Err(error),
         };
         let password = password.map_err(|source| PostgresError::Directory { path, source })?;
-        Ok(Self { directory, asked, account, password })
+        Ok(Self {
+            directory,
+            asked,
+            account,
+            password,
+        })
     }
 
     fn cluster(&self) -> PathBuf {
@@ -365,13 +385,19 @@ impl Home {
         if !durable {
             initdb.arg("--no-sync");
         }
-        let run = tokio::process::Command::from(initdb).kill_on_drop(true).output();
+        let run = tokio::process::Command::from(initdb)
+            .kill_on_drop(true)
+            .output();
         let output = match timeout(INITDB_LIMIT, run).await {
             Ok(output) => output.map_err(|source| PostgresError::Run {
                 program: binaries.initdb(),
                 source,
             })?,
-            Err(_) => return Err(PostgresError::Initdb(format!("no end after {INITDB_LIMIT:?}"))),
+            Err(_) => {
+                return Err(PostgresError::Initdb(format!(
+                    "no end after {INITDB_LIMIT:?}"
+                )));
+            }
         };
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -409,7 +435,9 @@ impl Home {
     /// The last lines of what the log holds beyond `from`.
     fn log_tail(&self, from: u64) -> String {
         let bytes = fs::read(self.log()).unwrap_or_default();
-        let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+        let new = bytes
+            .get(usize::try_from(from).unwrap_or(0)..)
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(new);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
@@ -428,7 +456,10 @@ impl Home {
 /// A command that runs as the account, in a directory that everyone can enter.
 fn command(program: PathBuf, account: Option<&Account>) -> Command {
     let mut command = Command::new(program);
-    command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .env("LC_ALL", "C");
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }
@@ -438,7 +469,11 @@ fn command(program: PathBuf, account: Option<&Account>) -> Command {
 /// A new random password in a file that only we and the account can read. initdb reads it there.
 fn write_password(path: &Path, account: Option<&Account>) -> io::Result<String> {
     let password = super::state::random_hex::<24>();
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{password}")?;
     file.sync_all()?;
     if let Some(account) = account {
@@ -450,8 +485,10 @@ fn write_password(path: &Path, account: Option<&Account>) -> io::Result<String> 
 async fn remove_directory(path: &Path) -> Result<(), PostgresError> {
     match tokio::fs::remove_dir_all(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed
-            .map_err(|source| PostgresError::Directory { path: path.to_owned(), source }),
+        removed => removed.map_err(|source| PostgresError::Directory {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -460,7 +497,10 @@ async fn remove_directory(path: &Path) -> Result<(), PostgresError> {
 fn choose_port(asked: Option<u16>) -> Result<u16, PostgresError> {
     let failed = |error: io::Error| match asked {
         Some(port) if error.kind() == io::ErrorKind::AddrInUse => PostgresError::PortTaken(port),
-        _ => PostgresError::Directory { path: "127.0.0.1".into(), source: error },
+        _ => PostgresError::Directory {
+            path: "127.0.0.1".into(),
+            source: error,
+        },
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, asked.unwrap_or(0))).map_err(failed)?;
     Ok(listener.local_addr().map_err(failed)?.port())
@@ -478,7 +518,10 @@ async fn launch(
     port: u16,
     options: &Options,
 ) -> Result<(Child, Guardian), PostgresError> {
-    let run = |source| PostgresError::Run { program: binaries.postgres(), source };
+    let run = |source| PostgresError::Run {
+        program: binaries.postgres(),
+        source,
+    };
     let log = home.open_log()?;
     let log_start = log.metadata().map_or(0, |metadata| metadata.len());
     let mut postgres = command(binaries.postgres(), home.account.as_ref());
@@ -486,8 +529,18 @@ async fn launch(
         .arg("-D")
         .arg(home.cluster())
         .args(["-p", &port.to_string()])
-        .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-        .args(["-c", "logging_collector=off", "-c", "log_destination=stderr"])
+        .args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ])
+        .args([
+            "-c",
+            "logging_collector=off",
+            "-c",
+            "log_destination=stderr",
+        ])
         .stdout(log.try_clone().map_err(run)?)
         .stderr(log)
         // A Ctrl-C at the terminal must not stop the database before Lethe has stopped.
@@ -500,13 +553,19 @@ async fn launch(
         postgres.arg("-c").arg(format!("{name}={value}"));
     }
     let mut server = postgres.spawn().map_err(run)?;
-    let remove: &[&Path] =
-        if options.temporary { &[&home.directory, &home.asked] } else { &[] };
+    let remove: &[&Path] = if options.temporary {
+        &[&home.directory, &home.asked]
+    } else {
+        &[]
+    };
     let guardian = match Guardian::watch(server.id(), &home.cluster(), remove) {
         Ok(guardian) => guardian,
         Err(source) => {
             let _ = stop_server(&mut server).await;
-            return Err(PostgresError::Run { program: "/bin/sh".into(), source });
+            return Err(PostgresError::Run {
+                program: "/bin/sh".into(),
+                source,
+            });
         }
     };
     match ready(&mut server, home, port, log_start).await {
@@ -531,7 +590,11 @@ async fn ready(
     while Instant::now() < deadline {
         if let Ok(Some(status)) = server.try_wait() {
             let tail = home.log_tail(log_start);
-            return Err(PostgresError::Ended { status, log: home.log(), tail });
+            return Err(PostgresError::Ended {
+                status,
+                log: home.log(),
+                tail,
+            });
         }
         match timeout(CONNECT_LIMIT, home.connect(port)).await {
             Ok(Ok(connection)) => {
@@ -544,15 +607,19 @@ async fn ready(
         }
         sleep(POLL).await;
     }
-    Err(PostgresError::NotReady { log: home.log(), source: last })
+    Err(PostgresError::NotReady {
+        log: home.log(),
+        source: last,
+    })
 }
 
 /// Ends our own server, step by step harder.
 async fn stop_server(server: &mut Child) -> Result<(), PostgresError> {
     let pid = server.id();
-    for (signal, limit) in
-        [(Signal::SIGINT, FAST_STOP_LIMIT), (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT)]
-    {
+    for (signal, limit) in [
+        (Signal::SIGINT, FAST_STOP_LIMIT),
+        (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT),
+    ] {
         if let Ok(Some(_)) = server.try_wait() {
             return Ok(());
         }
@@ -567,25 +634,36 @@ async fn stop_server(server: &mut Child) -> Result<(), PostgresError> {
         tracing::warn!(pid, %signal, "PostgreSQL did not stop in time");
     }
     let _ = server.kill();
-    server.wait().map(|_| ()).map_err(|_| PostgresError::NotStopped(pid))
+    server
+        .wait()
+        .map(|_| ())
+        .map_err(|_| PostgresError::NotStopped(pid))
 }
 
 /// Stops the server that a killed Lethe left in this cluster. We hold the directory's lock, so it
 /// is nobody's.
 async fn stop_stale(cluster: &Path) -> Result<(), PostgresError> {
     let pid_file = cluster.join("postmaster.pid");
-    let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
-    let pid = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
-    let Some(pid) = pid.filter(|pid| *pid > 1) else { return Ok(()) };
+    let Ok(text) = fs::read_to_string(&pid_file) else {
+        return Ok(());
+    };
+    let pid = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse::<i32>().ok());
+    let Some(pid) = pid.filter(|pid| *pid > 1) else {
+        return Ok(());
+    };
     if !is_postmaster_of(pid, cluster) {
         // The id may belong to somebody else by now, and PostgreSQL would refuse to start.
         let _ = fs::remove_file(&pid_file);
         return Ok(());
     }
     tracing::info!(pid, cluster = %cluster.display(), "stopping the PostgreSQL of a killed run");
-    for (signal, limit) in
-        [(Signal::SIGINT, FAST_STOP_LIMIT), (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT)]
-    {
+    for (signal, limit) in [
+        (Signal::SIGINT, FAST_STOP_LIMIT),
+        (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT),
+    ] {
         send(pid, signal);
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
@@ -595,7 +673,10 @@ async fn stop_stale(cluster: &Path) -> Result<(), PostgresError> {
             sleep(POLL).await;
         }
     }
-    Err(PostgresError::StaleServer { pid, path: cluster.to_owned() })
+    Err(PostgresError::StaleServer {
+        pid,
+        path: cluster.to_owned(),
+    })
 }
 
 fn send(pid: i32, signal: Signal) {
@@ -609,7 +690,9 @@ fn is_postmaster_of(pid: i32, cluster: &Path) -> bool {
     if Path::new("/proc/self/cwd").exists() {
         return fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|path| path == cluster);
     }
-    let listed = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+    let listed = Command::new("ps")
+        .args(["-o", "command=", "-p", &pid.to_string()])
+        .output();
     listed.is_ok_and(|listed| {
         String::from_utf8_lossy(&listed.stdout).contains(&*cluster.to_string_lossy())
     })

@@ -94,22 +94,34 @@ impl EmbeddedS3 {
             .recursive(true)
             .mode(0o700)
             .create(&path)
-            .map_err(|source| S3Error::Folder { path: path.clone(), source })?;
-        let root = fs::canonicalize(&options.root)
-            .map_err(|source| S3Error::Folder { path: options.root.clone(), source })?;
+            .map_err(|source| S3Error::Folder {
+                path: path.clone(),
+                source,
+            })?;
+        let root = fs::canonicalize(&options.root).map_err(|source| S3Error::Folder {
+            path: options.root.clone(),
+            source,
+        })?;
         let store = Store::new(root).map_err(|error| S3Error::Serve {
             path: options.root.clone(),
             reason: format!("{error:?}"),
         })?;
         let mut service = S3ServiceBuilder::new(store);
-        service.set_auth(SimpleAuth::from_single(options.access_key, options.secret_key));
+        service.set_auth(SimpleAuth::from_single(
+            options.access_key,
+            options.secret_key,
+        ));
 
         let address = (Ipv4Addr::LOCALHOST, options.port.unwrap_or(0));
         let listener = TcpListener::bind(address).await.map_err(S3Error::Listen)?;
         let port = listener.local_addr().map_err(S3Error::Listen)?.port();
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, service.build(), stop.clone()));
-        Ok(Self { port, stop: stop.drop_guard(), server })
+        Ok(Self {
+            port,
+            stop: stop.drop_guard(),
+            server,
+        })
     }
 
     /// The port on 127.0.0.1.
@@ -143,7 +155,9 @@ async fn serve(listener: TcpListener, service: S3Service, stop: CancellationToke
     let accept = async {
         loop {
             // The semaphore is never closed, so a permit always comes.
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let connection = graceful.watch(connection(stream, &service));

@@ -155,7 +155,10 @@ where
         .map(|key| async move {
             put(key.clone(), PNG.to_vec())
                 .await
-                .map_err(|error| SeedError::Put { key: key.clone(), source: error.into() })
+                .map_err(|error| SeedError::Put {
+                    key: key.clone(),
+                    source: error.into(),
+                })
         })
         .buffer_unordered(PUTS_IN_FLIGHT)
         .try_collect()
@@ -244,7 +247,9 @@ impl Rows {
 
 /// The ranges of at most [`ROWS_PER_INSERT`] rows that make up `rows` rows.
 fn chunks(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (0..rows).step_by(ROWS_PER_INSERT).map(move |start| start..rows.min(start + ROWS_PER_INSERT))
+    (0..rows)
+        .step_by(ROWS_PER_INSERT)
+        .map(move |start| start..rows.min(start + ROWS_PER_INSERT))
 }
 
 /// A UUID that follows from a name (version 8, RFC 9562, section 5.8).

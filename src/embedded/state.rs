@@ -83,10 +83,17 @@ impl State {
     /// # Errors
     /// [`StateError::Locked`] when another process has it open.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
-        let failed = |source| StateError::Io { path: directory.to_owned(), source };
+        let failed = |source| StateError::Io {
+            path: directory.to_owned(),
+            source,
+        };
         // Others may pass through (PostgreSQL runs as another user when we are root), but not
         // look: every file and folder in it is private by itself.
-        DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(failed)?;
         fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(failed)?;
         let directory = directory.canonicalize().map_err(failed)?;
         let lock = DirectoryLock::take(&directory)?;
@@ -106,7 +113,11 @@ impl State {
             }
             Err(source) => return Err(StateError::Io { path, source }),
         };
-        Ok(Self { directory, secrets, _lock: lock })
+        Ok(Self {
+            directory,
+            secrets,
+            _lock: lock,
+        })
     }
 
     /// The directory, absolute.
@@ -175,5 +186,8 @@ fn save(directory: &Path, secrets: &Secrets) -> Result<(), StateError> {
         file.sync_all()?;
         fs::rename(&unfinished, &path)
     };
-    write().map_err(|source| StateError::Io { path: path.clone(), source })
+    write().map_err(|source| StateError::Io {
+        path: path.clone(),
+        source,
+    })
 }

@@ -38,13 +38,19 @@ impl Account {
         if let Ok(metadata) = fs::metadata(cluster)
             && metadata.uid() != 0
         {
-            return Ok(Some(Self { uid: metadata.uid(), gid: metadata.gid() }));
+            return Ok(Some(Self {
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+            }));
         }
         for name in CANDIDATES {
             if let Ok(Some(user)) = User::from_name(name)
                 && !user.uid.is_root()
             {
-                return Ok(Some(Self { uid: user.uid.as_raw(), gid: user.gid.as_raw() }));
+                return Ok(Some(Self {
+                    uid: user.uid.as_raw(),
+                    gid: user.gid.as_raw(),
+                }));
             }
         }
         Err(PostgresError::NoAccount)
@@ -57,26 +63,36 @@ pub(super) async fn settle(
     wanted: &Path,
     account: Option<&Account>,
 ) -> Result<PathBuf, PostgresError> {
-    let failed = |source| PostgresError::Directory { path: wanted.to_owned(), source };
+    let failed = |source| PostgresError::Directory {
+        path: wanted.to_owned(),
+        source,
+    };
     if wanted.is_symlink() && !wanted.exists() {
         // Someone removed the data behind the link: begin anew.
         fs::remove_file(wanted).map_err(failed)?;
     }
     make_private(wanted).map_err(failed)?;
     let real = wanted.canonicalize().map_err(failed)?;
-    let Some(account) = account else { return Ok(real) };
+    let Some(account) = account else {
+        return Ok(real);
+    };
     // Fails on file systems without owners; what counts is the trial that follows.
     let _ = chown(&real, Some(account.uid), Some(account.gid));
     if reaches(&real, account).await {
         return Ok(real);
     }
     if real.join("cluster").exists() || wanted.is_symlink() {
-        return Err(PostgresError::Unreachable { path: real, uid: account.uid });
+        return Err(PostgresError::Unreachable {
+            path: real,
+            uid: account.uid,
+        });
     }
-    let place = place_elsewhere(account).await.ok_or_else(|| PostgresError::Unreachable {
-        path: real.clone(),
-        uid: account.uid,
-    })?;
+    let place = place_elsewhere(account)
+        .await
+        .ok_or_else(|| PostgresError::Unreachable {
+            path: real.clone(),
+            uid: account.uid,
+        })?;
     let _ = fs::remove_file(real.join("lock"));
     fs::remove_dir(&real).map_err(failed)?;
     symlink(&place, &real).map_err(failed)?;
@@ -109,7 +125,10 @@ async fn place_elsewhere(account: &Account) -> Option<PathBuf> {
 
 /// Creates the directory with its parents; only its owner sees inside.
 fn make_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(path.parent().unwrap_or(path))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path.parent().unwrap_or(path))?;
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made?,
@@ -121,9 +140,11 @@ fn make_private(path: &Path) -> io::Result<()> {
 /// access lists, mounts and security modules have a say too.
 async fn reaches(path: &Path, account: &Account) -> bool {
     let script = r#"cd -- "$1" && : >.reach && rm -f .reach"#;
-    let mut shell =
-        tokio::process::Command::from(super::command("/bin/sh".into(), Some(account)));
+    let mut shell = tokio::process::Command::from(super::command("/bin/sh".into(), Some(account)));
     shell.arg("-c").arg(script).arg("sh").arg(path);
-    let tried = shell.output().await.is_ok_and(|answer| answer.status.success());
+    let tried = shell
+        .output()
+        .await
+        .is_ok_and(|answer| answer.status.success());
     tried && fs::metadata(path).is_ok_and(|metadata| metadata.uid() == account.uid)
 }

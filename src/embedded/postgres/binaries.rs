@@ -11,11 +11,11 @@ const OLDEST_MAJOR: u32 = 14;
 
 /// Folders whose every child, with the second part behind it, may hold the binaries.
 const FAMILIES: [(&str, &str, &str); 7] = [
-    ("/usr/lib/postgresql", "", "bin"),                    // Debian, Ubuntu
-    ("/usr", "pgsql-", "bin"),                             // PostgreSQL's own RPMs
-    ("/usr/libexec", "postgresql", ""),                    // Alpine
-    ("/opt/homebrew/opt", "postgresql", "bin"),            // Homebrew on Apple silicon
-    ("/usr/local/opt", "postgresql", "bin"),               // Homebrew on Intel
+    ("/usr/lib/postgresql", "", "bin"),         // Debian, Ubuntu
+    ("/usr", "pgsql-", "bin"),                  // PostgreSQL's own RPMs
+    ("/usr/libexec", "postgresql", ""),         // Alpine
+    ("/opt/homebrew/opt", "postgresql", "bin"), // Homebrew on Apple silicon
+    ("/usr/local/opt", "postgresql", "bin"),    // Homebrew on Intel
     ("/home/linuxbrew/.linuxbrew/opt", "postgresql", "bin"),
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
@@ -39,9 +39,12 @@ impl Binaries {
         {
             let directory = PathBuf::from(directory);
             let found = Self::probe(&directory, account).await;
-            return found
-                .filter(|found| found.fits(wanted_major))
-                .ok_or(PostgresError::ChosenBinariesUnusable { directory, wanted_major });
+            return found.filter(|found| found.fits(wanted_major)).ok_or(
+                PostgresError::ChosenBinariesUnusable {
+                    directory,
+                    wanted_major,
+                },
+            );
         }
         for directory in on_path() {
             if let Some(found) = Self::probe(&directory, account).await
@@ -54,7 +57,9 @@ impl Binaries {
         for directory in usual_places() {
             if let Some(found) = Self::probe(&directory, account).await
                 && found.fits(wanted_major)
-                && newest.as_ref().is_none_or(|newest| newest.major < found.major)
+                && newest
+                    .as_ref()
+                    .is_none_or(|newest| newest.major < found.major)
             {
                 newest = Some(found);
             }
@@ -80,7 +85,10 @@ impl Binaries {
     /// Asks the binary for its version, as the account that will run it: what that account
     /// cannot execute is not there.
     async fn probe(directory: &Path, account: Option<&Account>) -> Option<Self> {
-        let found = Self { directory: directory.to_owned(), major: 0 };
+        let found = Self {
+            directory: directory.to_owned(),
+            major: 0,
+        };
         if !found.postgres().is_file() || !found.initdb().is_file() {
             return None;
         }
@@ -94,19 +102,25 @@ impl Binaries {
 /// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` or `18beta1`.
 fn major_version(text: &str) -> Option<u32> {
     let version = text.split("(PostgreSQL)").nth(1)?.trim_start();
-    let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    let digits = version
+        .split(|letter: char| !letter.is_ascii_digit())
+        .next()?;
     digits.parse().ok()
 }
 
 fn on_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect()
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .collect()
 }
 
 fn usual_places() -> Vec<PathBuf> {
     let mut places = Vec::new();
     for (parent, prefix, below) in FAMILIES {
-        let Ok(entries) = fs::read_dir(parent) else { continue };
+        let Ok(entries) = fs::read_dir(parent) else {
+            continue;
+        };
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(prefix) {
                 places.push(entry.path().join(below));

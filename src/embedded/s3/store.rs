@@ -18,7 +18,7 @@ use s3s::dto::{
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
     UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 
 /// As on S3: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
@@ -32,15 +32,25 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(root: PathBuf) -> Result<Self, s3s_fs::Error> {
-        Ok(Self { files: FileSystem::new(&root)?, root })
+        Ok(Self {
+            files: FileSystem::new(&root)?,
+            root,
+        })
     }
 
     fn demand_bucket(&self, bucket: &str) -> S3Result<()> {
-        if self.root.join(bucket).is_dir() { Ok(()) } else { Err(s3_error!(NoSuchBucket)) }
+        if self.root.join(bucket).is_dir() {
+            Ok(())
+        } else {
+            Err(s3_error!(NoSuchBucket))
+        }
     }
 
     async fn delete(&self, request: S3Request<DeleteObjectInput>) -> S3Result<()> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
+        if !is_plain(&key) {
+            return Ok(());
+        }
         // A folder on the way to other objects is no object: to S3 there is nothing at this key.
         let is_folder = self.root.join(&bucket).join(&key).is_dir();
         if !is_folder || key.ends_with('/') {
@@ -59,6 +69,21 @@ impl Store {
             let _ = tokio::fs::remove_file(self.root.join(name)).await;
         }
     }
+}
+
+/// Whether the key is a path as it stands. s3s-fs would take `a/./b` for `a/b`, and deleting the one
+/// would delete the other; so such keys are refused when they are put, and nothing is ever there.
+fn is_plain(key: &str) -> bool {
+    let key = key.strip_suffix('/').unwrap_or(key);
+    key.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+fn demand_plain(key: &str) -> S3Result<()> {
+    if is_plain(key) {
+        return Ok(());
+    }
+    let message = "the embedded store keeps objects as files: no empty, `.` or `..` part in a key";
+    Err(S3Error::with_message(S3ErrorCode::InvalidArgument, message))
 }
 
 fn key_error(key: String, error: &S3Error) -> KeyError {
@@ -87,7 +112,16 @@ impl S3 for Store {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let S3Request { input, method, uri, headers, credentials, region, service, .. } = request;
+        let S3Request {
+            input,
+            method,
+            uri,
+            headers,
+            credentials,
+            region,
+            service,
+            ..
+        } = request;
         self.demand_bucket(&input.bucket)?;
         if input.delete.objects.len() > KEYS_PER_REQUEST {
             return Err(s3_error!(MalformedXML, "more than 1,000 keys"));
@@ -112,7 +146,10 @@ impl S3 for Store {
             };
             match self.delete(one).await {
                 Ok(()) => {
-                    deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+                    deleted.push(DeletedObject {
+                        key: Some(object.key),
+                        ..Default::default()
+                    });
                 }
                 Err(error) => errors.push(key_error(object.key, &error)),
             }
@@ -187,6 +224,7 @@ impl S3 for Store {
         request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         self.demand_bucket(&request.input.bucket)?;
+        demand_plain(&request.input.key)?;
         self.files.put_object(request).await
     }
 
@@ -194,6 +232,8 @@ impl S3 for Store {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.demand_bucket(&request.input.bucket)?;
+        demand_plain(&request.input.key)?;
         self.files.create_multipart_upload(request).await
     }
 
