@@ -301,7 +301,7 @@ async fn a_taken_port_and_a_bad_setting_are_told() {
         matches!(error, PostgresError::PortTaken(taken) if taken == port),
         "{error}"
     );
-    let _ = fs::remove_dir_all(data_dir);
+    assert!(!data_dir.exists());
 
     let mut options = PostgresOptions::temporary();
     let data_dir = options.data_dir.clone();
@@ -316,7 +316,7 @@ async fn a_taken_port_and_a_bad_setting_are_told() {
         error.contains("unrecognized configuration parameter"),
         "{error}"
     );
-    let _ = fs::remove_dir_all(data_dir);
+    assert!(!data_dir.exists());
 }
 
 async fn start_s3(root: &Path) -> EmbeddedS3 {
