@@ -12,6 +12,7 @@ mod home;
 mod server;
 
 use std::fmt;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -86,7 +87,8 @@ impl PrivatePostgres {
     ///
     /// # Errors
     /// See [`PostgresError`]; its messages say how to mend it.
-    pub async fn start(options: Options) -> Result<Self, PostgresError> {
+    pub async fn start(mut options: Options) -> Result<Self, PostgresError> {
+        options.data_dir = absolute(&options)?;
         let account = Account::choose(&options.data_dir.join("cluster"))?;
         let directory = account::settle(&options.data_dir, account.as_ref()).await?;
         let lock = DirectoryLock::take(&directory)?;
@@ -170,6 +172,20 @@ impl fmt::Debug for PrivatePostgres {
             .field("port", &self.port)
             .finish_non_exhaustive()
     }
+}
+
+/// The data directory's absolute path. A temporary server takes only a directory of its own
+/// making, because it removes the whole of it.
+fn absolute(options: &Options) -> Result<PathBuf, PostgresError> {
+    let failed = |source| PostgresError::Directory {
+        path: options.data_dir.clone(),
+        source,
+    };
+    let path = std::path::absolute(&options.data_dir).map_err(failed)?;
+    if options.temporary && path.exists() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    Ok(path)
 }
 
 /// Starts a server in a directory that is ours alone.

@@ -110,6 +110,17 @@ async fn a_temporary_postgres_starts_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_temporary_postgres_refuses_a_directory_that_it_did_not_make() {
+    let directory = TempDir::new();
+    let options = PostgresOptions {
+        data_dir: directory.0.clone(),
+        ..PostgresOptions::temporary()
+    };
+    assert!(PrivatePostgres::start(options).await.is_err());
+    assert!(directory.0.exists());
+}
+
+#[tokio::test]
 async fn postgres_wants_the_password() {
     let postgres = PrivatePostgres::start(PostgresOptions::temporary())
         .await
