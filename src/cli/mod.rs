@@ -2,3 +2,7 @@
 
 pub mod args;
 pub mod settings;
+//! What the terminal adds around the service.
+
+#[cfg(feature = "dev")]
+pub mod send_webhook;
