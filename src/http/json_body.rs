@@ -64,14 +64,13 @@ fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Problem> {
         serde_json::from_slice(bytes)
             .map_err(|error| Problem::bad_field("body", format!("is not JSON: {error}")))?
     };
-    T::parse_from_json(Some(value.clone())).map_err(|error| {
-        let mut registry = Registry::new();
-        T::register(&mut registry);
-        match fault(&registry, &T::schema_ref(), &value, "", MAX_DEPTH) {
-            Some((field, reason)) => Problem::bad_field(&field, reason),
-            None => Problem::bad_field("body", error.message()),
-        }
-    })
+    // Before parsing, which would take the number 5 for the string "5", against its own schema.
+    let mut registry = Registry::new();
+    T::register(&mut registry);
+    if let Some((field, reason)) = fault(&registry, &T::schema_ref(), &value, "", MAX_DEPTH) {
+        return Err(Problem::bad_field(&field, reason));
+    }
+    T::parse_from_json(Some(value)).map_err(|error| Problem::bad_field("body", error.message()))
 }
 
 /// The first field, by its path, that does not fit the schema, and why.
