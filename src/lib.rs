@@ -5,3 +5,4 @@ pub mod config;
 pub mod telemetry;
 #[cfg(feature = "dev")]
 pub mod embedded;
+pub mod http;

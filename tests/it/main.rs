@@ -6,3 +6,4 @@ fn main() {}
 
 #[cfg(feature = "dev")]
 mod embedded;
+mod http_edge;

@@ -1,0 +1,293 @@
+//! A cached JSON Web Key Set: fetched rarely, never by a storm, and kept while its source is away.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{problem::chain, session::SessionConfigError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Clerk's set has one key, or two while rotating: some 2 KiB.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How often the set is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct JwksTiming {
+    /// An older set is fetched again when it is next needed.
+    pub max_age: Duration,
+    /// The least time between two fetches, whatever keys are asked for.
+    pub min_interval: Duration,
+    /// The same as long as there is no set at all.
+    pub min_interval_empty: Duration,
+}
+
+impl Default for JwksTiming {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::from_secs(3600),
+            min_interval: Duration::from_secs(10),
+            min_interval_empty: Duration::from_secs(1),
+        }
+    }
+}
+
+pub(super) enum KeyLookup {
+    Found(DecodingKey),
+    /// The newest set that could be had does not know the key.
+    Unknown,
+    /// There is no set.
+    Unavailable,
+}
+
+/// Cheap to clone: all clones share one cache.
+#[derive(Clone)]
+pub(super) struct Jwks {
+    shared: Arc<Cache>,
+}
+
+struct Cache {
+    url: reqwest::Url,
+    client: reqwest::Client,
+    timing: JwksTiming,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<KeySet>,
+    last_attempt: Option<Instant>,
+    /// The fetch under way, for all who need it.
+    fetch: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+struct KeySet {
+    by_kid: HashMap<String, DecodingKey>,
+    fetched: Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("the JWKS cannot be fetched")]
+    Http(#[from] reqwest::Error),
+    #[error("the JWKS has more than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    #[error("the JWKS is not JSON of the expected form")]
+    Malformed(#[from] serde_json::Error),
+    #[error("the JWKS has no RSA key for signatures")]
+    Empty,
+}
+
+impl Jwks {
+    pub(super) fn new(url: &str, timing: JwksTiming) -> Result<Self, SessionConfigError> {
+        let url = reqwest::Url::parse(url).map_err(|_| SessionConfigError::JwksUrl)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(SessionConfigError::JwksUrl);
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(FETCH_TIMEOUT)
+            // Whoever can redirect could put in keys of their own.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(SessionConfigError::Client)?;
+        let shared = Arc::new(Cache {
+            url,
+            client,
+            timing,
+            state: Mutex::default(),
+        });
+        Ok(Self { shared })
+    }
+
+    /// Looks `kid` up, fetching the set first if it is missing, old, or does not know the key.
+    pub(super) async fn find(&self, kid: &str) -> KeyLookup {
+        let wait = {
+            let mut state = self.shared.state();
+            let known = state.keys.as_ref().and_then(|keys| {
+                let fresh = keys.fetched.elapsed() < self.shared.timing.max_age;
+                keys.by_kid.get(kid).map(|key| (key.clone(), fresh))
+            });
+            match known {
+                Some((key, true)) => return KeyLookup::Found(key),
+                // One caller fetches an old set anew; the others go on with the key they have.
+                Some((key, false)) if state.is_fetching() => return KeyLookup::Found(key),
+                _ => self.fetch_if_due(&mut state),
+            }
+        };
+        if let Some(fetch) = wait {
+            fetch.await;
+        }
+        let state = self.shared.state();
+        match &state.keys {
+            None => KeyLookup::Unavailable,
+            Some(keys) => keys
+                .by_kid
+                .get(kid)
+                .cloned()
+                .map_or(KeyLookup::Unknown, KeyLookup::Found),
+        }
+    }
+
+    /// The fetch under way, or a new one if the last is long enough ago. It runs in a task of its
+    /// own, so a caller who goes away neither stops it nor wastes it.
+    fn fetch_if_due(&self, state: &mut State) -> Option<Shared<BoxFuture<'static, ()>>> {
+        if state.is_fetching() {
+            return state.fetch.clone();
+        }
+        let timing = &self.shared.timing;
+        let interval = if state.keys.is_some() {
+            timing.min_interval
+        } else {
+            timing.min_interval_empty
+        };
+        if state
+            .last_attempt
+            .is_some_and(|last| last.elapsed() < interval)
+        {
+            return None;
+        }
+        state.last_attempt = Some(Instant::now());
+        let task = tokio::spawn(Arc::clone(&self.shared).refresh());
+        let fetch = task.map(|_| ()).boxed().shared();
+        state.fetch = Some(fetch.clone());
+        Some(fetch)
+    }
+}
+
+impl State {
+    fn is_fetching(&self) -> bool {
+        self.fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.peek().is_none())
+    }
+}
+
+impl Cache {
+    /// No code panics while it holds this lock; if one did, the state would still be whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A failure leaves the keys of before in place.
+    async fn refresh(self: Arc<Self>) {
+        match self.fetch().await {
+            Ok(by_kid) => {
+                tracing::debug!(keys = by_kid.len(), "fetched the JWKS");
+                let mut state = self.state();
+                state.keys = Some(KeySet {
+                    by_kid,
+                    fetched: Instant::now(),
+                });
+                state.fetch = None;
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the JWKS could not be fetched");
+                self.state().fetch = None;
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, FetchError> {
+        let mut response = self
+            .client
+            .get(self.url.clone())
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        parse(&body)
+    }
+}
+
+#[derive(Deserialize)]
+struct JwkSet {
+    keys: Vec<Value>,
+}
+
+/// Only the fields that matter; a key of another kind does not parse, and is passed over.
+#[derive(Deserialize)]
+struct RsaJwk {
+    kid: String,
+    kty: String,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    n: String,
+    e: String,
+}
+
+/// A key that is not understood must not make the others useless.
+fn parse(body: &[u8]) -> Result<HashMap<String, DecodingKey>, FetchError> {
+    let set: JwkSet = serde_json::from_slice(body)?;
+    let by_kid: HashMap<_, _> = set
+        .keys
+        .into_iter()
+        .filter_map(|key| serde_json::from_value::<RsaJwk>(key).ok())
+        .filter(|key| key.kty == "RSA")
+        .filter(|key| key.alg.as_deref().is_none_or(|alg| alg == "RS256"))
+        .filter(|key| key.usage.as_deref().is_none_or(|usage| usage == "sig"))
+        .filter_map(|key| {
+            let decoding = DecodingKey::from_rsa_components(&key.n, &key.e).ok()?;
+            Some((key.kid, decoding))
+        })
+        .collect();
+    if by_kid.is_empty() {
+        Err(FetchError::Empty)
+    } else {
+        Ok(by_kid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rsa_keys_for_signatures_are_taken_and_strange_ones_passed_over() {
+        let set = serde_json::json!({"keys": [
+            {"kid": "good", "kty": "RSA", "alg": "RS256", "use": "sig", "n": "AQAB", "e": "AQAB"},
+            {"kid": "plain", "kty": "RSA", "n": "AQAB", "e": "AQAB"},
+            {"kid": "encrypts", "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"},
+            {"kid": "other", "kty": "RSA", "alg": "PS256", "n": "AQAB", "e": "AQAB"},
+            {"kid": "curve", "kty": "EC", "crv": "P-256", "x": "AQAB", "y": "AQAB"},
+            {"kid": "broken", "kty": "RSA", "n": "***", "e": "AQAB"},
+            {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+            "nonsense",
+        ]});
+        let keys = parse(set.to_string().as_bytes()).unwrap();
+        let mut kids: Vec<_> = keys.keys().map(String::as_str).collect();
+        kids.sort_unstable();
+        assert_eq!(kids, ["good", "plain"]);
+    }
+
+    #[test]
+    fn a_set_without_a_usable_key_is_a_failure() {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"keys":[]}"#,
+            r#"{"keys":[{"kty":"EC","kid":"x"}]}"#,
+        ] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

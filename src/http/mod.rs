@@ -1,0 +1,11 @@
+//! What is seen from outside: routes, credentials, problem bodies, and the server that carries them.
+
+pub mod admin_tokens;
+pub mod credentials;
+pub mod json_body;
+pub mod jwks;
+pub mod problem;
+pub mod request_id;
+pub mod server;
+pub mod session;
+pub mod webhook_signature;

@@ -1,0 +1,240 @@
+//! Gives each request an id, a log span and one log line, and lets neither errors nor panics pass
+//! it in any form but a problem body.
+
+use std::{any::Any, panic::AssertUnwindSafe, time::Instant};
+
+use futures::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::problem::{Problem, respond};
+
+/// The header in which an id comes in and goes out.
+pub static HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A longer id from outside is replaced by one of ours.
+const MAX_ID_BYTES: usize = 128;
+/// A longer path is cut in the log.
+const MAX_LOGGED_PATH_CHARS: usize = 256;
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request that this task serves, if it serves one.
+pub fn current() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// The caller's own id if it is sane (1 to 128 visible ASCII characters), or a new UUID v7.
+pub(super) fn id_for(headers: &HeaderMap) -> String {
+    headers
+        .get(&HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()))
+        .filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Writes the id into `headers`, where it has been checked to fit.
+pub(super) fn set(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(&HEADER, value);
+    }
+}
+
+/// The outermost middleware of every endpoint: `routes.with(RequestId)`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestId;
+
+impl<E: Endpoint> Middleware<E> for RequestId {
+    type Output = RequestIdEndpoint<E>;
+
+    fn transform(&self, endpoint: E) -> Self::Output {
+        RequestIdEndpoint { inner: endpoint }
+    }
+}
+
+/// The endpoint made by [`RequestId`]. It never returns an error.
+pub struct RequestIdEndpoint<E> {
+    inner: E,
+}
+
+impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = id_for(request.headers());
+        let span = tracing::info_span!("request", request_id = %id);
+        let answer = async {
+            let mut line = LogLine::begin(&request);
+            let mut response = answer(&self.inner, request).await;
+            line.finish(response.status());
+            set(response.headers_mut(), &id);
+            response
+        };
+        Ok(CURRENT.scope(id.clone(), answer.instrument(span)).await)
+    }
+}
+
+async fn answer<E: Endpoint>(endpoint: &E, request: Request) -> Response {
+    match AssertUnwindSafe(endpoint.call(request))
+        .catch_unwind()
+        .await
+    {
+        Ok(Ok(output)) => output.into_response(),
+        Ok(Err(error)) => respond(error),
+        Err(panic) => {
+            tracing::error!(panic = panic_message(&*panic), "handler panicked");
+            Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
+    }
+}
+
+/// The text of a panic, if it has one.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// One line for each request, also for one that is dropped before its answer. Neither headers nor
+/// the query are logged: both carry secrets.
+struct LogLine {
+    method: Method,
+    path: String,
+    begun: Instant,
+    finished: bool,
+}
+
+impl LogLine {
+    fn begin(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: request
+                .uri()
+                .path()
+                .chars()
+                .take(MAX_LOGGED_PATH_CHARS)
+                .collect(),
+            begun: Instant::now(),
+            finished: false,
+        }
+    }
+
+    fn finish(&mut self, status: StatusCode) {
+        self.finished = true;
+        tracing::info!(
+            method = %self.method,
+            path = %self.path,
+            status = status.as_u16(),
+            duration_ms = self.elapsed_ms(),
+            "answered"
+        );
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        if !self.finished {
+            tracing::warn!(
+                method = %self.method,
+                path = %self.path,
+                duration_ms = self.elapsed_ms(),
+                "dropped before an answer"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::{EndpointExt, Route, get, handler};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[handler]
+    fn panics() -> String {
+        panic!("select * from secrets")
+    }
+
+    #[handler]
+    fn tells() -> String {
+        current().unwrap_or_default()
+    }
+
+    async fn call(path: &str, id: Option<&str>) -> Response {
+        let endpoint = Route::new()
+            .at("/panics", get(panics))
+            .at("/tells", get(tells))
+            .with(RequestId);
+        let mut request = Request::builder().uri(path.parse().unwrap());
+        if let Some(id) = id {
+            request = request.header(&HEADER, id);
+        }
+        endpoint.get_response(request.finish()).await
+    }
+
+    fn id_of(response: &Response) -> String {
+        response.headers()[&HEADER].to_str().unwrap().to_owned()
+    }
+
+    async fn json_of(response: Response) -> Value {
+        serde_json::from_slice(&response.into_body().into_bytes().await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_sane_id_is_kept_and_known_inside() {
+        let response = call("/tells", Some("abc-123")).await;
+        assert_eq!(id_of(&response), "abc-123");
+        assert_eq!(response.into_body().into_string().await.unwrap(), "abc-123");
+    }
+
+    #[tokio::test]
+    async fn without_a_sane_id_a_uuid_of_version_7_is_made() {
+        let long = "x".repeat(MAX_ID_BYTES + 1);
+        for id in [
+            None,
+            Some(""),
+            Some("two words"),
+            Some("tab\there"),
+            Some(long.as_str()),
+        ] {
+            let made = id_of(&call("/tells", id).await);
+            assert_eq!(made.parse::<Uuid>().unwrap().get_version_num(), 7, "{id:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn problems_carry_the_id_of_the_header() {
+        let response = call("/nowhere", Some("lost")).await;
+        assert_eq!(
+            (response.status(), id_of(&response).as_str()),
+            (StatusCode::NOT_FOUND, "lost")
+        );
+        assert_eq!(json_of(response).await["requestId"], "lost");
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_without_its_message() {
+        let response = call("/panics", Some("boom")).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json_of(response).await;
+        assert_eq!(body["requestId"], "boom");
+        assert!(!body.to_string().contains("secrets"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_current_outside_a_request() {
+        assert_eq!(current(), None);
+    }
+}

@@ -1,0 +1,324 @@
+//! Whether a webhook really comes from Clerk: the Svix signature over the raw body.
+
+use std::fmt;
+
+use http::HeaderMap;
+use svix::webhooks::{Webhook, WebhookError};
+
+/// The longest message id that is accepted; Svix' own are some 30 characters.
+const MAX_ID_BYTES: usize = 256;
+
+/// A secret that cannot be used. The message never repeats the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("no webhook signing secret is given")]
+    Missing,
+    #[error("webhook signing secret number {position} is not `whsec_` followed by base64")]
+    Malformed { position: usize },
+}
+
+/// Why a delivery was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    #[error("the `svix-{0}` header is missing")]
+    MissingHeader(&'static str),
+    #[error("the `svix-{0}` header is not valid")]
+    InvalidHeader(&'static str),
+    #[error("the timestamp is older than five minutes")]
+    Stale,
+    #[error("the timestamp is more than five minutes in the future")]
+    FromTheFuture,
+    #[error("no signature fits the body")]
+    Mismatch,
+}
+
+/// A delivery whose signature, by one of our secrets, covers its id, its timestamp and its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedWebhook {
+    /// The same for every retry of one event, and for both endpoints of a rotation.
+    pub svix_id: String,
+}
+
+/// Holds the signing secrets: usually one, two while rotating.
+pub struct WebhookVerifier {
+    keys: Vec<Webhook>,
+}
+
+impl WebhookVerifier {
+    /// # Errors
+    /// [`SecretError`] if there is no secret, or one that is empty or no base64.
+    pub fn new(secrets: Vec<String>) -> Result<Self, SecretError> {
+        if secrets.is_empty() {
+            return Err(SecretError::Missing);
+        }
+        let keys = (1..)
+            .zip(&secrets)
+            .map(|(position, secret)| {
+                Webhook::new(secret.trim()).map_err(|_| SecretError::Malformed { position })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Verifies `svix-id`, `svix-timestamp` and `svix-signature` (or their `webhook-*` names, as
+    /// Standard Webhooks calls them) over the body exactly as it was received. The tolerance of the
+    /// timestamp is the five minutes of the svix crate.
+    pub fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<VerifiedWebhook, SignatureError> {
+        self.verify_by(headers, |key| key.verify(body, headers))
+    }
+
+    fn verify_by(
+        &self,
+        headers: &HeaderMap,
+        check: impl Fn(&Webhook) -> Result<(), WebhookError>,
+    ) -> Result<VerifiedWebhook, SignatureError> {
+        let mut refusal = SignatureError::Mismatch;
+        for key in &self.keys {
+            match check(key) {
+                Ok(()) => {
+                    return Ok(VerifiedWebhook {
+                        svix_id: message_id(headers)?,
+                    });
+                }
+                Err(error) => refusal = error.into(),
+            }
+        }
+        Err(refusal)
+    }
+}
+
+impl fmt::Debug for WebhookVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookVerifier({} secrets)", self.keys.len())
+    }
+}
+
+impl From<WebhookError> for SignatureError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::MissingHeader(name) => Self::MissingHeader(name),
+            WebhookError::InvalidHeader(name) => Self::InvalidHeader(name),
+            WebhookError::InvalidTimestamp => Self::InvalidHeader("timestamp"),
+            WebhookError::TimestampTooOldError => Self::Stale,
+            WebhookError::FutureTimestampError => Self::FromTheFuture,
+            // A body that is not UTF-8 cannot have been signed by Svix either.
+            WebhookError::InvalidSignature
+            | WebhookError::InvalidPayload
+            | WebhookError::InvalidSecret(_)
+            | WebhookError::EmptySecret => Self::Mismatch,
+        }
+    }
+}
+
+/// The id that the signature covered: the same header, in the same order, that the svix crate reads.
+fn message_id(headers: &HeaderMap) -> Result<String, SignatureError> {
+    let header = headers
+        .get("svix-id")
+        .or_else(|| headers.get("webhook-id"))
+        .ok_or(SignatureError::MissingHeader("id"))?;
+    match header.to_str() {
+        Ok(id) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(id.to_owned()),
+        _ => Err(SignatureError::InvalidHeader("id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const BODY: &[u8] = br#"{"type":"user.deleted","data":{"id":"user_1"}}"#;
+    const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+
+    fn now() -> i64 {
+        chrono::Utc::now().timestamp()
+    }
+
+    fn headers_named(prefix: &str, id: &str, timestamp: i64, signature: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("id", id.to_owned()),
+            ("timestamp", timestamp.to_string()),
+            ("signature", signature.to_owned()),
+        ] {
+            let name: http::HeaderName = format!("{prefix}-{name}").parse().unwrap();
+            headers.insert(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn signed(secret: &str, timestamp: i64) -> HeaderMap {
+        let signature = Webhook::new(secret)
+            .unwrap()
+            .sign(ID, timestamp, BODY)
+            .unwrap();
+        headers_named("svix", ID, timestamp, &signature)
+    }
+
+    fn verifier(secrets: &[&str]) -> WebhookVerifier {
+        WebhookVerifier::new(secrets.iter().map(|secret| (*secret).to_owned()).collect()).unwrap()
+    }
+
+    /// The vector published in the documentation of Svix and in the Standard Webhooks libraries.
+    #[test]
+    fn the_published_vector_verifies() {
+        let headers = headers_named(
+            "svix",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        );
+        let body = br#"{"test": 2432232314}"#;
+        let verifier = verifier(&[SECRET]);
+        let verified = verifier.verify_by(&headers, |key| {
+            key.verify_ignoring_timestamp(body, &headers)
+        });
+        assert_eq!(verified.unwrap().svix_id, "msg_p5jXN8AQM9LWM0D4loKWxJek");
+        assert_eq!(verifier.verify(&headers, body), Err(SignatureError::Stale));
+    }
+
+    /// The vector of the svix crate's own tests.
+    #[test]
+    fn the_vector_of_the_svix_crate_verifies() {
+        let headers = headers_named(
+            "svix",
+            ID,
+            1_649_367_553,
+            "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+        );
+        let body = br#"{"email":"test@example.com","username":"test_user"}"#;
+        verifier(&[OTHER_SECRET])
+            .verify_by(&headers, |key| {
+                key.verify_ignoring_timestamp(body, &headers)
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn both_families_of_header_names_are_accepted() {
+        let timestamp = now();
+        let signature = Webhook::new(SECRET)
+            .unwrap()
+            .sign(ID, timestamp, BODY)
+            .unwrap();
+        for prefix in ["svix", "webhook"] {
+            let headers = headers_named(prefix, ID, timestamp, &signature);
+            assert_eq!(
+                verifier(&[SECRET]).verify(&headers, BODY).unwrap().svix_id,
+                ID
+            );
+        }
+    }
+
+    #[test]
+    fn the_timestamp_is_tolerated_for_five_minutes_either_way() {
+        let verifier = verifier(&[SECRET]);
+        for offset in [-295, 0, 295] {
+            verifier
+                .verify(&signed(SECRET, now() + offset), BODY)
+                .unwrap();
+        }
+        let stale = verifier.verify(&signed(SECRET, now() - 310), BODY);
+        assert_eq!(stale, Err(SignatureError::Stale));
+        let early = verifier.verify(&signed(SECRET, now() + 310), BODY);
+        assert_eq!(early, Err(SignatureError::FromTheFuture));
+    }
+
+    #[test]
+    fn a_changed_body_id_timestamp_or_signature_is_refused() {
+        let verifier = verifier(&[SECRET]);
+        let good = signed(SECRET, now());
+        assert_eq!(verifier.verify(&good, b"{}"), Err(SignatureError::Mismatch));
+        assert_eq!(
+            verifier.verify(&good, b"\xff\xfe"),
+            Err(SignatureError::Mismatch)
+        );
+        for (name, value) in [
+            ("svix-id", "msg_another".to_owned()),
+            ("svix-timestamp", (now() + 30).to_string()),
+            ("svix-signature", "v1,".to_owned()),
+            (
+                "svix-signature",
+                "v1,R3PTzyfHASBKHH98a7yexTwaJ4yNIcGhFQc1yuN+BPU=".to_owned(),
+            ),
+            (
+                "svix-signature",
+                "v1a,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned(),
+            ),
+        ] {
+            let mut headers = good.clone();
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(
+                verifier.verify(&headers, BODY),
+                Err(SignatureError::Mismatch),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_header_is_needed() {
+        for name in ["id", "timestamp", "signature"] {
+            let mut headers = signed(SECRET, now());
+            headers.remove(format!("svix-{name}"));
+            let refusal = verifier(&[SECRET]).verify(&headers, BODY);
+            assert_eq!(refusal, Err(SignatureError::MissingHeader(name)));
+        }
+    }
+
+    #[test]
+    fn a_timestamp_that_is_no_number_or_negative_is_refused() {
+        for timestamp in ["soon", "", "-1", "99999999999999999999"] {
+            let mut headers = signed(SECRET, now());
+            headers.insert("svix-timestamp", timestamp.parse().unwrap());
+            let refusal = verifier(&[SECRET]).verify(&headers, BODY);
+            assert_eq!(
+                refusal,
+                Err(SignatureError::InvalidHeader("timestamp")),
+                "{timestamp}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_right_signature_among_several_is_enough() {
+        let mut headers = signed(SECRET, now());
+        let right = headers["svix-signature"].to_str().unwrap().to_owned();
+        let several = format!("v1,tFtCZ5RDCPxzWQRWXWPgrCgE2frDBe9gjpbWQxnVfsQ= v2,x {right}");
+        headers.insert("svix-signature", several.parse().unwrap());
+        verifier(&[SECRET]).verify(&headers, BODY).unwrap();
+    }
+
+    #[test]
+    fn while_rotating_either_secret_verifies_and_a_third_does_not() {
+        let rotating = verifier(&[SECRET, OTHER_SECRET]);
+        rotating.verify(&signed(SECRET, now()), BODY).unwrap();
+        rotating.verify(&signed(OTHER_SECRET, now()), BODY).unwrap();
+        let stranger = signed("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", now());
+        assert_eq!(
+            rotating.verify(&stranger, BODY),
+            Err(SignatureError::Mismatch)
+        );
+    }
+
+    #[test]
+    fn unusable_secrets_are_named_by_position_and_never_shown() {
+        assert!(matches!(
+            WebhookVerifier::new(Vec::new()),
+            Err(SecretError::Missing)
+        ));
+        for bad in ["", "whsec_", "whsec_not base64!"] {
+            let error = WebhookVerifier::new(vec![SECRET.into(), bad.into()]).unwrap_err();
+            assert!(
+                matches!(error, SecretError::Malformed { position: 2 }),
+                "{bad}"
+            );
+            assert!(!error.to_string().contains("not base64!"));
+        }
+    }
+}
