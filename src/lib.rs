@@ -2,7 +2,7 @@
 
 pub mod cli;
 pub mod config;
-pub mod telemetry;
 #[cfg(feature = "dev")]
 pub mod embedded;
 pub mod http;
+pub mod telemetry;

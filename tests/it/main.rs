@@ -1,4 +1,3 @@
-fn main() {}
 //! Everything that needs a real PostgreSQL or a real HTTP connection, in one binary.
 
 // A test that cannot go on has failed: that is what its unwraps say.
