@@ -2,7 +2,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
 pub mod http;
+pub mod queue;
+pub mod storage;
 pub mod telemetry;
+pub mod worker;

@@ -6,3 +6,9 @@
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod storage;
+#[cfg(feature = "dev")]
+mod support;
+#[cfg(feature = "dev")]
+mod worker;
