@@ -1,30 +1,54 @@
 //! The object store: deleting keys, and knowing of each whether it is gone. Knows the AWS SDK alone.
+//!
+//! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), sends targets in
+//! batches and tells one bad key from a bad bucket (`batch`), one request at a time (`calls`), whose
+//! answers are read key by key (`coverage`) and whose failures get a class (`classify`).
 
-pub mod classify;
+mod batch;
+mod calls;
+mod classify;
+mod coverage;
 mod delete;
+mod learned;
+mod objects;
 mod probe;
+mod target;
+mod urlcode;
 mod versions;
+mod wire;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::Credentials;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::config::{Credentials, SharedHttpClient};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
+pub use batch::MAX_KEYS_PER_REQUEST;
+pub use calls::RequestRecord;
 pub use classify::{Failure, FailureClass};
-pub use delete::{Deletion, KeyOutcome, MAX_KEYS_PER_REQUEST, RequestRecord};
+pub use delete::{Deletion, KeyOutcome};
 pub use probe::Probe;
+pub use target::MAX_KEY_BYTES;
 
 /// Tries of one call, the first included; what still fails then waits in the queue.
 const SDK_ATTEMPTS: u32 = 3;
+/// The SDK's pauses between those tries; the queue knows the long ones.
+const SDK_BACKOFF_BASE: Duration = Duration::from_millis(200);
+const SDK_BACKOFF_MOST: Duration = Duration::from_secs(2);
+/// Connections idle for longer are closed: load balancers and NATs forget them silently after a minute
+/// or so, and the next request on one would hang until its time-out.
+const POOL_IDLE: Duration = Duration::from_secs(15);
 
-/// Where the objects are. What is `None` comes from the AWS SDK's own chain.
+/// Where the objects are. What is `None` comes from the AWS SDK's own chain (environment, profile,
+/// container or instance metadata).
 #[derive(Clone)]
 pub struct StoreConfig {
     /// The bucket's name.
@@ -33,7 +57,7 @@ pub struct StoreConfig {
     pub force_path_style: bool,
     /// Of one connect.
     pub connect_timeout: Duration,
-    /// Of one try.
+    /// Of one try, and of each wait for a byte.
     pub attempt_timeout: Duration,
     /// Of one call with the SDK's retries.
     pub operation_timeout: Duration,
@@ -64,25 +88,29 @@ impl fmt::Debug for StoreConfig {
 pub struct Store {
     client: Client,
     bucket: Arc<str>,
-    learned: Arc<Learned>,
+    learned: Arc<learned::Learned>,
 }
 
-/// What the server was found to be like.
-#[derive(Default)]
-struct Learned {
-    /// It has no DeleteObjects.
-    single_only: AtomicBool,
-    /// An answer showed a delete marker: the bucket keeps versions, whatever it says.
-    seen_marker: AtomicBool,
-    /// Whether versions are kept, and when that was asked.
-    versioned: Mutex<Option<(bool, Instant)>>,
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
-    /// A client for the bucket. Nothing is sent yet.
+    /// A client for the bucket. Nothing is sent to the store yet.
     pub async fn connect(config: StoreConfig) -> Self {
+        // The SDK's behaviour is pinned, and so are all of its time-outs, most of which default to none.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(SDK_ATTEMPTS))
+            .http_client(http_client())
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(SDK_ATTEMPTS)
+                    .with_initial_backoff(SDK_BACKOFF_BASE)
+                    .with_max_backoff(SDK_BACKOFF_MOST),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(config.connect_timeout)
@@ -117,24 +145,18 @@ impl Store {
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
+}
 
-    /// Writes an object, for sample data.
-    ///
-    /// # Errors
-    /// What the store answered.
-    pub async fn put(&self, key: String, bytes: Vec<u8>) -> Result<(), Failure> {
-        self.client
-            .put_object()
-            .bucket(&*self.bucket)
-            .key(key)
-            .body(ByteStream::from(bytes))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| classify::of_sdk_error(&error))
-    }
-
-    fn single_only(&self) -> bool {
-        self.learned.single_only.load(Ordering::Relaxed)
-    }
+/// The SDK's default client (rustls, proxies from the environment), but for the pool's idle time-out.
+fn http_client() -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder()
+            .proxy_config(ProxyConfig::from_env())
+            .pool_idle_timeout(POOL_IDLE);
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .build()
+    })
 }

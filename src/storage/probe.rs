@@ -1,9 +1,10 @@
 //! Trying the store, for `lethe check`.
 
-use uuid::Uuid;
-
-use super::delete::KeyOutcome;
-use super::{Store, classify, versions};
+use super::Store;
+use super::batch::refusal_of_unknown_key;
+use super::calls::Calls;
+use super::classify::{self, Failure};
+use super::versions::{self, Versioning};
 
 /// One thing that was tried.
 #[derive(Clone, Debug)]
@@ -19,41 +20,72 @@ pub struct Probe {
 }
 
 impl Store {
-    /// Tries the bucket, the permission to delete (with a key that never existed) and versioning.
+    /// Tries the bucket, the permission to delete (with a key that never existed) and versioning. Changes
+    /// nothing in the bucket.
     pub async fn probe(&self) -> Vec<Probe> {
-        let head = self.client.head_bucket().bucket(self.bucket()).send().await;
-        let bucket = Probe {
-            name: "bucket",
-            ok: head.is_ok(),
-            detail: match &head {
-                Ok(_) => format!("{} is there", self.bucket()),
-                Err(error) => classify::of_sdk_error(error).to_string(),
+        let calls = Calls::new(self);
+        let versioning = versions::versioning(&calls).await;
+        let kept = versioning.as_ref().is_ok_and(Versioning::is_kept);
+        let refusal = refusal_of_unknown_key(&calls, kept).await;
+        let mut probes = vec![
+            self.probe_bucket().await,
+            Probe {
+                name: "delete permission",
+                ok: refusal.is_none(),
+                detail: detail(refusal, "deletions are allowed"),
+                remedy: "grant s3:DeleteObject (and s3:DeleteObjectVersion) on the bucket's objects",
             },
-            remedy: "check S3_BUCKET, AWS_ENDPOINT_URL_S3, AWS_REGION and the credentials; s3:ListBucket",
-        };
-        let key = format!("lethe-probe-{}", Uuid::new_v4());
-        let deletion = self.delete(std::slice::from_ref(&key)).await;
-        let failed = deletion.outcomes.first().and_then(|outcome| match outcome {
-            KeyOutcome::Gone => None,
-            KeyOutcome::Failed(failure) => Some(failure.to_string()),
-        });
-        let delete = Probe {
-            name: "delete permission",
-            ok: failed.is_none(),
-            detail: failed.unwrap_or_else(|| "DeleteObjects is allowed".to_owned()),
-            remedy: "grant s3:DeleteObject (and s3:DeleteObjectVersion) on the bucket's objects",
-        };
-        let kept = versions::are_kept(self).await;
-        let versioning = Probe {
-            name: "versioning",
-            ok: true,
-            detail: if kept {
-                "versions are kept: every version and marker of a key is deleted".to_owned()
-            } else {
-                "no versions are kept".to_owned()
-            },
-            remedy: "grant s3:GetBucketVersioning, s3:ListBucketVersions and s3:DeleteObjectVersion",
-        };
-        vec![bucket, delete, versioning]
+            probe_versioning(&versioning),
+        ];
+        if kept {
+            let nothing = ["lethe-probe-versions"];
+            let listed = versions::delete_all(&calls, &nothing).await.pop();
+            let failure = listed.and_then(Result::err);
+            probes.push(Probe {
+                name: "list versions",
+                ok: failure.is_none(),
+                detail: detail(failure, "versions can be listed"),
+                remedy: "grant s3:ListBucketVersions on the bucket",
+            });
+        }
+        probes
     }
+
+    async fn probe_bucket(&self) -> Probe {
+        let answer = self.client.head_bucket().bucket(&*self.bucket).send().await;
+        let failure = answer.err().map(|error| classify::of_sdk_error(&error));
+        Probe {
+            name: "bucket",
+            ok: failure.is_none(),
+            detail: detail(failure, &format!("{} is there", self.bucket)),
+            remedy: "check S3_BUCKET, AWS_ENDPOINT_URL_S3, AWS_REGION, S3_FORCE_PATH_STYLE and the \
+                     credentials; grant s3:ListBucket",
+        }
+    }
+}
+
+/// A bucket that does not say is usable, as a delete marker would tell; one out of reach is not.
+fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
+    let (ok, detail) = match versioning {
+        Ok(Versioning::Kept) => (
+            true,
+            "versions are kept: each version and marker of a key is deleted".to_owned(),
+        ),
+        Ok(Versioning::None) => (true, "no versions are kept".to_owned()),
+        Ok(Versioning::Unknown(failure)) => (
+            true,
+            format!("taken as none until a delete marker shows up, for the bucket does not say ({failure})"),
+        ),
+        Err(failure) => (false, failure.to_string()),
+    };
+    Probe {
+        name: "versioning",
+        ok,
+        detail,
+        remedy: "grant s3:GetBucketVersioning on the bucket, and check the endpoint",
+    }
+}
+
+fn detail(failure: Option<Failure>, otherwise: &str) -> String {
+    failure.map_or_else(|| otherwise.to_owned(), |failure| failure.to_string())
 }

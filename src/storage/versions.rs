@@ -1,132 +1,270 @@
 //! Buckets that keep versions: an object is gone when every version and delete marker of it is.
 
-use std::collections::HashSet;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::types::{BucketVersioningStatus, Delete, ObjectIdentifier};
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType};
+use futures::stream::{self, StreamExt as _};
 
-use super::Store;
-use super::classify::{self, Failure, FailureClass, class_of_code};
+use super::batch::delete_targets;
+use super::calls::Calls;
+use super::classify::{self, Failure, FailureClass, UNREACHABLE};
+use super::target::{Fate, Target};
+use super::urlcode::names;
+use super::wire::ReadToEnd;
 
-/// How long the bucket's word on versioning is believed.
+/// How long the bucket's word on versioning is believed. Should it begin to keep versions meanwhile, the
+/// first answer shows a delete marker.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
-/// Most pages of versions (of 1,000) of one key in one attempt; the next attempt goes on.
-const MOST_PAGES: u32 = 1_000;
+/// Keys whose versions are listed before they are deleted: bounds what is held in memory.
+const KEYS_AT_ONCE: usize = 100;
+/// Listings in flight at once in one round.
+const LIST_CONCURRENCY: usize = 8;
+/// Most pages (of 1,000) of one key's versions in one round; the next try goes on from there.
+const MOST_PAGES: usize = 4;
 
-/// Whether the bucket keeps versions. A server that cannot say keeps none, until an answer shows a
-/// delete marker.
-pub(super) async fn are_kept(store: &Store) -> bool {
-    if store.learned.seen_marker.load(Ordering::Relaxed) {
-        return true;
+/// Whether the bucket keeps versions, as far as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Versioning {
+    /// Enabled or Suspended: both leave versions behind.
+    Kept,
+    /// Never enabled.
+    None,
+    /// It does not say (501, an answer that cannot be read, no permission): taken as none, until an
+    /// answer shows a delete marker.
+    Unknown(Failure),
+}
+
+impl Versioning {
+    pub(super) fn is_kept(&self) -> bool {
+        *self == Self::Kept
     }
-    let lock = || {
-        store
-            .learned
-            .versioned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    if let Some((kept, asked)) = *lock()
-        && asked.elapsed() < BELIEVED_FOR
-    {
-        return kept;
+}
+
+/// Whether versions are kept; asked once a minute at most. An error is an endpoint out of reach.
+pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure> {
+    let learned = &calls.store.learned;
+    if let Some(known) = learned.versioning(BELIEVED_FOR) {
+        return Ok(known);
     }
-    let answer = store
+    let started = Instant::now();
+    let answer = calls
+        .store
         .client
         .get_bucket_versioning()
-        .bucket(&*store.bucket)
+        .bucket(&*calls.store.bucket)
         .send()
         .await;
-    let kept = match answer {
-        Ok(answer) => matches!(
-            answer.status(),
-            Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended)
-        ),
-        Err(error) => {
-            tracing::debug!(error = %classify::of_sdk_error(&error), "the bucket does not say whether it keeps versions");
-            false
-        }
+    let found = match answer {
+        Ok(answer) => match answer.status() {
+            Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended) => {
+                Versioning::Kept
+            }
+            _ => Versioning::None,
+        },
+        Err(error) => Versioning::Unknown(classify::of_sdk_error(&error)),
     };
-    *lock() = Some((kept, Instant::now()));
-    kept
+    let outcome = match &found {
+        Versioning::Unknown(failure) => failure.class.as_str(),
+        Versioning::Kept | Versioning::None => "ok",
+    };
+    calls.record("GetBucketVersioning", started, outcome);
+    match found {
+        Versioning::Unknown(failure) if failure.code == UNREACHABLE => Err(failure),
+        // A hiccup is no word on versioning: ask again next time.
+        Versioning::Unknown(failure) if is_passing(&failure) => Ok(Versioning::Unknown(failure)),
+        found => {
+            learned.learn_versioning(found.clone());
+            Ok(found)
+        }
+    }
 }
 
-/// Deletes every version and marker of exactly this key.
-pub(super) async fn delete_all(store: &Store, key: &str) -> Result<(), Failure> {
-    for _ in 0..MOST_PAGES {
-        let page = store
-            .client
-            .list_object_versions()
-            .bucket(&*store.bucket)
-            .prefix(key)
-            .send()
-            .await
-            .map_err(|error| classify::of_sdk_error(&error))?;
-        // `a` must not touch `ab`; versions of one key stand together, its own key first.
-        let versions = page.versions().iter().map(|v| (v.key(), v.version_id()));
-        let markers = page
-            .delete_markers()
+fn is_passing(failure: &Failure) -> bool {
+    matches!(failure.class, FailureClass::Transient | FailureClass::Throttle)
+        && failure.code != "UnreadableAnswer"
+}
+
+/// Deletes every version and marker of exactly these keys, by id, so that no new marker comes to be.
+pub(super) async fn delete_all(calls: &Calls<'_>, keys: &[&str]) -> Vec<Result<(), Failure>> {
+    let mut outcomes = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(KEYS_AT_ONCE) {
+        let listings: Vec<Result<Listing, Failure>> = stream::iter(0..keys.len())
+            .map(|place| list_unless_halted(calls, keys[place]))
+            .buffered(LIST_CONCURRENCY)
+            .collect()
+            .await;
+        let targets: Vec<Target> = keys
             .iter()
-            .map(|m| (m.key(), m.version_id()));
-        let ids: Vec<String> = versions
-            .chain(markers)
-            .filter(|(found, _)| *found == Some(key))
-            .filter_map(|(_, id)| id.map(str::to_owned))
-            .take(super::MAX_KEYS_PER_REQUEST)
+            .zip(&listings)
+            .filter_map(|(key, listing)| Some((key, listing.as_ref().ok()?)))
+            .flat_map(|(key, listing)| targets_of(key, listing))
             .collect();
-        if ids.is_empty() {
-            return Ok(());
+        let mut fates = delete_targets(calls, &targets).await.into_iter();
+        for listing in listings {
+            outcomes.push(outcome_of(listing, &mut fates));
         }
-        delete_versions(store, key, &ids).await?;
     }
-    Err(Failure::new(
-        FailureClass::Transient,
-        "ManyVersions",
-        "more versions than one attempt deletes",
-    ))
+    outcomes
 }
 
-async fn delete_versions(store: &Store, key: &str, ids: &[String]) -> Result<(), Failure> {
-    let not_built = |error: aws_sdk_s3::error::BuildError| {
-        Failure::new(FailureClass::Permanent, "NotBuilt", &error.to_string())
-    };
-    let objects = ids
+fn targets_of(key: &str, listing: &Listing) -> Vec<Target> {
+    let key: std::sync::Arc<str> = key.into();
+    listing
+        .ids
         .iter()
-        .map(|id| ObjectIdentifier::builder().key(key).version_id(id).build())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(not_built)?;
-    let delete = Delete::builder()
-        .set_objects(Some(objects))
-        .quiet(false)
-        .build()
-        .map_err(not_built)?;
-    let answer = store
-        .client
-        .delete_objects()
-        .bucket(&*store.bucket)
-        .delete(delete)
-        .send()
-        .await
-        .map_err(|error| classify::of_sdk_error(&error))?;
-    if let Some(error) = answer.errors().first() {
-        let code = error.code().unwrap_or("Unknown");
-        let message = error.message().unwrap_or("a version cannot be deleted");
-        return Err(Failure::new(class_of_code(code), code, message));
-    }
-    let answered: HashSet<&str> = answer
-        .deleted()
-        .iter()
-        .filter_map(|deleted| deleted.version_id())
-        .collect();
-    if ids.iter().all(|id| answered.contains(id.as_str())) {
-        Ok(())
-    } else {
-        Err(Failure::new(
+        .map(|id| Target {
+            key: key.clone(),
+            version: Some(id.clone()),
+        })
+        .collect()
+}
+
+/// Takes one key's fates from the front of all.
+fn outcome_of(
+    listing: Result<Listing, Failure>,
+    fates: &mut impl Iterator<Item = Fate>,
+) -> Result<(), Failure> {
+    let listing = listing?;
+    // All of them are taken, even after a failure: the next key's come behind.
+    let taken: Vec<Fate> = fates.take(listing.ids.len()).collect();
+    let failures = taken.into_iter().filter_map(|fate| match fate {
+        Fate::Failed(failure) => Some(failure),
+        Fate::Gone | Fate::Hidden(_) => None,
+    });
+    // A lock on one version outweighs what passes by itself.
+    match failures.max_by_key(|failure| weight(failure.class)) {
+        Some(failure) => Err(failure),
+        None if listing.whole => Ok(()),
+        None => Err(Failure::new(
             FailureClass::Transient,
-            "NotAnswered",
-            "the store's answer does not name every version",
-        ))
+            "MoreVersions",
+            "the key has more versions than one try deletes",
+        )),
     }
+}
+
+fn weight(class: FailureClass) -> u8 {
+    match class {
+        FailureClass::Transient => 0,
+        FailureClass::Permanent => 1,
+        FailureClass::Blocked => 2,
+        FailureClass::Throttle => 3,
+        FailureClass::Outage => 4,
+    }
+}
+
+/// The versions and markers of one key.
+struct Listing {
+    ids: Vec<String>,
+    /// Whether these are all.
+    whole: bool,
+}
+
+async fn list_unless_halted(calls: &Calls<'_>, key: &str) -> Result<Listing, Failure> {
+    if let Some(failure) = calls.halted() {
+        return Err(failure);
+    }
+    let listing = list(calls, key).await;
+    if let Err(failure) = &listing {
+        calls.note(failure);
+    }
+    listing
+}
+
+async fn list(calls: &Calls<'_>, key: &str) -> Result<Listing, Failure> {
+    let mut ids = Vec::new();
+    let mut from: Option<String> = None;
+    for _ in 0..MOST_PAGES {
+        let page = page(calls, key, from.take()).await?;
+        let past = collect(&page, key, &mut ids)?;
+        if past || page.is_truncated() != Some(true) {
+            return Ok(Listing { ids, whole: true });
+        }
+        match page.next_version_id_marker() {
+            Some(marker) => from = Some(marker.to_owned()),
+            None => break,
+        }
+    }
+    Ok(Listing { ids, whole: false })
+}
+
+/// One page of versions that begin with the key, from one of the key's own versions on.
+async fn page(
+    calls: &Calls<'_>,
+    key: &str,
+    from: Option<String>,
+) -> Result<ListObjectVersionsOutput, Failure> {
+    let (read_to_end, complete) = ReadToEnd::watch("ListVersionsResult");
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .list_object_versions()
+        .bucket(&*calls.store.bucket)
+        .prefix(key)
+        // A key may hold what XML cannot.
+        .encoding_type(EncodingType::Url)
+        .set_key_marker(from.is_some().then(|| key.to_owned()))
+        .set_version_id_marker(from)
+        .customize()
+        .interceptor(read_to_end)
+        .send()
+        .await;
+    let found = match answer {
+        Ok(_) if !complete.get() => Err(Failure::new(
+            FailureClass::Transient,
+            "IncompleteAnswer",
+            "the list of versions broke off",
+        )),
+        Ok(page) => Ok(page),
+        Err(error) => Err(of_bucket(classify::of_sdk_error(&error))),
+    };
+    let outcome = found.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+    calls.record("ListObjectVersions", started, outcome);
+    found
+}
+
+/// Listing is a right on the bucket: where it is denied, it is denied for every key.
+fn of_bucket(failure: Failure) -> Failure {
+    if failure.is_denial() {
+        Failure::new(
+            FailureClass::Outage,
+            failure.code,
+            &format!("versions cannot be listed: {}", failure.message),
+        )
+    } else {
+        failure
+    }
+}
+
+/// Takes the ids of exactly this key from a page. Tells whether the page went past the key: the keys of
+/// a listing ascend, so that the prefix itself comes first, and `a` never touches `ab`.
+fn collect(
+    page: &ListObjectVersionsOutput,
+    key: &str,
+    ids: &mut Vec<String>,
+) -> Result<bool, Failure> {
+    let encoded = page.encoding_type() == Some(&EncodingType::Url);
+    let versions = page.versions().iter().map(|v| (v.key(), v.version_id()));
+    let markers = page
+        .delete_markers()
+        .iter()
+        .map(|marker| (marker.key(), marker.version_id()));
+    let mut past = false;
+    for (found, id) in versions.chain(markers) {
+        if !found.is_some_and(|found| names(found, key, encoded)) {
+            past = true;
+            continue;
+        }
+        let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
+            Failure::new(
+                FailureClass::Transient,
+                "VersionWithoutId",
+                "the store lists a version without its id",
+            )
+        })?;
+        ids.push(id.to_owned());
+    }
+    Ok(past)
 }

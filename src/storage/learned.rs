@@ -1,0 +1,63 @@
+//! What was found out about a store, shared by all that ask it. Memory only: a restart asks again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::versions::Versioning;
+
+/// How long a store is taken to have no multi-delete; a proxy's passing 405 must not cost speed for ever.
+const SINGLES_FOR: Duration = Duration::from_secs(600);
+
+#[derive(Default)]
+pub(super) struct Learned {
+    md5: AtomicBool,
+    singles_since: Mutex<Option<Instant>>,
+    /// Never unlearned: versioning can be suspended, but not taken off a bucket.
+    shows_markers: AtomicBool,
+    versioning: Mutex<Option<(Versioning, Instant)>>,
+}
+
+impl Learned {
+    pub(super) fn wants_md5(&self) -> bool {
+        self.md5.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn learn_md5(&self) {
+        self.md5.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether keys are to be deleted one by one.
+    pub(super) fn singles(&self) -> bool {
+        lock(&self.singles_since).is_some_and(|since| since.elapsed() < SINGLES_FOR)
+    }
+
+    pub(super) fn learn_singles(&self) {
+        *lock(&self.singles_since) = Some(Instant::now());
+    }
+
+    /// What is known of versions, if it is not older than `fresh_for`.
+    pub(super) fn versioning(&self, fresh_for: Duration) -> Option<Versioning> {
+        if self.shows_markers.load(Ordering::Relaxed) {
+            return Some(Versioning::Kept);
+        }
+        lock(&self.versioning)
+            .as_ref()
+            .filter(|(_, since)| since.elapsed() < fresh_for)
+            .map(|(known, _)| known.clone())
+    }
+
+    pub(super) fn learn_versioning(&self, found: Versioning) {
+        *lock(&self.versioning) = Some((found, Instant::now()));
+    }
+
+    /// An answer showed a delete marker: versions are kept, whatever the bucket says.
+    pub(super) fn learn_versioned(&self) {
+        self.shows_markers.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is behind such a lock is replaced as a whole, so that a panic elsewhere leaves it sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

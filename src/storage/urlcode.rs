@@ -1,0 +1,58 @@
+//! Keys in listings with `encoding-type=url`. Pure.
+
+/// Whether a listing's `found` is `key`. Stores differ in how they write a space: AWS as `+`, others as
+/// `%20`; both readings are tried, which is safe as the listing was asked for by the key as its prefix.
+pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
+    if !encoded {
+        return found == key;
+    }
+    decoded(found, false) == key.as_bytes() || decoded(found, true) == key.as_bytes()
+}
+
+fn decoded(text: &str, plus_is_space: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
+                    bytes.push(high * 16 + low);
+                    rest = tail;
+                    continue;
+                }
+                bytes.push(b'%');
+            }
+            (b'+', _) if plus_is_space => bytes.push(b' '),
+            (other, _) => bytes.push(*other),
+        }
+        rest = tail;
+    }
+    bytes
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_in_both_ways_of_writing_a_space() {
+        assert!(names("a+b%26%C3%A9", "a b&é", true));
+        assert!(names("a%20b", "a b", true));
+        assert!(names("a%2Bb", "a+b", true));
+        assert!(names("%01/100%25", "\u{1}/100%", true));
+        assert!(names("100%", "100%", true));
+        assert!(names("a%20b", "a%20b", false));
+    }
+
+    #[test]
+    fn a_longer_key_is_another() {
+        assert!(!names("ab", "a", true));
+        assert!(!names("a%20b", "a b", false));
+        assert!(!names("a%2Bb", "a b", true));
+    }
+}
