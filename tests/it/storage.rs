@@ -1,127 +1,435 @@
 //! The store's room against a server that misbehaves.
 
-use lethe::storage::{FailureClass, KeyOutcome, Store};
+use std::time::{Duration, Instant};
 
-use crate::support::world::World;
+use lethe::storage::{Failure, FailureClass, KeyOutcome, Store, StoreConfig};
 
-fn keys(keys: &[&str]) -> Vec<String> {
-    keys.iter().map(|key| (*key).to_owned()).collect()
-}
+use crate::support::hostile_s3::{Behaviour, HostileS3};
 
-fn class(outcome: &KeyOutcome) -> Option<FailureClass> {
-    match outcome {
-        KeyOutcome::Gone => None,
-        KeyOutcome::Failed(failure) => Some(failure.class),
+use FailureClass::{Blocked, Outage, Permanent, Throttle, Transient};
+
+fn config(url: String) -> StoreConfig {
+    StoreConfig {
+        bucket: "lethe".into(),
+        force_path_style: true,
+        connect_timeout: Duration::from_secs(2),
+        attempt_timeout: Duration::from_secs(1),
+        operation_timeout: Duration::from_secs(3),
+        endpoint: Some(url),
+        region: Some("us-east-1".into()),
+        access_key_id: Some("test".into()),
+        secret_access_key: Some("test-secret".into()),
+        session_token: None,
     }
 }
 
-async fn store(world: &World) -> Store {
-    Store::connect(world.store_config()).await
+/// A server that holds these keys, and a store that asks it.
+async fn world(keys: &[&str]) -> (HostileS3, Store) {
+    let s3 = HostileS3::start().await;
+    for key in keys {
+        s3.put(key);
+    }
+    let store = Store::connect(config(s3.url())).await;
+    (s3, store)
+}
+
+fn owned(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| (*key).to_owned()).collect()
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("k{n}")).collect()
+}
+
+fn failure(outcome: &KeyOutcome) -> Option<&Failure> {
+    match outcome {
+        KeyOutcome::Gone => None,
+        KeyOutcome::Failed(failure) => Some(failure),
+    }
+}
+
+/// Deletes keys and gives the class of each; `None` is gone.
+async fn delete(store: &Store, keys: &[&str]) -> Vec<Option<FailureClass>> {
+    let found = store.delete(&owned(keys)).await;
+    assert_eq!(found.outcomes.len(), keys.len());
+    let classes = found.outcomes.iter().map(failure);
+    classes.map(|failure| failure.map(|f| f.class)).collect()
+}
+
+fn is_probe(keys: &[String]) -> bool {
+    keys.iter().any(|key| key.starts_with("lethe-probe-"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_there_and_keys_that_are_not_are_gone_afterwards() {
+    let (s3, store) = world(&["a", "b", "c"]).await;
+    assert_eq!(delete(&store, &["a", "missing", "b", "a"]).await, [None; 4]);
+    assert_eq!(s3.keys(), ["c"]);
+    assert_eq!(s3.asked(), [["a", "missing", "b"]], "no key twice in a request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_name_a_key_is_no_success_for_it() {
-    let world = World::new().await;
-    world.s3.omit_key("b", 1);
-    let found = store(&world).await.delete(&keys(&["a", "b", "c"])).await;
-    let classes: Vec<_> = found.outcomes.iter().map(class).collect();
-    assert_eq!(classes, [None, Some(FailureClass::Transient), None]);
-    world.s3.empty_next(1);
-    let found = store(&world).await.delete(&keys(&["a", "b"])).await;
-    assert!(
-        found
-            .outcomes
-            .iter()
-            .all(|o| class(o) == Some(FailureClass::Transient))
+    let (s3, store) = world(&[]).await;
+    s3.omit_key("b", 1);
+    assert_eq!(
+        delete(&store, &["a", "b", "c"]).await,
+        [None, Some(Transient), None]
     );
+    s3.empty_next(1);
+    assert_eq!(delete(&store, &["a", "b"]).await, [Some(Transient); 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_one_key_inside_a_200_is_that_keys_alone() {
+    let cases = [
+        ("InternalError", Some(Transient)),
+        ("ServiceUnavailable", Some(Transient)),
+        ("WhoKnows", Some(Transient)),
+        ("SlowDown", Some(Throttle)),
+        ("RequestLimitExceeded", Some(Throttle)),
+        ("AccessDenied", Some(Blocked)),
+        ("ObjectLocked", Some(Blocked)),
+        ("InvalidRequest", Some(Blocked)),
+        ("NoSuchBucket", Some(Outage)),
+        ("InvalidAccessKeyId", Some(Outage)),
+        ("KeyTooLongError", Some(Permanent)),
+        ("NoSuchKey", None),
+    ];
+    let (s3, store) = world(&[]).await;
+    for (code, expected) in cases {
+        s3.fail_key(code, code, None);
+        assert_eq!(delete(&store, &["x", code, "y"]).await, [None, expected, None]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_answer_counts_only_what_it_named_in_full() {
+    let (s3, store) = world(&["a", "ab", "abc"]).await;
+    s3.cut_next(1);
+    // The cut leaves `<Key>a` of "abc", which is the name of another key.
+    let classes = delete(&store, &["x", "ab", "abc", "a"]).await;
+    assert!(classes[3].is_some(), "{classes:?}");
+    assert!(classes[2].is_none_or(|class| class == Transient));
+    for behaviour in [Behaviour::NoBody, Behaviour::Garbage] {
+        s3.next_requests(behaviour, Some(1));
+        assert_eq!(delete(&store, &["a", "b"]).await, [Some(Transient); 2]);
+    }
+    assert_eq!(delete(&store, &["a", "ab", "abc"]).await, [None; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_connections_and_silence_are_transient() {
+    for behaviour in [
+        Behaviour::BreakBody,
+        Behaviour::Drop,
+        Behaviour::Hang,
+        Behaviour::HangAfterHeaders,
+    ] {
+        let (s3, store) = world(&["a"]).await;
+        s3.next_requests(behaviour.clone(), None);
+        let started = Instant::now();
+        assert_eq!(delete(&store, &["a"]).await, [Some(Transient)], "{behaviour:?}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{behaviour:?}");
+        s3.behave();
+        assert_eq!(delete(&store, &["a"]).await, [None], "{behaviour:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_error_of_a_whole_request_is_tried_again_at_once() {
+    let (s3, store) = world(&["a"]).await;
+    s3.fail_requests(500, "InternalError", 2);
+    assert_eq!(delete(&store, &["a"]).await, [None]);
+    assert_eq!(s3.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_out_of_reach_is_an_outage() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    for url in [refused, "http://no-such-host.invalid:9".to_owned()] {
+        let store = Store::connect(config(url)).await;
+        assert_eq!(delete(&store, &["a", "b"]).await, [Some(Outage); 2]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_bucket_is_an_outage_and_never_gone() {
+    let (s3, store) = world(&["a"]).await;
+    s3.only_bucket("another");
+    assert_eq!(delete(&store, &["a", "b\u{1}"]).await, [Some(Outage); 2]);
+    let named = store.delete(&owned(&["a"])).await;
+    assert_eq!(failure(&named.outcomes[0]).unwrap().code, "NoSuchBucket");
+    s3.lack_multi_delete();
+    assert_eq!(delete(&store, &["a"]).await, [Some(Outage)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_whole_requests_have_the_class_of_their_cause() {
+    for (status, code, expected) in [
+        (301, "PermanentRedirect", Outage),
+        (403, "InvalidAccessKeyId", Outage),
+        (403, "SignatureDoesNotMatch", Outage),
+        (400, "ExpiredToken", Outage),
+        (429, "", Throttle),
+        (503, "SlowDown", Throttle),
+        (500, "InternalError", Transient),
+        (502, "", Transient),
+    ] {
+        let (s3, store) = world(&["a"]).await;
+        s3.next_requests(Behaviour::Refuse(status, code, "no"), None);
+        assert_eq!(delete(&store, &["a"]).await, [Some(expected)], "{status} {code}");
+        assert!(s3.contains("a"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_key_of_a_thousand_is_isolated_in_few_requests() {
-    for (code, expected) in [
-        ("MalformedXML", FailureClass::Permanent),
-        ("AccessDenied", FailureClass::Blocked),
-    ] {
-        let world = World::new().await;
-        let asked: Vec<String> = (0..1_000).map(|n| format!("k{n}")).collect();
-        world.s3.poison("k777", code);
-        let found = store(&world).await.delete(&asked).await;
-        for (key, outcome) in asked.iter().zip(&found.outcomes) {
-            assert_eq!(class(outcome), (key == "k777").then_some(expected), "{key}");
+    for code in ["AccessDenied", "ObjectLocked", "InvalidArgument"] {
+        for bad in ["k0", "k777", "k999"] {
+            let (s3, store) = world(&[]).await;
+            let asked = numbered(1_000);
+            s3.poison(bad, code);
+            let found = store.delete(&asked).await;
+            for (key, outcome) in asked.iter().zip(&found.outcomes) {
+                assert_eq!(failure(outcome).is_some(), key == bad, "{code} {key}");
+            }
+            // 2·log2(1,000) + 2 further ones, after the first.
+            let requests = s3.asked().len();
+            assert!(requests <= 1 + 21, "{code} {bad}: {requests} requests");
         }
-        // 2·log2(1000) + 2 further ones, after the first.
-        assert!(
-            world.s3.asked().len() <= 1 + 22,
-            "{}",
-            world.s3.asked().len()
-        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_refuses_everything_is_an_outage_not_a_blocked_key() {
-    let world = World::new().await;
-    world.s3.fail_requests(403, "AccessDenied", 1_000);
-    let found = store(&world).await.delete(&keys(&["a"])).await;
-    assert_eq!(class(&found.outcomes[0]), Some(FailureClass::Outage));
+async fn a_key_that_spoils_the_xml_goes_by_url() {
+    let (s3, store) = world(&["k500"]).await;
+    s3.poison("k500", "MalformedXML");
+    let found = store.delete(&numbered(1_000)).await;
+    assert!(found.outcomes.iter().all(|o| *o == KeyOutcome::Gone));
+    assert!(s3.keys().is_empty());
+    assert!(s3.asked().len() <= 1 + 21, "{}", s3.asked().len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_cannot_be_reached_is_an_outage() {
-    let world = World::new().await;
-    let mut config = world.store_config();
-    config.endpoint = Some("http://127.0.0.1:9".into());
-    let found = Store::connect(config).await.delete(&keys(&["a"])).await;
+async fn many_bad_keys_cost_no_more_than_a_request_each() {
+    let (s3, store) = world(&[]).await;
+    let asked = numbered(1_000);
+    for key in asked.iter().step_by(2) {
+        s3.poison(key, "AccessDenied");
+    }
+    let found = store.delete(&asked).await;
+    for (place, outcome) in found.outcomes.iter().enumerate() {
+        assert_eq!(failure(outcome).map(|f| f.class), (place % 2 == 0).then_some(Blocked));
+    }
+    assert!(s3.asked().len() < 1_300, "{}", s3.asked().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_every_key_is_an_outage() {
+    let (s3, store) = world(&["a"]).await;
+    s3.deny_all(true);
+    assert_eq!(delete(&store, &["a", "b", "c"]).await, [Some(Outage); 3]);
+    assert_eq!(s3.asked().len(), 2, "the request and the probe");
+    assert!(is_probe(&s3.asked()[1]));
+    s3.deny_all(false);
+    s3.next_requests(Behaviour::Refuse(403, "AccessDenied", "no"), None);
+    assert_eq!(delete(&store, &["a", "b", "c"]).await, [Some(Outage); 3]);
+    assert_eq!(s3.asked().len(), 4, "not bisected");
+    s3.behave();
+    assert_eq!(delete(&store, &["a"]).await, [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_keys_are_deleted_exactly_and_their_neighbours_stay() {
+    let long = "é".repeat(512);
+    let odd = [
+        "a&<b>\"é'", " lead", "trail ", "../x", "a/./b", "/lead", "a//b", "100%", "%41", "a+b", "?q=1#f",
+        "\u{1}", "tab\tline\n", "cr\r\n", "\u{85}\u{2028}", "\u{fffe}", "😀", " ", ".", long.as_str(),
+    ];
+    let stay = ["lead", "x", "A", "a b", "b", "cr\n"];
+    for multi in [true, false] {
+        let (s3, store) = world(&odd).await;
+        stay.iter().for_each(|key| s3.put(key));
+        if !multi {
+            s3.lack_multi_delete();
+        }
+        let found = delete(&store, &odd).await;
+        assert_eq!(found, vec![None; odd.len()], "multi {multi}");
+        let mut left = s3.keys();
+        left.sort();
+        let mut expected = owned(&stay);
+        expected.sort();
+        assert_eq!(left, expected, "multi {multi}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_no_names_are_refused_without_a_request() {
+    let (s3, store) = world(&["a"]).await;
+    let long = "k".repeat(1_025);
+    assert_eq!(delete(&store, &["", &long]).await, [Some(Permanent); 2]);
+    assert!(s3.requests().is_empty());
     assert_eq!(
-        class(&found.outcomes[0]),
-        Some(FailureClass::Outage),
-        "{:?}",
-        found.outcomes
+        delete(&store, &["", "a", &long]).await,
+        [Some(Permanent), None, Some(Permanent)]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_without_multi_delete_is_served_key_by_key() {
-    let world = World::new().await;
-    world.s3.put("a");
-    world.s3.put("b");
-    world.s3.fail_requests(501, "NotImplemented", 1_000);
-    let found = store(&world).await.delete(&keys(&["a", "b"])).await;
-    assert!(
-        found
-            .outcomes
-            .iter()
-            .all(|outcome| class(outcome).is_none()),
-        "{:?}",
-        found.outcomes
-    );
-    assert!(world.s3.keys().is_empty());
+async fn more_than_a_thousand_keys_go_in_several_requests() {
+    let (s3, store) = world(&[]).await;
+    let asked = numbered(2_500);
+    asked.iter().for_each(|key| s3.put(key));
+    let found = store.delete(&asked).await;
+    assert_eq!(found.outcomes, vec![KeyOutcome::Gone; 2_500]);
+    let sizes: Vec<usize> = s3.asked().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1_000, 1_000, 500]);
+    assert!(s3.keys().is_empty());
+    assert!(found.requests.iter().all(|request| request.outcome == "ok"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_version_and_marker_of_exactly_the_key_goes() {
-    let world = World::new().await;
-    world.s3.keep_versions();
-    for key in ["a", "a", "ab", "b\u{1}"] {
-        world.s3.put(key);
+async fn a_store_that_names_another_key_than_asked_is_not_believed() {
+    let (s3, store) = world(&["/lead", "b"]).await;
+    s3.trim_slashes();
+    assert_eq!(delete(&store, &["/lead", "b"]).await, [Some(Transient), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_multi_delete_is_asked_key_by_key_from_then_on() {
+    let (s3, store) = world(&["a", "b", "c"]).await;
+    s3.lack_multi_delete();
+    s3.fail_key("b", "AccessDenied", None);
+    assert_eq!(delete(&store, &["a", "b", "c"]).await, [None, Some(Blocked), None]);
+    assert_eq!(delete(&store, &["c"]).await, [None]);
+    let multi = s3.requests().iter().filter(|r| r.operation == "DeleteObjects").count();
+    assert_eq!(multi, 1, "remembered");
+    assert_eq!(s3.keys(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_wants_content_md5_gets_it_from_then_on() {
+    let (s3, store) = world(&["a", "b"]).await;
+    s3.want_md5();
+    assert_eq!(delete(&store, &["a"]).await, [None]);
+    assert_eq!(delete(&store, &["b"]).await, [None]);
+    assert_eq!(s3.asked().len(), 3, "one refusal, two deletions");
+    assert!(s3.keys().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_version_and_marker_of_exactly_the_key_is_deleted() {
+    for suspended in [false, true] {
+        let (s3, store) = world(&["a", "a b&\u{1}"]).await;
+        s3.keep_versions();
+        for key in ["a", "a", "ab", "a/b", "a b&\u{1}", "a b&\u{1}2", "a+b&"] {
+            s3.put(key);
+        }
+        if suspended {
+            s3.suspend_versions();
+        }
+        assert_eq!(delete(&store, &["a", "a b&\u{1}", "none"]).await, [None; 3]);
+        assert_eq!(s3.keys(), ["a b&\u{1}2", "a+b&", "a/b", "ab"]);
     }
-    let found = store(&world).await.delete(&keys(&["a"])).await;
-    assert!(class(&found.outcomes[0]).is_none(), "{:?}", found.outcomes);
-    assert_eq!(world.s3.keys(), ["ab", "b\u{1}"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_name_nothing_are_refused_without_a_request() {
-    let world = World::new().await;
-    let found = store(&world)
-        .await
-        .delete(&keys(&["", &"é".repeat(513)]))
-        .await;
-    assert!(
-        found
-            .outcomes
-            .iter()
-            .all(|o| class(o) == Some(FailureClass::Permanent))
-    );
-    assert!(world.s3.asked().is_empty());
+async fn a_key_with_more_versions_than_a_page_is_deleted_page_by_page() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    s3.page_listings(3);
+    (0..8).for_each(|_| s3.put("a"));
+    s3.put("a2");
+    assert_eq!(delete(&store, &["a"]).await, [None]);
+    assert_eq!(s3.keys(), ["a2"]);
+    // More than one try lists: each makes progress, none says gone too early.
+    (0..20).for_each(|_| s3.put("b"));
+    assert_eq!(delete(&store, &["b"]).await, [Some(Transient)]);
+    assert_eq!(delete(&store, &["b"]).await, [None]);
+    assert_eq!(s3.keys(), ["a2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_in_an_answer_shows_that_the_bytes_are_still_there() {
+    for (status, body) in [(501, ""), (200, "no xml"), (403, "<Error><Code>AccessDenied</Code></Error>")] {
+        for multi in [true, false] {
+            let (s3, store) = world(&[]).await;
+            s3.keep_versions();
+            s3.put("a");
+            s3.answer_versioning(status, body);
+            if !multi {
+                s3.lack_multi_delete();
+            }
+            assert_eq!(delete(&store, &["a"]).await, [None], "{status} {multi}");
+            assert!(s3.keys().is_empty(), "{status} {multi}");
+            s3.put("b");
+            assert_eq!(delete(&store, &["b"]).await, [None]);
+            assert!(s3.keys().is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_versions_that_breaks_off_proves_nothing() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    s3.put("a");
+    s3.cut_listings(true);
+    assert_eq!(delete(&store, &["a"]).await, [Some(Transient)]);
+    s3.cut_listings(false);
+    assert_eq!(delete(&store, &["a"]).await, [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_version_blocks_its_key_alone() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    ["a", "locked", "z"].iter().for_each(|key| s3.put(key));
+    s3.fail_key_saying("locked", "AccessDenied", "object is WORM protected", None);
+    assert_eq!(delete(&store, &["a", "locked", "z"]).await, [None, Some(Blocked), None]);
+    assert_eq!(s3.keys(), ["locked"], "the probe leaves no marker");
+    s3.poison("locked", "ObjectLocked");
+    s3.put("b");
+    assert_eq!(delete(&store, &["b", "locked"]).await, [None, Some(Blocked)]);
+    assert_eq!(s3.keys(), ["locked"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_can_be_withheld_after_the_deletion() {
+    let (s3, store) = world(&["a"]).await;
+    s3.hold();
+    let deleting = tokio::spawn(async move { delete(&store, &["a"]).await });
+    while s3.contains("a") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!deleting.is_finished());
+    s3.release();
+    assert_eq!(deleting.await.unwrap(), [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_says_what_is_wrong_and_leaves_nothing_behind() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    assert!(store.probe().await.iter().all(|probe| probe.ok));
+    s3.deny_all(true);
+    let probes = store.probe().await;
+    let wrong: Vec<&str> = probes.iter().filter(|p| !p.ok).map(|p| p.name).collect();
+    assert_eq!(wrong, ["delete permission"]);
+    assert!(s3.keys().is_empty());
+    s3.only_bucket("another");
+    assert!(store.probe().await.iter().any(|p| p.name == "bucket" && !p.ok));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_can_be_written_and_seen() {
+    let (_s3, store) = world(&[]).await;
+    store.create_bucket().await.unwrap();
+    store.put("odd ?&\u{1}".into(), vec![1, 2]).await.unwrap();
+    assert!(store.exists("odd ?&\u{1}").await.unwrap());
+    assert_eq!(delete(&store, &["odd ?&\u{1}"]).await, [None]);
+    assert!(!store.exists("odd ?&\u{1}").await.unwrap());
 }
