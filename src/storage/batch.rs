@@ -5,7 +5,7 @@
 use futures::stream::{self, StreamExt as _};
 use uuid::Uuid;
 
-use super::calls::{Calls, Refusal};
+use super::calls::{Calls, Refusal, not_asked};
 use super::classify::{Failure, FailureClass, Remedy};
 use super::target::{Fate, Target, fits_in_xml};
 
@@ -254,21 +254,16 @@ fn only(fates: Vec<Fate>) -> Fate {
     fates.into_iter().next().unwrap_or_else(not_asked)
 }
 
-fn not_asked() -> Fate {
-    Fate::Failed(Failure::new(
-        FailureClass::Transient,
-        "NotAsked",
-        "the store was not asked for this key",
-    ))
-}
-
 /// What is refused of a key that never existed is refused of the bucket.
 fn of_bucket(failure: Failure) -> Failure {
     match failure.class {
         FailureClass::Blocked | FailureClass::Permanent => Failure::new(
             FailureClass::Outage,
             failure.code,
-            &format!("every deletion in this bucket is refused: {}", failure.message),
+            &format!(
+                "every deletion in this bucket is refused: {}",
+                failure.message
+            ),
         ),
         FailureClass::Transient | FailureClass::Throttle | FailureClass::Outage => failure,
     }

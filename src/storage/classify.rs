@@ -220,9 +220,11 @@ pub(super) fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) 
     };
     match code {
         Some(code) => Failure::new(class, code, message),
-        None if (200..300).contains(&status) => {
-            Failure::new(class, "UnreadableAnswer", "the store's answer cannot be read")
-        }
+        None if (200..300).contains(&status) => Failure::new(
+            class,
+            "UnreadableAnswer",
+            "the store's answer cannot be read",
+        ),
         None => Failure::new(class, format!("Http{status}"), message),
     }
 }
@@ -391,6 +393,9 @@ mod tests {
     fn messages_are_cut_and_carry_no_control_characters() {
         let failure = Failure::new(FailureClass::Transient, "X", &"a\u{1}".repeat(1_000));
         assert_eq!(failure.message, "a".repeat(LONGEST_MESSAGE_CHARS));
-        assert_eq!(Failure::new(FailureClass::Blocked, "C", "m").to_string(), "C: m");
+        assert_eq!(
+            Failure::new(FailureClass::Blocked, "C", "m").to_string(),
+            "C: m"
+        );
     }
 }

@@ -74,7 +74,9 @@ fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
         Ok(Versioning::None) => (true, "no versions are kept".to_owned()),
         Ok(Versioning::Unknown(failure)) => (
             true,
-            format!("taken as none until a delete marker shows up, for the bucket does not say ({failure})"),
+            format!(
+                "taken as none until a delete marker shows up, for the bucket does not say ({failure})"
+            ),
         ),
         Err(failure) => (false, failure.to_string()),
     };

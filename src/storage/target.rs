@@ -37,9 +37,9 @@ pub(super) enum Fate {
 /// Whether XML 1.0 can carry a key unchanged (W3C XML 1.0, production 2, "Char"). `\r` it can carry,
 /// but a parser may turn it into `\n` (section 2.11), and the answer would name another key.
 pub(super) fn fits_in_xml(key: &str) -> bool {
-    key.chars().all(|c| {
-        matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-    })
+    key.chars().all(
+        |c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..),
+    )
 }
 
 /// Why a key can name no object, if so.
@@ -60,10 +60,19 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_fit_in_xml() {
-        for bad in ["\u{0}", "a\u{1}b", "\r", "x\r\n", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+        for bad in [
+            "\u{0}", "a\u{1}b", "\r", "x\r\n", "\u{1f}", "\u{fffe}", "\u{ffff}",
+        ] {
             assert!(!fits_in_xml(bad), "{bad:?}");
         }
-        for good in ["a&<b>\"é", " lead", "tab\there", "line\nbreak", "../x", "\u{1f600}"] {
+        for good in [
+            "a&<b>\"é",
+            " lead",
+            "tab\there",
+            "line\nbreak",
+            "../x",
+            "\u{1f600}",
+        ] {
             assert!(fits_in_xml(good), "{good:?}");
         }
     }

@@ -81,8 +81,10 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
 }
 
 fn is_passing(failure: &Failure) -> bool {
-    matches!(failure.class, FailureClass::Transient | FailureClass::Throttle)
-        && failure.code != "UnreadableAnswer"
+    matches!(
+        failure.class,
+        FailureClass::Transient | FailureClass::Throttle
+    ) && failure.code != "UnreadableAnswer"
 }
 
 /// Deletes every version and marker of exactly these keys, by id, so that no new marker comes to be.

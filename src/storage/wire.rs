@@ -51,7 +51,8 @@ impl Intercept for ReadToEnd {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().unwrap_or_default();
-        self.complete.store(closes(body, self.root), Ordering::Release);
+        self.complete
+            .store(closes(body, self.root), Ordering::Release);
         Ok(())
     }
 }

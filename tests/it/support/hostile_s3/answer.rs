@@ -78,7 +78,10 @@ impl State {
         let wanted = match operation {
             "DeleteObjects" => wanted(&String::from_utf8_lossy(&call.body)),
             "ListObjectVersions" | "ListObjectsV2" => {
-                vec![(call.parameter("prefix").unwrap_or_default().to_owned(), None)]
+                vec![(
+                    call.parameter("prefix").unwrap_or_default().to_owned(),
+                    None,
+                )]
             }
             _ => vec![(
                 call.key.clone(),
@@ -270,7 +273,10 @@ impl State {
             // The marker itself may be deleted by now: what is behind it has a greater key, or is older.
             all.iter()
                 .position(|(k, v, _)| *k == key && *v == id)
-                .map_or_else(|| all.iter().take_while(|(k, _, _)| *k < key).count(), |at| at + 1)
+                .map_or_else(
+                    || all.iter().take_while(|(k, _, _)| *k < key).count(),
+                    |at| at + 1,
+                )
         });
         let to = all.len().min(from + self.page_size.unwrap_or(1_000));
         let mut body = String::new();
@@ -295,7 +301,10 @@ impl State {
                 encode(key)
             );
         }
-        Answer::new(200, format!("<ListVersionsResult>{body}</ListVersionsResult>"))
+        Answer::new(
+            200,
+            format!("<ListVersionsResult>{body}</ListVersionsResult>"),
+        )
     }
 
     fn list(&self, call: &Call) -> Answer {
@@ -307,9 +316,7 @@ impl State {
             .collect();
         Answer::new(
             200,
-            format!(
-                "<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"
-            ),
+            format!("<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"),
         )
     }
 }

@@ -19,8 +19,9 @@ pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 
 /// Whether an XML 1.0 parser would refuse the document for a character.
 pub fn is_malformed(xml: &str) -> bool {
-    xml.chars()
-        .any(|c| (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}'))
+    xml.chars().any(|c| {
+        (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+    })
 }
 
 pub fn escape(text: &str) -> String {
