@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
 pub mod http;
