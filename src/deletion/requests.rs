@@ -166,7 +166,7 @@ pub(super) async fn lock_sample(
         return Ok(None);
     };
     query_file!("sql/deletion/lock_owner.sql", owner)
-        .execute(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
     let sample = sqlx::query_file_as!(LockedSample, "sql/deletion/lock_sample.sql", sample_id)
         .fetch_optional(&mut *connection)

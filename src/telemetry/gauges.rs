@@ -31,9 +31,7 @@ pub struct QueueState {
 impl QueueState {
     /// # Errors
     /// Of the database.
-    pub async fn read<'e>(
-        executor: impl sqlx::PgExecutor<'e>,
-    ) -> Result<QueueState, sqlx::Error> {
+    pub async fn read<'e>(executor: impl sqlx::PgExecutor<'e>) -> Result<QueueState, sqlx::Error> {
         query_file_as!(QueueState, "sql/telemetry/queue_state.sql")
             .fetch_one(executor)
             .await

@@ -99,8 +99,16 @@ impl Example for Receipt {
             completed_at: Some(example_time()),
             objects_deleted: 12,
             objects_kept: 0,
-            rows_deleted: RowsDeleted { users: 1, collections: 2, samples: 4, sample_images: 12 },
-            remaining: Remaining { tasks: 0, objects: 0 },
+            rows_deleted: RowsDeleted {
+                users: 1,
+                collections: 2,
+                samples: 4,
+                sample_images: 12,
+            },
+            remaining: Remaining {
+                tasks: 0,
+                objects: 0,
+            },
             parked: vec![],
         }
     }
@@ -114,7 +122,11 @@ impl AdminUsers {
     /// Erase a user
     ///
     /// The same erasure as by Clerk's webhook. A user that is not known gets a tombstone.
-    #[oai(path = "/admin/users/:userId", method = "delete", operation_id = "eraseUser")]
+    #[oai(
+        path = "/admin/users/:userId",
+        method = "delete",
+        operation_id = "eraseUser"
+    )]
     async fn erase(
         &self,
         auth: AdminAuth,
@@ -140,7 +152,11 @@ impl AdminErasures {
     ///
     /// `complete` only when nothing is left: no task, no row. 404 for a user whose deletion was
     /// never asked for.
-    #[oai(path = "/admin/users/:userId/erasure", method = "get", operation_id = "getErasure")]
+    #[oai(
+        path = "/admin/users/:userId/erasure",
+        method = "get",
+        operation_id = "getErasure"
+    )]
     async fn receipt(
         &self,
         _auth: AdminAuth,
@@ -175,7 +191,9 @@ async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> 
         status,
         requested_at: row.requested_at,
         requested_by: row.requested_by,
-        completed_at: row.completed_at.filter(|_| status == ErasureStatus::Complete),
+        completed_at: row
+            .completed_at
+            .filter(|_| status == ErasureStatus::Complete),
         objects_deleted: row.objects_deleted,
         objects_kept: row.objects_kept,
         rows_deleted: RowsDeleted {
@@ -184,7 +202,10 @@ async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> 
             samples: row.samples,
             sample_images: row.images,
         },
-        remaining: Remaining { tasks: row.tasks, objects: row.objects },
+        remaining: Remaining {
+            tasks: row.tasks,
+            objects: row.objects,
+        },
         parked: parked
             .into_iter()
             .map(|task| Parked {

@@ -55,7 +55,12 @@ pub(super) fn why_away(error: &sqlx::Error) -> Option<&'static str> {
             }
             // Refused credentials and a missing database are mended without a new request.
             "28000" | "28P01" | "3D000" => Some(AWAY),
-            code if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => Some(AWAY),
+            code if ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Some(AWAY)
+            }
             _ => None,
         },
         _ => None,

@@ -43,7 +43,11 @@ impl Samples {
     ///
     /// The sample and its images are soft-deleted at once; the task removes their objects, then
     /// their rows. The answer is the same while the sample's row exists.
-    #[oai(path = "/samples/:sampleId", method = "delete", operation_id = "deleteSample")]
+    #[oai(
+        path = "/samples/:sampleId",
+        method = "delete",
+        operation_id = "deleteSample"
+    )]
     async fn delete(
         &self,
         auth: SessionOrAdminAuth,
@@ -53,10 +57,16 @@ impl Samples {
         sample_id: Path<Uuid>,
     ) -> Result<TaskAccepted, Problems<DeleteFailures>> {
         let actor = auth.0.actor();
-        let task = delete_sample(&state.pool, sample_id.0, authority(&auth.0), &actor, state.grace)
-            .await
-            .map_err(problem_of)?
-            .ok_or_else(no_sample)?;
+        let task = delete_sample(
+            &state.pool,
+            sample_id.0,
+            authority(&auth.0),
+            &actor,
+            state.grace,
+        )
+        .await
+        .map_err(problem_of)?
+        .ok_or_else(no_sample)?;
         Ok(TaskAccepted::Accepted(Json(promised(&state, task).await?)))
     }
 }
@@ -70,7 +80,11 @@ impl Restores {
     ///
     /// Takes a deletion back within the grace period, as long as cleanup has not begun. A sample
     /// that is not deleted stays as it is.
-    #[oai(path = "/samples/:sampleId/restore", method = "post", operation_id = "restoreSample")]
+    #[oai(
+        path = "/samples/:sampleId/restore",
+        method = "post",
+        operation_id = "restoreSample"
+    )]
     async fn restore(
         &self,
         auth: SessionOrAdminAuth,

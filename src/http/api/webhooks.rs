@@ -39,7 +39,10 @@ pub enum Received {
 /// An event of Clerk, as far as it matters here.
 #[derive(Debug, Object)]
 #[oai(rename = "ClerkEvent")]
-#[allow(dead_code, reason = "it is only described: the body is read as it was signed")]
+#[allow(
+    dead_code,
+    reason = "it is only described: the body is read as it was signed"
+)]
 struct ClerkEvent {
     /// `user.deleted`; anything else is acknowledged and ignored.
     #[oai(rename = "type")]
@@ -99,9 +102,21 @@ impl Webhooks {
         path = "/webhooks/clerk",
         method = "post",
         operation_id = "receiveClerkEvent",
-        request_header(name = "svix-id", ty = "String", description = "The same for every retry of one event."),
-        request_header(name = "svix-timestamp", ty = "String", description = "Unix seconds, at most five minutes off."),
-        request_header(name = "svix-signature", ty = "String", description = "`v1,` and the base64 HMAC-SHA256, or several.")
+        request_header(
+            name = "svix-id",
+            ty = "String",
+            description = "The same for every retry of one event."
+        ),
+        request_header(
+            name = "svix-timestamp",
+            ty = "String",
+            description = "Unix seconds, at most five minutes off."
+        ),
+        request_header(
+            name = "svix-signature",
+            ty = "String",
+            description = "`v1,` and the base64 HMAC-SHA256, or several."
+        )
     )]
     async fn receive(
         &self,
@@ -114,12 +129,15 @@ impl Webhooks {
             Err(problem) if problem.status().is_server_error() => "unavailable",
             Err(_) => "rejected",
         };
-        state.metrics.webhook_events.with_label_values(&[label]).inc();
+        state
+            .metrics
+            .webhook_events
+            .with_label_values(&[label])
+            .inc();
         match outcome? {
-            WebhookOutcome::Conflict => Err(Problem::conflict(
-                "This `svix-id` was seen before, with another body.",
-            )
-            .into()),
+            WebhookOutcome::Conflict => {
+                Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
+            }
             _ => Ok(Received::NoContent),
         }
     }
@@ -143,11 +161,21 @@ async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Pr
         .map_err(|refusal| Problem::bad_request(format!("The delivery is refused: {refusal}.")))?;
     let (kind, user_id) = parse(&body)?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
-    let outcome =
-        delete_user_by_webhook(&state.pool, &verified.svix_id, &digest, &kind, user_id.as_deref())
-            .await
-            .map_err(problem_of)?;
-    tracing::info!(svix_id = verified.svix_id, kind, outcome = label_of(outcome), "webhook received");
+    let outcome = delete_user_by_webhook(
+        &state.pool,
+        &verified.svix_id,
+        &digest,
+        &kind,
+        user_id.as_deref(),
+    )
+    .await
+    .map_err(problem_of)?;
+    tracing::info!(
+        svix_id = verified.svix_id,
+        kind,
+        outcome = label_of(outcome),
+        "webhook received"
+    );
     Ok(outcome)
 }
 
@@ -163,8 +191,8 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
 
 /// The event's type and, for a deletion, whose.
 fn parse(body: &[u8]) -> Result<(String, Option<String>), Problem> {
-    let event: Value = serde_json::from_slice(body)
-        .map_err(|_| Problem::bad_field("body", "is not JSON"))?;
+    let event: Value =
+        serde_json::from_slice(body).map_err(|_| Problem::bad_field("body", "is not JSON"))?;
     let kind = event
         .get("type")
         .and_then(Value::as_str)
@@ -190,16 +218,33 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        for body in ["", "[]", "5", "{}", r#"{"type":5}"#, r#"{"type":"user.deleted","data":{"id":"a\u0000b"}}"#] {
-            assert_eq!(parse(body.as_bytes()).unwrap_err().status().as_u16(), 400, "{body}");
+        for body in [
+            "",
+            "[]",
+            "5",
+            "{}",
+            r#"{"type":5}"#,
+            r#"{"type":"user.deleted","data":{"id":"a\u0000b"}}"#,
+        ] {
+            assert_eq!(
+                parse(body.as_bytes()).unwrap_err().status().as_u16(),
+                400,
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn only_a_deletion_names_a_user() {
         let with = |body: &str| parse(body.as_bytes()).unwrap().1;
-        assert_eq!(with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(), "user_1");
+        assert_eq!(
+            with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(),
+            "user_1"
+        );
         assert_eq!(with(r#"{"type":"user.deleted","data":{}}"#), None);
-        assert_eq!(with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#), None);
+        assert_eq!(
+            with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
+            None
+        );
     }
 }
