@@ -8,16 +8,14 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::side_server::{self, Shown};
-use super::pool;
+use super::{pool, side_server};
 use crate::config::{Clerk, JwtKeys, Secret, Serve};
 use crate::http::admin_tokens::AdminTokens;
-use crate::http::api::{self, ApiState};
+use crate::http::api::{self, ApiState, health};
 use crate::http::credentials::Authenticator;
 use crate::http::server;
 use crate::http::session::{SessionConfig, SessionKeys, SessionVerifier};
 use crate::http::webhook_signature::WebhookVerifier;
-use crate::telemetry::gauges::Gauges;
 use crate::telemetry::metrics::Metrics;
 
 /// Serves the API until `shutdown`, then answers what is in flight.
@@ -49,11 +47,8 @@ async fn side(
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let shown = Shown {
-        pool: pool.clone(),
-        gauges: Arc::new(Gauges::new(pool.clone(), Arc::clone(metrics))),
-        worker: None,
-    };
+    let ready = health::database_ready(pool.clone());
+    let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(side_server::start(address, shown, shutdown.clone()).await?))
 }
 
@@ -68,36 +63,34 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let routes = api::routes(state(config, pool, metrics)?);
+    let routes = api::routes(state(config, pool, metrics)?, authenticator(config)?);
     server::serve(listener, routes, shutdown, config.shutdown_timeout).await;
     Ok(())
 }
 
 fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> anyhow::Result<ApiState> {
-    let admins = config.admin_tokens.iter();
-    let authenticator = Authenticator {
-        sessions: sessions(&config.clerk)?,
-        admins: AdminTokens::new(
-            admins
-                .map(|admin| (admin.name.clone(), admin.token.expose().to_owned()))
-                .collect(),
-        ),
-    };
     Ok(ApiState {
-        pool,
+        webhook: webhooks(&config.clerk.webhook_secrets)?,
+        grace: config.grace_period,
         metrics,
-        authenticator: Arc::new(authenticator),
-        webhooks: Arc::new(webhooks(&config.clerk.webhook_secrets)?),
-        grace_period: config.grace_period,
-        shows_metrics: config.metrics_addr.is_none(),
+        ready: health::database_ready(pool.clone()),
+        show_metrics: config.metrics_addr.is_none(),
+        pool,
     })
 }
 
-/// What verifies session tokens.
-///
-/// # Errors
-/// When the key or the URL cannot be used.
-pub fn sessions(clerk: &Clerk) -> anyhow::Result<SessionVerifier> {
+fn authenticator(config: &Serve) -> anyhow::Result<Authenticator> {
+    let admins = config
+        .admin_tokens
+        .iter()
+        .map(|admin| (admin.name.clone(), admin.token.expose().to_owned()));
+    Ok(Authenticator {
+        sessions: sessions(&config.clerk)?,
+        admins: AdminTokens::new(admins.collect()),
+    })
+}
+
+fn sessions(clerk: &Clerk) -> anyhow::Result<SessionVerifier> {
     let keys = match &clerk.jwt {
         JwtKeys::Pem(pem) => SessionKeys::Pem(pem.clone()),
         JwtKeys::Jwks(url) => SessionKeys::Jwks(url.clone()),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::pool;
-use super::side_server::{self, Shown};
+use super::{pool, side_server};
 use crate::config::{Secret, Storage, Worker};
+use crate::http::api::{self, health};
 use crate::storage::{Store, StoreConfig};
-use crate::telemetry::gauges::Gauges;
 use crate::telemetry::metrics::Metrics;
 use crate::worker::{self, Options, Status};
 
@@ -26,11 +25,8 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let side = match config.metrics_addr {
         None => None,
         Some(address) => {
-            let shown = Shown {
-                pool: pool.clone(),
-                gauges: Arc::new(Gauges::new(pool.clone(), Arc::clone(&metrics))),
-                worker: Some(Arc::clone(&status)),
-            };
+            let ready = ready(pool.clone(), Arc::clone(&status));
+            let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
         }
     };
