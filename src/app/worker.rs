@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::{pool, side_server};
 use crate::config::{Secret, Storage, Worker};
-use crate::http::api::{self, health};
+use crate::http::api::health::{self, ReadyCheck};
+use crate::http::api;
 use crate::storage::{Store, StoreConfig};
 use crate::telemetry::metrics::Metrics;
 use crate::worker::{self, Options, Status};
@@ -79,4 +81,19 @@ pub fn host_and_pid() -> String {
         .filter(|host| !host.is_empty())
         .unwrap_or_else(|| "worker".to_owned());
     format!("{host}-{}", std::process::id())
+}
+
+/// Ready is: the database is reachable and migrated, and the worker can work.
+fn ready(pool: PgPool, status: Arc<Status>) -> ReadyCheck {
+    let database = health::database_ready(pool);
+    Arc::new(move || {
+        let (database, status) = (database(), Arc::clone(&status));
+        Box::pin(async move {
+            database.await?;
+            match status.problem() {
+                None => Ok(()),
+                Some(problem) => Err(problem),
+            }
+        })
+    })
 }

@@ -344,7 +344,7 @@ async fn stats(connection: &mut PgConnection, json: bool) -> Result<String, Task
             .collect();
         return Ok(serde_json::to_string_pretty(&json!({
             "tasks": tasks,
-            "oldestDueTaskAgeSeconds": counts.oldest_due_age_seconds,
+            "oldestDueAgeSeconds": counts.oldest_due_age_seconds,
             "oldestUnfinishedErasureAgeSeconds": counts.oldest_unfinished_erasure_age_seconds,
         }))?);
     }
