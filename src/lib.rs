@@ -1,5 +1,6 @@
 //! Lethe erases users and their files from applications built on Clerk, PostgreSQL and S3.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deletion;
@@ -8,5 +9,6 @@ pub mod embedded;
 pub mod http;
 pub mod queue;
 pub mod storage;
+pub mod schema;
 pub mod telemetry;
 pub mod worker;
