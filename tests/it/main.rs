@@ -3,6 +3,7 @@
 // A test that cannot go on has failed: that is what its unwraps say.
 #![allow(clippy::unwrap_used)]
 
+mod api_shape;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;

@@ -52,14 +52,15 @@ impl Samples {
         &self,
         auth: SessionOrAdminAuth,
         state: Data<&Arc<ApiState>>,
-        /// The sample's id.
+        /// The sample's id, a UUID.
         #[oai(name = "sampleId")]
-        sample_id: Path<Uuid>,
+        sample_id: Path<String>,
     ) -> Result<TaskAccepted, Problems<DeleteFailures>> {
+        let sample_id = uuid(&sample_id.0)?;
         let actor = auth.0.actor();
         let task = delete_sample(
             &state.pool,
-            sample_id.0,
+            sample_id,
             authority(&auth.0),
             &actor,
             state.grace,
@@ -89,12 +90,13 @@ impl Restores {
         &self,
         auth: SessionOrAdminAuth,
         state: Data<&Arc<ApiState>>,
-        /// The sample's id.
+        /// The sample's id, a UUID.
         #[oai(name = "sampleId")]
-        sample_id: Path<Uuid>,
+        sample_id: Path<String>,
     ) -> Result<Json<Sample>, Problems<RestoreFailures>> {
+        let sample_id = uuid(&sample_id.0)?;
         let actor = auth.0.actor();
-        let outcome = restore_sample(&state.pool, sample_id.0, authority(&auth.0), &actor)
+        let outcome = restore_sample(&state.pool, sample_id, authority(&auth.0), &actor)
             .await
             .map_err(problem_of)?;
         let conflict = |detail: &str| Err(Problem::conflict(detail).into());
@@ -113,6 +115,12 @@ fn authority(caller: &Caller) -> Authority<'_> {
         Caller::Session(session) => Authority::Owner(&session.user_id),
         Caller::Admin { .. } => Authority::Admin,
     }
+}
+
+/// Parsed here, because poem-openapi would name the field `param0`.
+fn uuid(text: &str) -> Result<Uuid, Problem> {
+    text.parse()
+        .map_err(|_| Problem::bad_field("sampleId", "must be a UUID"))
 }
 
 fn no_sample() -> Problem {
