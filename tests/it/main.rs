@@ -3,10 +3,15 @@
 // A test that cannot go on has failed: that is what its unwraps say.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "dev")]
+mod api;
 mod api_shape;
+#[cfg(feature = "dev")]
+mod crash;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+mod rooms;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]

@@ -10,7 +10,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &["config"]),
     ("deletion", &["queue"]),
-    ("worker", &["queue", "storage", "deletion", "telemetry", "config"]),
+    (
+        "worker",
+        &["queue", "storage", "deletion", "telemetry", "config"],
+    ),
     ("http", &["deletion", "queue", "telemetry"]),
     ("embedded", &[]),
 ];
@@ -25,9 +28,15 @@ fn rooms_import_only_what_the_table_allows() {
             checked += 1;
             let text = std::fs::read_to_string(&file).unwrap();
             for used in text.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 assert!(
-                    used.is_empty() || used == *room || used == "problems" || may_use.contains(&used.as_str()),
+                    used.is_empty()
+                        || used == *room
+                        || used == "problems"
+                        || may_use.contains(&used.as_str()),
                     "{} uses {used}, which {room} may not",
                     file.display()
                 );

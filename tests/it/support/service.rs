@@ -46,12 +46,19 @@ impl Service {
         let service = Self {
             process,
             url: format!("http://{address}"),
-            client: Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
+            client: Client::builder()
+                .timeout(Duration::from_secs(30))
+                .build()
+                .unwrap(),
             signer,
         };
         let started = std::time::Instant::now();
         loop {
-            let live = service.client.get(format!("{}/health/live", service.url)).send().await;
+            let live = service
+                .client
+                .get(format!("{}/health/live", service.url))
+                .send()
+                .await;
             if live.is_ok_and(|live| live.status().is_success()) {
                 return service;
             }
@@ -65,11 +72,15 @@ impl Service {
     }
 
     pub fn session(&self, user: &str) -> String {
-        self.signer.session_token(user, Duration::from_secs(60)).unwrap()
+        self.signer
+            .session_token(user, Duration::from_secs(60))
+            .unwrap()
     }
 
     pub fn request(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(token)
+        self.client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(token)
     }
 
     pub async fn admin(&self, method: Method, path: &str) -> (StatusCode, Value) {
@@ -88,7 +99,12 @@ impl Service {
             "data": {"deleted": true, "id": user, "object": "user"},
             "object": "event", "type": "user.deleted", "timestamp": 1_716_200_000, "instance_id": "ins_1",
         });
-        self.webhook(svix_id, body.to_string().into_bytes(), WEBHOOK_SECRET, now())
+        self.webhook(
+            svix_id,
+            body.to_string().into_bytes(),
+            WEBHOOK_SECRET,
+            now(),
+        )
     }
 
     pub fn webhook(&self, svix_id: &str, body: Vec<u8>, secret: &str, at: i64) -> RequestBuilder {
@@ -110,7 +126,13 @@ pub fn signer() -> ClerkSigner {
 }
 
 pub fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+    )
+    .unwrap()
 }
 
 pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
