@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::{Database, Secret};
 
@@ -46,7 +46,7 @@ async fn end_transaction(connection: &mut PgConnection) -> bool {
 /// When the database cannot be reached in time.
 pub async fn connect(url: &Secret) -> anyhow::Result<PgConnection> {
     let options = options(url)?;
-    let connecting = <PgConnection as sqlx::Connection>::connect_with(&options);
+    let connecting = PgConnection::connect_with(&options);
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .context("the database does not answer")?

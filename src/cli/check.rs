@@ -367,26 +367,24 @@ async fn try_listening(url: &Secret) -> Result<(), String> {
 }
 
 async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
-    let storage = &worker.storage;
-    let place = storage.endpoint.as_deref().unwrap_or("AWS");
+    let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
     let probes = store.probe().await;
-    probes
-        .into_iter()
-        .map(|probe| {
-            let detail = format!(
-                "{} ({} at {})",
-                probe.detail,
-                storage.bucket,
-                without_user(place)
-            );
-            let name = probe.name.to_string();
-            if probe.ok {
-                Finding::works(&name, detail)
-            } else {
-                Finding::wrong(&name, detail, &probe.remedy)
-            }
-        })
-        .collect()
+    // Where something was not reached, what looks well is not known to be so.
+    let all_well = probes.iter().all(|probe| probe.ok);
+    let well = if all_well {
+        Verdict::Works
+    } else {
+        Verdict::Note
+    };
+    let mut findings = vec![Finding::new("store", well, without_user(endpoint), "")];
+    findings.extend(probes.into_iter().map(|probe| {
+        if probe.ok {
+            Finding::new(probe.name, well, probe.detail, "")
+        } else {
+            Finding::wrong(probe.name, probe.detail, probe.remedy)
+        }
+    }));
+    findings
 }
 
 async fn check_api(serve: &Serve) -> Vec<Finding> {
