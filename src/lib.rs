@@ -3,8 +3,12 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
 pub mod http;
+pub mod queue;
+pub mod storage;
 pub mod schema;
 pub mod telemetry;
+pub mod worker;

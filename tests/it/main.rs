@@ -3,6 +3,13 @@
 // A test that cannot go on has failed: that is what its unwraps say.
 #![allow(clippy::unwrap_used)]
 
+mod api_shape;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod storage;
+#[cfg(feature = "dev")]
+mod support;
+#[cfg(feature = "dev")]
+mod worker;

@@ -1,0 +1,13 @@
+-- The user's samples without images, in bites.
+with empty as materialized (
+    select s.id from samples s
+    where s.user_id = $1 and s.deleted_at is not null
+      and not exists (select from sample_images i where i.sample_id = s.id)
+      and not exists (select from cleanup_tasks t where t.entity_id = s.id::text and t.kind = 'sample-delete'
+                      and t.status not in ('completed', 'cancelled'))
+    order by s.id limit $2
+    for update of s skip locked
+)
+delete from samples s using empty
+where s.id = empty.id and not exists (select from sample_images i where i.sample_id = s.id)
+returning s.id

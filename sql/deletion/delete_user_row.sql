@@ -1,0 +1,2 @@
+-- The last row of an erasure. The tombstone stays.
+delete from users where id = $1 and deleted_at is not null

@@ -1,0 +1,5 @@
+-- Samples of other users survive the collection of this one, in bites.
+update samples set collection_id = null
+where id in (select s.id from collections c join samples s on s.collection_id = c.id
+             where c.user_id = $1 limit $2
+             for no key update of s skip locked)

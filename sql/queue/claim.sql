@@ -1,0 +1,38 @@
+-- Claims due tasks, so many of each lane, in order of due time and id, from each lane's watermark on. The
+-- materialized CTE makes LIMIT hold; a worker whose own lease is out claims nothing.
+with me as materialized (
+    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now()
+), due as materialized (
+    select id from (
+        select id from cleanup_tasks
+        where status in ('pending', 'failed') and lane = 0
+          and scheduled_at >= $2 and scheduled_at <= now()
+        order by scheduled_at, id limit $5
+        for update skip locked
+    ) lane_0
+    union all
+    select id from (
+        select id from cleanup_tasks
+        where status in ('pending', 'failed') and lane = 1
+          and scheduled_at >= $3 and scheduled_at <= now()
+        order by scheduled_at, id limit $6
+        for update skip locked
+    ) lane_1
+    union all
+    select id from (
+        select id from cleanup_tasks
+        where status in ('pending', 'failed') and lane = 2
+          and scheduled_at >= $4 and scheduled_at <= now()
+        order by scheduled_at, id limit $7
+        for update skip locked
+    ) lane_2
+)
+update cleanup_tasks t
+set status = 'running', attempts = t.attempts + 1, lease_token = t.lease_token + 1,
+    lease_owner = me.id, updated_at = now()
+from due, me
+where t.id = due.id
+returning t.id as "id!", t.kind as "kind!", t.lane as "lane!", t.entity_id as "entity_id!",
+    t.user_id as "user_id!", t.object_keys as "object_keys!", t.attempts as "attempts!",
+    t.lease_token as "lease_token!", t.scheduled_at as "scheduled_at!", t.parent_id,
+    extract(epoch from clock_timestamp() - t.scheduled_at)::float8 as "waited_seconds!"

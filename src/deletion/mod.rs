@@ -1,0 +1,9 @@
+//! What a user or a sample consists of: soft delete, plan, hard delete, restore.
+
+pub mod erase_user;
+pub mod hard_delete;
+pub mod kind;
+pub mod protection;
+pub mod requests;
+pub mod restore;
+mod use_case;

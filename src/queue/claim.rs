@@ -1,0 +1,64 @@
+//! Taking due tasks.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+/// A task that this worker holds, with the token that fences every later write.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// `cleanup_tasks.id`.
+    pub id: i64,
+    /// `cleanup_tasks.kind`.
+    pub kind: String,
+    /// `cleanup_tasks.lane`.
+    pub lane: i16,
+    /// The sample's or user's id.
+    pub entity_id: String,
+    /// Whose data it is.
+    pub user_id: String,
+    /// What remains to be deleted.
+    pub object_keys: Vec<String>,
+    /// This attempt's number, from 1.
+    pub attempts: i32,
+    /// The fence: grows with each claim.
+    pub lease_token: i64,
+    /// When the task was due.
+    pub scheduled_at: DateTime<Utc>,
+    /// The erasure that this is a part of.
+    pub parent_id: Option<i64>,
+    /// Seconds between being due and being claimed, by the database's clock.
+    pub waited_seconds: f64,
+}
+
+/// How many tasks of each lane to claim at most, and from which due time on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Most tasks, by lane in the order of `Lane::ALL`.
+    pub limits: [u32; 3],
+    /// The due time from which to look, by lane: where the last claim ended, so that the index entries
+    /// of what was claimed before need not be stepped over.
+    pub watermarks: [DateTime<Utc>; 3],
+}
+
+/// Claims due tasks of all lanes in one statement, in order of due time.
+///
+/// # Errors
+/// When the database cannot be asked; nothing is claimed then, or the lease runs out by itself.
+pub async fn claim(pool: &PgPool, worker: &str, ask: &Ask) -> Result<Vec<Claim>, sqlx::Error> {
+    let [small, bulk, quarantine] = ask.limits.map(i64::from);
+    let mut claims = sqlx::query_file_as!(
+        Claim,
+        "sql/queue/claim.sql",
+        worker,
+        ask.watermarks[0],
+        ask.watermarks[1],
+        ask.watermarks[2],
+        small,
+        bulk,
+        quarantine
+    )
+    .fetch_all(pool)
+    .await?;
+    claims.sort_by_key(|claim| (claim.scheduled_at, claim.id));
+    Ok(claims)
+}

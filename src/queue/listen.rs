@@ -1,0 +1,75 @@
+//! LISTEN on a connection of its own, which proves by a round trip that it is alive.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff as _;
+use sqlx::postgres::PgListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::CHANNEL;
+
+/// A silent connection is asked for a sign of life this often: sqlx sets no TCP keepalive, so a database
+/// that vanished without a FIN would be silent for ever. River pings every 5 s too.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long connecting and each sign of life may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Wakes `wake` at each notification, and at each (re)connection, because something may have been missed
+/// meanwhile. Without LISTEN the poll works alone. Returns when cancelled.
+pub async fn listen(url: String, wake: &Notify, shutdown: CancellationToken) {
+    // max_elapsed_time defaults to 15 minutes; a listener never gives up.
+    let mut pause = ExponentialBackoff {
+        initial_interval: Duration::from_millis(100),
+        max_interval: LONGEST_PAUSE,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    while !shutdown.is_cancelled() {
+        let session = tokio::select! {
+            () = shutdown.cancelled() => return,
+            session = hear(&url, wake, &mut pause) => session,
+        };
+        let delay = pause.next_backoff().unwrap_or(LONGEST_PAUSE);
+        if let Err(error) = session {
+            tracing::warn!(%error, retry_in_ms = delay.as_millis(), "LISTEN is interrupted; polling goes on");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+async fn hear(url: &str, wake: &Notify, pause: &mut ExponentialBackoff) -> Result<(), sqlx::Error> {
+    let mut listener = bounded(PgListener::connect(url)).await?;
+    // A lost connection is an error here, never silently mended: every gap must end in a look.
+    listener.eager_reconnect(false);
+    bounded(listener.listen(CHANNEL)).await?;
+    pause.reset();
+    tracing::debug!("listening");
+    wake.notify_one();
+    loop {
+        match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+            Ok(received) => {
+                if received?.is_none() {
+                    return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+                }
+                while listener.next_buffered().is_some() {}
+                wake.notify_one();
+            }
+            Err(_elapsed) => {
+                bounded(async { sqlx::query("select 1").execute(&mut listener).await }).await?;
+            }
+        }
+    }
+}
+
+async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}

@@ -1,0 +1,274 @@
+//! Claims what is due and hands it on as jobs, as long as there are slots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pace::MAX_KEYS_PER_REQUEST;
+use super::shared::{Shared, database_pause};
+use super::{job, settle};
+use crate::queue::Lane;
+use crate::queue::claim::{Ask, Claim, claim};
+
+/// Under load without a pause for so long, a worker says that it needs no notification.
+const BUSY_AFTER: Duration = Duration::from_secs(1);
+/// Awake without work, a worker looks this often, for so long, before it says that it sleeps.
+const DROWSY_LOOK: Duration = Duration::from_millis(50);
+const DROWSY_LOOKS: u32 = 20;
+/// When a claim came up short, look back this far behind the watermark: a task is due when its
+/// transaction wrote it, and visible only when that commits.
+const SLACK: chrono::Duration = chrono::Duration::seconds(2);
+/// While the store is in doubt, it is tried with so few tasks.
+const DOUBTFUL_LIMIT: u32 = 1;
+
+/// Claims until shutdown.
+pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut claimer = Claimer::new(shared);
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = claimer.wait_for_gate() => {}
+        }
+        let slot = tokio::select! {
+            () = shutdown.cancelled() => break,
+            slot = claimer.shared.slots.clone().acquire_owned() => slot,
+        };
+        let Ok(slot) = slot else { break };
+        // A claim is never cut off: what it took would only be free again when the lease ends.
+        let claims = claimer.claim().await;
+        if claims.is_empty() {
+            drop(slot);
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = claimer.rest() => {}
+            }
+        } else {
+            claimer.hand_on(claims, slot, &shutdown).await;
+        }
+    }
+}
+
+struct Claimer {
+    shared: Arc<Shared>,
+    watermarks: [DateTime<Utc>; 3],
+    /// When the lanes are looked at from their beginning again.
+    rescan_at: Instant,
+    busy_since: Option<Instant>,
+    /// What the worker's row says.
+    sleeping: bool,
+    empty_looks: u32,
+    failures: u32,
+}
+
+impl Claimer {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            watermarks: [DateTime::UNIX_EPOCH; 3],
+            rescan_at: Instant::now(),
+            busy_since: None,
+            sleeping: true,
+            empty_looks: 0,
+            failures: 0,
+        }
+    }
+
+    async fn wait_for_gate(&self) {
+        while let Some(pause) = self.shared.gate.remaining(std::time::Instant::now()) {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn claim(&mut self) -> Vec<Claim> {
+        let shared = self.shared.clone();
+        if Instant::now() >= self.rescan_at {
+            self.watermarks = [DateTime::UNIX_EPOCH; 3];
+            self.rescan_at = Instant::now() + shared.options.cleanup.poll_interval;
+        }
+        let ask = Ask {
+            limits: self.limits(),
+            watermarks: self.watermarks,
+        };
+        let started = Instant::now();
+        let claims = match claim(&shared.pool, &shared.lease().worker, &ask).await {
+            Ok(claims) => {
+                self.failures = 0;
+                claims
+            }
+            Err(error) => {
+                let pause = database_pause(self.failures);
+                self.failures = self.failures.saturating_add(1);
+                tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot claim");
+                tokio::time::sleep(pause).await;
+                return Vec::new();
+            }
+        };
+        shared
+            .metrics
+            .claim_duration
+            .observe(started.elapsed().as_secs_f64());
+        for claim in &claims {
+            shared
+                .metrics
+                .task_wait
+                .observe(claim.waited_seconds.max(0.0));
+        }
+        self.move_watermarks(&claims, ask.limits);
+        claims
+    }
+
+    fn limits(&self) -> [u32; 3] {
+        let shared = &self.shared;
+        let free = |semaphore: &tokio::sync::Semaphore| {
+            u32::try_from(semaphore.available_permits()).unwrap_or(u32::MAX)
+        };
+        // This claim's own slot, and the ones beside it.
+        let bulk = free(&shared.bulk_slots).min(free(&shared.slots) + 1);
+        let quarantine = free(&shared.quarantine_slots);
+        if shared.gate.is_doubtful() {
+            return [DOUBTFUL_LIMIT, DOUBTFUL_LIMIT.min(bulk), 0];
+        }
+        [shared.options.cleanup.claim_batch, bulk, quarantine]
+    }
+
+    fn move_watermarks(&mut self, claims: &[Claim], limits: [u32; 3]) {
+        for (lane, watermark) in Lane::ALL.into_iter().zip(&mut self.watermarks) {
+            let mut count = 0;
+            for claim in claims.iter().filter(|claim| claim.lane == lane.number()) {
+                count += 1;
+                *watermark = claim.scheduled_at.max(*watermark);
+            }
+            let limit = limits[usize::try_from(lane.number()).unwrap_or_default()];
+            if count < limit && *watermark != DateTime::UNIX_EPOCH {
+                *watermark -= SLACK;
+            }
+        }
+    }
+
+    /// Packs claims into jobs and runs them. `slot` is the first job's.
+    async fn hand_on(
+        &mut self,
+        claims: Vec<Claim>,
+        slot: OwnedSemaphorePermit,
+        shutdown: &CancellationToken,
+    ) {
+        self.empty_looks = 0;
+        let now = Instant::now();
+        let busy_since = *self.busy_since.get_or_insert(now);
+        if self.sleeping && now - busy_since > BUSY_AFTER {
+            self.say_sleeping(false).await;
+        }
+        let mut slot = Some(slot);
+        for claims in pack(claims) {
+            let lane = claims.first().map_or(0, |claim| claim.lane);
+            let slot = match slot.take() {
+                Some(slot) => slot,
+                None => {
+                    let free = tokio::select! {
+                        biased;
+                        free = self.shared.slots.clone().acquire_owned() => free.ok(),
+                        () = shutdown.cancelled() => None,
+                    };
+                    let Some(free) = free else {
+                        let untouched = claims.into_iter().map(settle::untouched).collect();
+                        settle::settle(&self.shared, untouched).await;
+                        continue;
+                    };
+                    free
+                }
+            };
+            let lane_slot = if lane == Lane::Bulk.number() {
+                self.shared.bulk_slots.clone().acquire_owned().await.ok()
+            } else if lane == Lane::Quarantine.number() {
+                self.shared
+                    .quarantine_slots
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .ok()
+            } else {
+                None
+            };
+            let shared = self.shared.clone();
+            self.shared.jobs.spawn(async move {
+                job::run(shared, claims).await;
+                drop((slot, lane_slot));
+            });
+        }
+    }
+
+    /// Nothing is due. Awake, look again soon; then say so, look once more, and sleep until a
+    /// notification or the poll interval.
+    async fn rest(&mut self) {
+        self.busy_since = None;
+        if !self.sleeping {
+            self.empty_looks += 1;
+            if self.empty_looks < DROWSY_LOOKS {
+                tokio::time::sleep(DROWSY_LOOK).await;
+            } else {
+                self.say_sleeping(true).await;
+            }
+            return;
+        }
+        let interval = self.shared.options.cleanup.poll_interval;
+        match tokio::time::timeout(interval, self.shared.wake.notified()).await {
+            Ok(()) => self
+                .shared
+                .metrics
+                .wakeups
+                .with_label_values(&["notify"])
+                .inc(),
+            Err(_elapsed) => self
+                .shared
+                .metrics
+                .wakeups
+                .with_label_values(&["poll"])
+                .inc(),
+        }
+    }
+
+    async fn say_sleeping(&mut self, sleeping: bool) {
+        match self
+            .shared
+            .lease()
+            .set_sleeping(&self.shared.pool, sleeping)
+            .await
+        {
+            Ok(()) => self.sleeping = sleeping,
+            Err(error) => {
+                tracing::warn!(%error, "cannot say whether this worker sleeps");
+                tokio::time::sleep(DROWSY_LOOK).await;
+            }
+        }
+    }
+}
+
+/// Jobs of at most 1,000 keys and 1,000 tasks; a task with more keys is a job of its own, and so is a
+/// task in quarantine.
+fn pack(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
+    let mut jobs: Vec<Vec<Claim>> = Vec::new();
+    let mut keys = [0_usize; 3];
+    let mut open: [Option<usize>; 3] = [None; 3];
+    for claim in claims {
+        let lane = usize::try_from(claim.lane).unwrap_or_default().min(2);
+        let count = claim.object_keys.len();
+        let fits = open[lane].filter(|job| {
+            lane == 0
+                && keys[lane] + count <= MAX_KEYS_PER_REQUEST
+                && jobs[*job].len() < MAX_KEYS_PER_REQUEST
+        });
+        if let Some(job) = fits {
+            keys[lane] += count;
+            jobs[job].push(claim);
+        } else {
+            open[lane] = Some(jobs.len());
+            keys[lane] = count;
+            jobs.push(vec![claim]);
+        }
+    }
+    jobs
+}

@@ -1,0 +1,4 @@
+//! What the tests share.
+
+pub mod hostile_s3;
+pub mod world;

@@ -1,0 +1,324 @@
+//! A world of its own for each test: a clone of a migrated template database on a private PostgreSQL that
+//! all tests share, a hostile S3 of its own, and workers that run inside the test or as processes.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe::config::Cleanup;
+use lethe::embedded::{PostgresOptions, PrivatePostgres};
+use lethe::storage::{Store, StoreConfig};
+use lethe::telemetry::metrics::Metrics;
+use lethe::worker::{self, Options, Status};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::hostile_s3::HostileS3;
+
+/// Longer than anything a test waits for on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+static POSTGRES: OnceCell<PrivatePostgres> = OnceCell::const_new();
+
+async fn postgres() -> &'static PrivatePostgres {
+    POSTGRES
+        .get_or_init(|| async {
+            let mut options = PostgresOptions::temporary();
+            options
+                .settings
+                .push(("max_connections".into(), "400".into()));
+            let postgres = PrivatePostgres::start(options).await.unwrap();
+            postgres.create_database("template_lethe").await.unwrap();
+            let url = postgres.url("template_lethe");
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            sqlx::migrate!("./migrations")
+                .run(&mut connection)
+                .await
+                .unwrap();
+            connection.close().await.unwrap();
+            postgres
+        })
+        .await
+}
+
+/// A test's world.
+pub struct World {
+    pub url: String,
+    pub pool: PgPool,
+    pub s3: HostileS3,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let postgres = postgres().await;
+        let name = format!("t_{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect(&postgres.url("postgres"))
+            .await
+            .unwrap();
+        // Clones of one template are made one at a time: PostgreSQL refuses a template in use.
+        sqlx::query("select pg_advisory_lock(1)")
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        let create = format!("create database {name} template template_lethe");
+        sqlx::query(sqlx::AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        admin.close().await.unwrap();
+        let url = postgres.url(&name);
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .connect(&url)
+            .await
+            .unwrap();
+        Self {
+            url,
+            pool,
+            s3: HostileS3::start().await,
+        }
+    }
+
+    /// Starts a worker inside the test.
+    pub async fn worker(&self) -> RunningWorker {
+        self.worker_with(quick()).await
+    }
+
+    pub async fn worker_with(&self, cleanup: Cleanup) -> RunningWorker {
+        let store = Store::connect(self.store_config()).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .connect(&self.url)
+            .await
+            .unwrap();
+        let options = Options {
+            name: "test".into(),
+            cleanup,
+            delete_rate: None,
+            listen_url: self.url.clone(),
+        };
+        let shutdown = CancellationToken::new();
+        let status = Arc::new(Status::default());
+        let metrics = Metrics::new().unwrap();
+        let run = worker::run(
+            pool,
+            store,
+            options,
+            metrics,
+            status.clone(),
+            shutdown.clone(),
+        );
+        RunningWorker {
+            shutdown,
+            status,
+            task: tokio::spawn(run),
+        }
+    }
+
+    pub fn store_config(&self) -> StoreConfig {
+        StoreConfig {
+            bucket: "lethe".into(),
+            force_path_style: true,
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(20),
+            operation_timeout: Duration::from_secs(60),
+            endpoint: Some(self.s3.url()),
+            region: Some("us-east-1".into()),
+            access_key_id: Some("test".into()),
+            secret_access_key: Some("test-secret".into()),
+            session_token: None,
+        }
+    }
+
+    /// Starts `lethe <arguments>` as a process of its own, with this world's servers in its environment.
+    pub fn process(&self, arguments: &[&str], more: &[(&str, &str)]) -> tokio::process::Child {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_lethe"))
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", &self.url)
+            .env("S3_BUCKET", "lethe")
+            .env("AWS_ENDPOINT_URL_S3", self.s3.url())
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test-secret")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("CLEANUP_POLL_INTERVAL_MS", "200")
+            .env("CLEANUP_LEASE_MS", "1500")
+            .env("CLEANUP_BACKOFF_BASE_MS", "100")
+            .env("CLEANUP_BACKOFF_MAX_MS", "300")
+            .envs(more.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// A user with a collection.
+    pub async fn user(&self, id: &str) -> Uuid {
+        sqlx::query("insert into users (id, email) values ($1, $1 || '@example.com')")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        sqlx::query_scalar("insert into collections (user_id, name) values ($1, 'c') returning id")
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// A sample of a user with objects of these keys.
+    pub async fn sample(&self, user: &str, keys: &[&str]) -> Uuid {
+        let sample: Uuid =
+            sqlx::query_scalar("insert into samples (user_id, name) values ($1, 's') returning id")
+                .bind(user)
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+        for key in keys {
+            self.image(sample, key).await;
+        }
+        sample
+    }
+
+    pub async fn image(&self, sample: Uuid, key: &str) -> Uuid {
+        self.s3.put(key);
+        sqlx::query_scalar(
+            "insert into sample_images (sample_id, object_key) values ($1, $2) returning id",
+        )
+        .bind(sample)
+        .bind(key)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Many samples of one image each, `<prefix><n>`, in one statement. The objects are put too.
+    pub async fn samples(&self, user: &str, prefix: &str, count: i32) {
+        sqlx::query(
+            "with s as (insert into samples (user_id, name)
+                        select $1, n::text from generate_series(1, $2) n returning id, name)
+             insert into sample_images (sample_id, object_key) select id, $3 || name from s",
+        )
+        .bind(user)
+        .bind(count)
+        .bind(prefix)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        for n in 1..=count {
+            self.s3.put(&format!("{prefix}{n}"));
+        }
+    }
+
+    pub async fn delete_sample(&self, sample: Uuid) -> i64 {
+        sqlx::query_scalar("select lethe_delete_sample($1, 'test')")
+            .bind(sample)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn delete_user(&self, user: &str) -> i64 {
+        sqlx::query_scalar("select lethe_delete_user($1, 'test')")
+            .bind(user)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn status(&self, task: i64) -> String {
+        self.one(&format!(
+            "select status from cleanup_tasks where id = {task}"
+        ))
+        .await
+    }
+
+    pub async fn count(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {sql}")))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn one<T>(&self, sql: &str) -> T
+    where
+        T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+    {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) -> u64 {
+        sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+            .execute(&self.pool)
+            .await
+            .unwrap()
+            .rows_affected()
+    }
+
+    /// Waits until `select <sql>` is true.
+    pub async fn until(&self, sql: &str) {
+        let started = std::time::Instant::now();
+        while !self.one::<bool>(&format!("select {sql}")).await {
+            if started.elapsed() > PATIENCE {
+                let tasks: Vec<String> = sqlx::query_scalar(
+                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from cleanup_tasks order by id limit 20",
+                )
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+                panic!("waited in vain for: {sql}\ntasks: {tasks:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn until_status(&self, task: i64, status: &str) {
+        self.until(&format!(
+            "(select status = '{status}' from cleanup_tasks where id = {task})"
+        ))
+        .await;
+    }
+}
+
+/// A worker inside the test. Dropped, it is cut off in the middle of whatever it does.
+pub struct RunningWorker {
+    pub shutdown: CancellationToken,
+    pub status: Arc<Status>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl RunningWorker {
+    /// Stops in order.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// The defaults, quicker.
+pub fn quick() -> Cleanup {
+    Cleanup {
+        poll_interval: Duration::from_millis(200),
+        grace_period: Duration::ZERO,
+        lease: Duration::from_secs(5),
+        backoff_base: Duration::from_millis(100),
+        backoff_max: Duration::from_millis(300),
+        claim_batch: 500,
+        concurrency: 8,
+        max_attempts: 3,
+        retention_days: 30,
+        shutdown_timeout: Duration::from_secs(10),
+    }
+}

@@ -1,0 +1,454 @@
+//! The worker, on a real PostgreSQL and S3 over the wire.
+
+use std::time::Duration;
+
+use crate::support::world::{World, quick};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_sample_loses_its_objects_then_its_rows_and_the_audit_says_so() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1", "a/2"]).await;
+    let other = world.sample("user_a", &["a/3"]).await;
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert!(!world.s3.contains("a/1") && !world.s3.contains("a/2") && world.s3.contains("a/3"));
+    assert_eq!(
+        world.count(&format!("samples where id = '{sample}'")).await,
+        0
+    );
+    assert_eq!(
+        world
+            .count(&format!(
+                "samples where id = '{other}' and deleted_at is null"
+            ))
+            .await,
+        1
+    );
+    assert_eq!(world.count("sample_images").await, 1);
+    assert_eq!(
+        world
+            .count("cleanup_tasks where object_keys = '{}' and attempts = 1")
+            .await,
+        1
+    );
+    assert_eq!(
+        world.count("cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'").await,
+        1
+    );
+    worker.stop().await;
+    assert_eq!(world.count("cleanup_workers").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let mut cleanup = quick();
+    cleanup.poll_interval = Duration::from_secs(3600);
+    let worker = world.worker_with(cleanup).await;
+    world
+        .until("exists (select from cleanup_workers where sleeping)")
+        .await;
+    world.until("exists (select from pg_stat_activity where query ilike 'listen%' and datname = current_database())").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let task = world.delete_sample(sample).await;
+    world.until_status(task, "completed").await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_erased_whole_and_their_tombstone_keeps_them_away() {
+    let world = World::new().await;
+    let collection = world.user("user_a").await;
+    world.user("user_b").await;
+    world.samples("user_a", "a/", 2_345).await;
+    world.sample("user_a", &[]).await;
+    let guest = world.sample("user_b", &["b/1"]).await;
+    world
+        .execute(&format!(
+            "update samples set collection_id = '{collection}' where id = '{guest}'"
+        ))
+        .await;
+    let task = world.delete_user("user_a").await;
+    assert_eq!(world.delete_user("user_a").await, task);
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert_eq!(world.s3.keys(), ["b/1"]);
+    assert_eq!(world.count("users where id = 'user_a'").await, 0);
+    assert_eq!(world.count("collections where user_id = 'user_a'").await, 0);
+    assert_eq!(world.count("samples where user_id = 'user_a'").await, 0);
+    assert_eq!(
+        world
+            .count(&format!(
+                "samples where id = '{guest}' and collection_id is null and deleted_at is null"
+            ))
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .one::<i64>("select sum(objects_deleted) from cleanup_audit where user_id = 'user_a'")
+            .await,
+        2_345
+    );
+    assert_eq!(
+        world
+            .one::<i64>("select sum(samples_deleted) from cleanup_audit where user_id = 'user_a'")
+            .await,
+        2_346
+    );
+    let again = sqlx::query("insert into users (id) values ('user_a')")
+        .execute(&world.pool)
+        .await;
+    assert!(again.unwrap_err().to_string().contains("was deleted"));
+    // Asked again after all of it: the same answer, nothing new.
+    assert_eq!(world.delete_user("user_a").await, task);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_nobody_knows_gets_a_tombstone_and_a_finished_erasure() {
+    let world = World::new().await;
+    let task = world.delete_user("user_ghost").await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert_eq!(
+        world
+            .count("user_tombstones where user_id = 'user_ghost'")
+            .await,
+        1
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_come_late_are_found_before_the_users_row_goes() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    world.s3.hold();
+    let task = world.delete_user("user_a").await;
+    let worker = world.worker().await;
+    world.until("exists (select from cleanup_tasks where kind = 'user-delete-part' and status = 'running')").await;
+    world.image(sample, "a/late").await;
+    world.sample("user_a", &["a/later"]).await;
+    world.s3.release();
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(
+        world.count("sample_images").await
+            + world.count("samples").await
+            + world.count("users").await,
+        0
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_image_of_a_deleted_sample_goes_with_it() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let task = world.delete_sample(sample).await;
+    world.image(sample, "a/late").await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(world.count("samples").await, 0);
+    assert_eq!(world.count("cleanup_tasks where attempts = 1").await, 1);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_live_image_names_is_kept_and_the_audit_says_so() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let gone = world.sample("user_a", &["shared", "own"]).await;
+    world.sample("user_a", &["shared"]).await;
+    let task = world.delete_sample(gone).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert_eq!(world.s3.keys(), ["shared"]);
+    assert_eq!(
+        world
+            .count("sample_images where object_key = 'shared' and deleted_at is null")
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count("cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'")
+            .await,
+        1
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_in_a_200_fails_that_key_alone_and_is_tried_again() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1", "a/2"]).await;
+    let other = world.sample("user_a", &["b/1"]).await;
+    world.s3.fail_key("a/1", "InternalError", Some(2));
+    let (task, fine) = (
+        world.delete_sample(sample).await,
+        world.delete_sample(other).await,
+    );
+    let worker = world.worker().await;
+    world.until_status(fine, "completed").await;
+    world.until_status(task, "completed").await;
+    assert_eq!(
+        world
+            .count(&format!("cleanup_tasks where id = {task} and attempts = 3"))
+            .await,
+        1
+    );
+    assert_eq!(world.count(&format!("cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'")).await, 2);
+    let asked: Vec<String> = world.s3.asked().concat();
+    assert_eq!(asked.iter().filter(|key| *key == "a/1").count(), 3);
+    assert_eq!(
+        asked.iter().filter(|key| *key == "a/2").count(),
+        1,
+        "a retry is smaller"
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_key_ends_dead_after_the_last_attempt_and_its_row_stays() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["locked", "free"]).await;
+    world.s3.fail_key("locked", "AccessDenied", None);
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "dead").await;
+    assert_eq!(world.count("cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'").await, 1);
+    assert_eq!(
+        world
+            .count("sample_images where object_key = 'locked'")
+            .await,
+        1
+    );
+    assert_eq!(
+        world.count("sample_images where object_key = 'free'").await,
+        0
+    );
+    assert_eq!(world.s3.keys(), ["locked"]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_body_is_no_success() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1", "a/2", "a/3"]).await;
+    world.s3.cut_next(1);
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(world.count("samples").await, 0);
+    assert!(world.s3.asked().len() >= 2);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_of_2500_images_is_deleted_in_requests_of_at_most_1000() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let keys: Vec<String> = (0..2_500).map(|n| format!("many/{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let sample = world.sample("user_a", &keys).await;
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty());
+    assert!(
+        world
+            .s3
+            .asked()
+            .iter()
+            .all(|request| request.len() <= 1_000)
+    );
+    assert_eq!(world.s3.asked().concat().len(), 2_500);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_keys_are_deleted_like_any_other() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let long = "k".repeat(1_024);
+    let odd = [
+        "a&<b>\"é",
+        " leading",
+        "../x",
+        &long,
+        "control\u{1}",
+        "plus+and%20",
+        "line\r\n",
+    ];
+    let sample = world.sample("user_a", &odd).await;
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty(), "{:?}", world.s3.keys());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_no_key_is_dead_at_once() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["ok"]).await;
+    world.execute(&format!("insert into sample_images (sample_id, object_key) values ('{sample}', repeat('x', 1025))")).await;
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "dead").await;
+    assert_eq!(world.count("cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1").await, 1);
+    assert!(world.s3.keys().is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_uses_up_no_attempt_and_ends_by_itself() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    world.s3.fail_requests(404, "NoSuchBucket", 3);
+    let task = world.delete_sample(sample).await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    assert_eq!(
+        world
+            .count(&format!("cleanup_tasks where id = {task} and attempts = 1"))
+            .await,
+        1
+    );
+    assert!(worker.status.problem().is_none());
+    assert!(world.s3.keys().is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.samples("user_a", "k/", 10_000).await;
+    world
+        .execute("select count(lethe_delete_sample(id, 'test')) from samples")
+        .await;
+    let mut cleanup = quick();
+    cleanup.claim_batch = 50;
+    cleanup.lease = Duration::from_secs(60);
+    let mut workers = Vec::new();
+    for _ in 0..16 {
+        workers.push(world.worker_with(cleanup.clone()).await);
+    }
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    let mut asked = world.s3.asked().concat();
+    assert_eq!(asked.len(), 10_000);
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), 10_000);
+    assert_eq!(world.count("samples").await, 0);
+    assert_eq!(
+        world.count("cleanup_tasks where attempts = 1").await,
+        10_000
+    );
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lost_its_lease_can_change_nothing() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let task = world.delete_sample(sample).await;
+    world.s3.hold();
+    let worker = world.worker().await;
+    world.until_status(task, "running").await;
+    // Another takes the task over: a later token.
+    world.execute("insert into cleanup_workers (id, expires_at) values ('other', now() + interval '1 hour')").await;
+    world.execute(&format!("update cleanup_tasks set lease_owner = 'other', lease_token = lease_token + 1, attempts = attempts + 1 where id = {task}")).await;
+    world.s3.release();
+    worker.stop().await;
+    assert_eq!(world.status(task).await, "running");
+    assert_eq!(world.count("cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2").await, 1);
+    assert_eq!(world.count("sample_images").await, 1);
+    assert_eq!(
+        world
+            .count("cleanup_audit where event <> 'sample-deletion-requested'")
+            .await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_kills_its_worker_every_time_ends_dead() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let task = world.delete_sample(sample).await;
+    let worker = {
+        let mut cleanup = quick();
+        cleanup.claim_batch = 1;
+        // Claims nothing itself: the store is in doubt until the end of the test.
+        world
+            .execute("update cleanup_tasks set scheduled_at = now() + interval '1 hour'")
+            .await;
+        world.worker_with(cleanup).await
+    };
+    for attempt in 1..=3 {
+        let claimed = world.execute(&format!("with w as (insert into cleanup_workers (id, expires_at) values ('victim-{attempt}', now() - interval '1 second')) update cleanup_tasks set status = 'running', attempts = attempts + 1, lease_token = lease_token + 1, lease_owner = 'victim-{attempt}' where id = {task} and status in ('pending', 'failed')")).await;
+        assert_eq!(claimed, 1);
+        world
+            .until(&format!(
+                "(select status <> 'running' from cleanup_tasks where id = {task})"
+            ))
+            .await;
+        world.execute(&format!("update cleanup_tasks set scheduled_at = now() + interval '1 hour' where id = {task}")).await;
+    }
+    assert_eq!(world.status(task).await, "dead");
+    assert_eq!(
+        world
+            .count("cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2")
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count("cleanup_audit where error_class = 'crash'")
+            .await,
+        3
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_hands_back_what_is_in_flight_and_uses_up_no_attempt() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let task = world.delete_sample(sample).await;
+    world.s3.hold();
+    let mut cleanup = quick();
+    cleanup.shutdown_timeout = Duration::from_millis(500);
+    let worker = world.worker_with(cleanup).await;
+    world.until_status(task, "running").await;
+    worker.stop().await;
+    assert_eq!(world.count(&format!("cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'")).await, 1);
+    world.s3.release();
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    worker.stop().await;
+}
