@@ -138,7 +138,12 @@ async fn check(source: &Source) -> anyhow::Result<ExitCode> {
         Some(worker) => Some(app::worker::store(&worker.storage).await),
         None => None,
     };
-    let findings = check::run(&database, serve.as_ref(), worker.as_ref().zip(store.as_ref())).await;
+    let findings = check::run(
+        &database,
+        serve.as_ref(),
+        worker.as_ref().zip(store.as_ref()),
+    )
+    .await;
     print(&check::render(&findings));
     Ok(success_if(!check::is_anything_wrong(&findings)))
 }

@@ -42,7 +42,11 @@ struct Applied {
 pub async fn state(connection: &mut PgConnection) -> Result<State, sqlx::Error> {
     let applied = applied(connection).await?;
     let mut state = State::default();
-    let brought = || MIGRATOR.iter().filter(|one| !one.migration_type.is_down_migration());
+    let brought = || {
+        MIGRATOR
+            .iter()
+            .filter(|one| !one.migration_type.is_down_migration())
+    };
     for migration in brought() {
         let version = migration.version;
         match applied.iter().find(|one| one.version == version) {
@@ -68,11 +72,10 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Er
     if !is_there {
         return Ok(Vec::new());
     }
-    let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
-        "select version, checksum, success from _sqlx_migrations order by version",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows: Vec<(i64, Vec<u8>, bool)> =
+        sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version")
+            .fetch_all(&mut *connection)
+            .await?;
     Ok(rows
         .into_iter()
         .map(|(version, checksum, success)| Applied {

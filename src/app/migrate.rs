@@ -82,9 +82,9 @@ fn newer(state: &State) -> Option<String> {
 }
 
 async fn state(connection: &mut PgConnection) -> anyhow::Result<State> {
-    schema::state(connection).await.context(
-        "cannot read which migrations were applied; run this as the database's owner",
-    )
+    schema::state(connection)
+        .await
+        .context("cannot read which migrations were applied; run this as the database's owner")
 }
 
 async fn apply(connection: &mut PgConnection) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::{Database, Secret};
 
@@ -45,7 +45,8 @@ async fn end_transaction(connection: &mut PgConnection) -> bool {
 /// # Errors
 /// When the database cannot be reached in time.
 pub async fn connect(url: &Secret) -> anyhow::Result<PgConnection> {
-    let connecting = sqlx::Connection::connect_with(&options(url)?);
+    let options = options(url)?;
+    let connecting = PgConnection::connect_with(&options);
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .context("the database does not answer")?
@@ -54,7 +55,10 @@ pub async fn connect(url: &Secret) -> anyhow::Result<PgConnection> {
 
 /// Closes a pool, without waiting for ever for a database that is gone.
 pub async fn close(pool: &PgPool) {
-    if tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
+    if tokio::time::timeout(CLOSE_TIMEOUT, pool.close())
+        .await
+        .is_err()
+    {
         tracing::debug!("some connections to the database were not closed in time");
     }
 }

@@ -30,7 +30,8 @@ pub async fn run(config: Serve, shutdown: CancellationToken) -> anyhow::Result<(
     tracing::info!(%address, "serving the API");
     serve(listener, &config, pool.clone(), metrics, shutdown).await?;
     if let Some((_, task)) = side {
-        task.await.context("the server of the metrics ended badly")?;
+        task.await
+            .context("the server of the metrics ended badly")?;
     }
     pool::close(&pool).await;
     tracing::info!("stopped");
@@ -49,7 +50,9 @@ async fn side(
     };
     let ready = health::database_ready(pool.clone());
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
-    Ok(Some(side_server::start(address, shown, shutdown.clone()).await?))
+    Ok(Some(
+        side_server::start(address, shown, shutdown.clone()).await?,
+    ))
 }
 
 /// Serves the API on a socket that is open already.

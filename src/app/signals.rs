@@ -22,7 +22,11 @@ pub fn shutdown_token() -> std::io::Result<CancellationToken> {
 async fn watch(mut interrupt: Signal, mut terminate: Signal, token: CancellationToken) {
     let exit_code = next(&mut interrupt, &mut terminate).await;
     tracing::info!(
-        signal = if exit_code == SIGINT_EXIT { "SIGINT" } else { "SIGTERM" },
+        signal = if exit_code == SIGINT_EXIT {
+            "SIGINT"
+        } else {
+            "SIGTERM"
+        },
         "shutting down; another signal ends at once"
     );
     token.cancel();

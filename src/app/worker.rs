@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{pool, side_server};
 use crate::config::{Secret, Storage, Worker};
-use crate::http::api::health::{self, ReadyCheck};
 use crate::http::api;
+use crate::http::api::health::{self, ReadyCheck};
 use crate::storage::{Store, StoreConfig};
 use crate::telemetry::metrics::Metrics;
 use crate::worker::{self, Options, Status};
@@ -37,12 +37,12 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
     drained.cancel();
     if let Some((_, task)) = side {
-        task.await.context("the server of the metrics ended badly")?;
+        task.await
+            .context("the server of the metrics ended badly")?;
     }
     pool::close(&pool).await;
     Ok(())
 }
-
 
 /// What one worker needs, under this name.
 pub fn options(config: &Worker, name: String) -> Options {

@@ -55,7 +55,11 @@ impl fmt::Display for Banner {
         self.addresses(formatter)?;
         writeln!(formatter)?;
         self.commands(formatter)?;
-        writeln!(formatter, "Ctrl-C stops everything; the state stays in {}.", self.data_dir.display())
+        writeln!(
+            formatter,
+            "Ctrl-C stops everything; the state stays in {}.",
+            self.data_dir.display()
+        )
     }
 }
 
@@ -66,8 +70,16 @@ impl Banner {
             ("API", self.api.as_str(), ""),
             ("docs", &self.api, "/docs"),
             ("metrics", &self.metrics, "/metrics"),
-            ("PostgreSQL", self.postgres.as_deref().unwrap_or(elsewhere), ""),
-            ("S3", self.s3.as_deref().unwrap_or("yours, from the environment"), ""),
+            (
+                "PostgreSQL",
+                self.postgres.as_deref().unwrap_or(elsewhere),
+                "",
+            ),
+            (
+                "S3",
+                self.s3.as_deref().unwrap_or("yours, from the environment"),
+                "",
+            ),
             ("bucket", &self.bucket, ""),
             ("admin token", or_yours(&self.admin_token), ""),
             ("webhook secret", or_yours(&self.webhook_secret), ""),

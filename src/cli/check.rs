@@ -117,7 +117,7 @@ pub async fn run(
 pub fn render(findings: &[Finding]) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_FULL_CONDENSED)
+        .load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header(["", "what", "found", "remedy"]);
@@ -167,10 +167,12 @@ async fn check_database(database: &Database) -> Vec<Finding> {
         rights(&mut connection).await,
         prepared_statements(&database.url).await,
     ];
-    findings.push(match timeout(2 * PATIENCE, listen(&database.listen_url)).await {
-        Ok(finding) => finding,
-        Err(_) => not_listening("no answer in time".to_owned()),
-    });
+    findings.push(
+        match timeout(2 * PATIENCE, listen(&database.listen_url)).await {
+            Ok(finding) => finding,
+            Err(_) => not_listening("no answer in time".to_owned()),
+        },
+    );
     findings
 }
 
@@ -275,7 +277,9 @@ async fn rights(connection: &mut PgConnection) -> Finding {
                 // The line above says that the tables are not there.
                 Ok(None) => return Finding::note(NAME, "not tried: no tables", ""),
                 Ok(Some(false)) => missing.push(format!("{right} on {table}")),
-                Err(problem) => return Finding::wrong(NAME, problem, "Look at the database's log."),
+                Err(problem) => {
+                    return Finding::wrong(NAME, problem, "Look at the database's log.");
+                }
             }
         }
     }
@@ -304,7 +308,10 @@ async fn prepared_statements(url: &Secret) -> Finding {
         Ok::<_, String>(())
     });
     match futures::future::try_join_all(clients).await {
-        Ok(_) => Finding::works(NAME, format!("work on {PREPARING_CONNECTIONS} connections at once")),
+        Ok(_) => Finding::works(
+            NAME,
+            format!("work on {PREPARING_CONNECTIONS} connections at once"),
+        ),
         Err(problem) => Finding::wrong(
             NAME,
             problem,
@@ -318,7 +325,10 @@ async fn prepared_statements(url: &Secret) -> Finding {
 /// gives the session to somebody else, whose notifications are lost to us.
 async fn listen(url: &Secret) -> Finding {
     match try_listening(url).await {
-        Ok(()) => Finding::works("LISTEN", format!("a notification came back at {}", place(url))),
+        Ok(()) => Finding::works(
+            "LISTEN",
+            format!("a notification came back at {}", place(url)),
+        ),
         Err(problem) => not_listening(problem),
     }
 }
@@ -363,7 +373,12 @@ async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
     probes
         .into_iter()
         .map(|probe| {
-            let detail = format!("{} ({} at {})", probe.detail, storage.bucket, without_user(place));
+            let detail = format!(
+                "{} ({} at {})",
+                probe.detail,
+                storage.bucket,
+                without_user(place)
+            );
             let name = probe.name.to_string();
             if probe.ok {
                 Finding::works(&name, detail)
@@ -518,7 +533,10 @@ mod tests {
             Finding::wrong("b", "broken", "Mend it."),
         ];
         let text = render(&findings);
-        assert!(text.contains("WRONG") && text.contains("Mend it."), "{text}");
+        assert!(
+            text.contains("WRONG") && text.contains("Mend it."),
+            "{text}"
+        );
         assert!(text.ends_with("1 thing is wrong"), "{text}");
         assert!(is_anything_wrong(&findings) && !is_anything_wrong(&findings[..1]));
     }
@@ -527,6 +545,9 @@ mod tests {
     fn no_password_is_shown() {
         let url = Secret::new("postgres://u:hunter2@db:5433/app");
         assert_eq!(place(&url), "db:5433/app");
-        assert_eq!(without_user("http://u:hunter2@s3:9000/?k=v"), "http://s3:9000");
+        assert_eq!(
+            without_user("http://u:hunter2@s3:9000/?k=v"),
+            "http://s3:9000"
+        );
     }
 }

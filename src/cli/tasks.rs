@@ -85,7 +85,10 @@ struct Task {
     lease_owner: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_expires_at: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "as_optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     parent_id: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -135,9 +138,7 @@ pub async fn run(
 ) -> Result<Outcome, TasksError> {
     match command {
         TasksCommand::List(list) => Ok(Outcome::done(self::list(connection, list).await?)),
-        TasksCommand::Show { id, json } => {
-            Ok(Outcome::done(show(connection, *id, *json).await?))
-        }
+        TasksCommand::Show { id, json } => Ok(Outcome::done(show(connection, *id, *json).await?)),
         TasksCommand::Retry(retry) => self::retry(connection, retry, &format!("cli:{user}")).await,
         TasksCommand::Stats { json } => Ok(Outcome::done(stats(connection, *json).await?)),
     }
@@ -161,7 +162,15 @@ async fn list(connection: &mut PgConnection, list: &ListArgs) -> Result<String, 
         return Ok("no tasks".to_owned());
     }
     let mut table = new_table(&[
-        "ID", "KIND", "STATUS", "ATTEMPTS", "ENTITY", "USER", "KEYS LEFT", "SCHEDULED", "ERROR",
+        "ID",
+        "KIND",
+        "STATUS",
+        "ATTEMPTS",
+        "ENTITY",
+        "USER",
+        "KEYS LEFT",
+        "SCHEDULED",
+        "ERROR",
     ]);
     for task in &tasks {
         table.add_row([
@@ -227,7 +236,10 @@ fn fields(task: &Task) -> Vec<[String; 2]> {
         ("id", Some(task.id.to_string())),
         ("kind", Some(task.kind.clone())),
         ("status", Some(task.status.clone())),
-        ("entity", Some(format!("{} {}", task.entity_type, plain(&task.entity_id)))),
+        (
+            "entity",
+            Some(format!("{} {}", task.entity_type, plain(&task.entity_id))),
+        ),
         ("user", Some(plain(&task.user_id))),
         ("attempts", Some(task.attempts.to_string())),
         ("scheduled", Some(time(task.scheduled_at))),
@@ -275,7 +287,9 @@ async fn retry(
 ) -> Result<Outcome, TasksError> {
     if retry.all_dead {
         let retried = retry_dead(connection, actor, &retry.reason).await?;
-        return Ok(Outcome::done(format!("{retried} tasks will be tried again now")));
+        return Ok(Outcome::done(format!(
+            "{retried} tasks will be tried again now"
+        )));
     }
     let mut outcome = Outcome::done(String::new());
     let mut lines = Vec::new();
@@ -360,7 +374,7 @@ async fn stats(connection: &mut PgConnection, json: bool) -> Result<String, Task
 
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     if !header.is_empty() {
         table.set_header(header.to_vec());
     }

@@ -250,9 +250,7 @@ fn program() -> String {
 }
 
 /// A sample and a user that exist.
-async fn something_to_try(
-    pool: &PgPool,
-) -> Result<(Option<Sample>, Option<String>), sqlx::Error> {
+async fn something_to_try(pool: &PgPool) -> Result<(Option<Sample>, Option<String>), sqlx::Error> {
     let sample = sqlx::query_file!("sql/app/sample_of_banner.sql")
         .fetch_optional(pool)
         .await?
@@ -272,8 +270,9 @@ async fn something_to_try(
 
 async fn seed(pool: &PgPool, store: &Store, volume: Volume) -> anyhow::Result<Summary> {
     let bar = if std::io::stderr().is_terminal() {
-        let style = ProgressStyle::with_template("seeding [{bar:30}] {pos}/{len} users, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template("seeding [{bar:30}] {pos}/{len} users, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(u64::from(volume.users)).with_style(style)
     } else {
         note(&format!("seeding {} users …", volume.users));
@@ -292,7 +291,10 @@ fn tell_seeded(summary: &Summary) {
         summary.users, summary.samples, summary.images
     ));
     if summary.users_present > 0 {
-        note(&format!("{} users were there already", summary.users_present));
+        note(&format!(
+            "{} users were there already",
+            summary.users_present
+        ));
     }
     if summary.users_erased > 0 {
         note(&format!(

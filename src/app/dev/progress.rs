@@ -62,7 +62,11 @@ async fn look(
     let new = sqlx::query_file!("sql/app/new_erasures.sql", after, is_first)
         .fetch_all(pool)
         .await?;
-    *since = Some(new.iter().map(|row| row.deleted_at).fold(after, DateTime::max));
+    *since = Some(
+        new.iter()
+            .map(|row| row.deleted_at)
+            .fold(after, DateTime::max),
+    );
     for row in new {
         screen.watch(row.user_id);
     }
