@@ -20,6 +20,7 @@ const MISCONFIGURED: u8 = 2;
 /// Threads that are still busy at the end get so long.
 const LAST_THREADS: Duration = Duration::from_millis(200);
 
+#[expect(clippy::disallowed_methods, reason = "this is the one runtime")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Runtime::new() {

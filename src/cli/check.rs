@@ -379,11 +379,11 @@ async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
                 storage.bucket,
                 without_user(place)
             );
-            let name = probe.name.to_string();
+            let name = probe.name;
             if probe.ok {
-                Finding::works(&name, detail)
+                Finding::works(name, detail)
             } else {
-                Finding::wrong(&name, detail, &probe.remedy)
+                Finding::wrong(name, detail, probe.remedy)
             }
         })
         .collect()

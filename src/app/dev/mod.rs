@@ -146,13 +146,17 @@ impl Machine<'_> {
             return side_server::bind(wanted, BIND_ADDR.name).await;
         }
         match TcpListener::bind(wanted).await {
+            Ok(listener) => {
+                let address = listener.local_addr().context("the socket has no address")?;
+                Ok((listener, address))
+            }
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let free = SocketAddr::new(wanted.ip(), 0);
                 let (listener, address) = side_server::bind(free, BIND_ADDR.name).await?;
                 note(&format!("{wanted} is taken; using {address} instead"));
                 Ok((listener, address))
             }
-            _ => side_server::bind(wanted, BIND_ADDR.name).await,
+            Err(error) => Err(error).with_context(|| format!("cannot listen on {wanted}")),
         }
     }
 
