@@ -19,7 +19,9 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub async fn run(database: &Database) -> anyhow::Result<State> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let before = state(&mut connection).await?;
-    apply(&mut connection).await?;
+    if !before.is_current() {
+        apply(&mut connection).await?;
+    }
     connection.close().await?;
     Ok(before)
 }

@@ -367,26 +367,23 @@ async fn try_listening(url: &Secret) -> Result<(), String> {
 }
 
 async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
-    let storage = &worker.storage;
-    let place = storage.endpoint.as_deref().unwrap_or("AWS");
-    let probes = store.probe().await;
-    probes
-        .into_iter()
-        .map(|probe| {
-            let detail = format!(
-                "{} ({} at {})",
-                probe.detail,
-                storage.bucket,
-                without_user(place)
-            );
-            let name = probe.name;
-            if probe.ok {
-                Finding::works(name, detail)
-            } else {
-                Finding::wrong(name, detail, probe.remedy)
-            }
-        })
-        .collect()
+    let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
+    let mut findings = vec![Finding::works("store", without_user(endpoint))];
+    for probe in store.probe().await {
+        findings.push(if probe.ok {
+            Finding::works(probe.name, probe.detail)
+        } else {
+            Finding::wrong(probe.name, probe.detail, probe.remedy)
+        });
+    }
+    if findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Wrong)
+    {
+        // It was not reached, or not as it should be: the address is no success by itself.
+        findings[0].verdict = Verdict::Note;
+    }
+    findings
 }
 
 async fn check_api(serve: &Serve) -> Vec<Finding> {

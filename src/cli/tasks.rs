@@ -185,7 +185,7 @@ async fn list(connection: &mut PgConnection, list: &ListArgs) -> Result<String, 
             error_line(task),
         ]);
     }
-    Ok(table.to_string())
+    Ok(table.trim_fmt())
 }
 
 fn error_line(task: &Task) -> String {
@@ -211,7 +211,7 @@ async fn show(connection: &mut PgConnection, id: i64, json: bool) -> Result<Stri
         value["history"] = serde_json::to_value(&history)?;
         return Ok(serde_json::to_string_pretty(&value)?);
     }
-    let mut text = new_table(&[]).add_rows(fields(&task)).to_string();
+    let mut text = new_table(&[]).add_rows(fields(&task)).trim_fmt();
     if !task.object_keys.is_empty() {
         let _ = write!(text, "\n\n{} keys remain:", task.object_keys.len());
         for key in task.object_keys.iter().take(KEYS_SHOWN) {
@@ -367,8 +367,10 @@ async fn stats(connection: &mut PgConnection, json: bool) -> Result<String, Task
         table.add_row([status.to_owned(), count.to_string()]);
     }
     Ok(format!(
-        "{table}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s",
-        counts.oldest_due_age_seconds, counts.oldest_unfinished_erasure_age_seconds
+        "{}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s",
+        table.trim_fmt(),
+        counts.oldest_due_age_seconds,
+        counts.oldest_unfinished_erasure_age_seconds
     ))
 }
 
