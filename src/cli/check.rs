@@ -368,21 +368,22 @@ async fn try_listening(url: &Secret) -> Result<(), String> {
 
 async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
     let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
-    let mut findings = vec![Finding::works("store", without_user(endpoint))];
-    for probe in store.probe().await {
-        findings.push(if probe.ok {
-            Finding::works(probe.name, probe.detail)
+    let probes = store.probe().await;
+    // Where something was not reached, what looks well is not known to be so.
+    let all_well = probes.iter().all(|probe| probe.ok);
+    let well = if all_well {
+        Verdict::Works
+    } else {
+        Verdict::Note
+    };
+    let mut findings = vec![Finding::new("store", well, without_user(endpoint), "")];
+    findings.extend(probes.into_iter().map(|probe| {
+        if probe.ok {
+            Finding::new(probe.name, well, probe.detail, "")
         } else {
             Finding::wrong(probe.name, probe.detail, probe.remedy)
-        });
-    }
-    if findings
-        .iter()
-        .any(|finding| finding.verdict == Verdict::Wrong)
-    {
-        // It was not reached, or not as it should be: the address is no success by itself.
-        findings[0].verdict = Verdict::Note;
-    }
+        }
+    }));
     findings
 }
 
