@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{Cli, Command, TasksArgs};
@@ -177,6 +176,7 @@ async fn send_webhook(
     mut source: Source,
     args: &lethe::cli::args::SendWebhookArgs,
 ) -> anyhow::Result<ExitCode> {
+    use anyhow::Context;
     use lethe::cli::send_webhook;
     use lethe::config::{Origin, WebhookSecrets};
 
