@@ -1,5 +1,6 @@
 //! Lethe erases users and their files from applications built on Clerk, PostgreSQL and S3.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deletion;
@@ -7,6 +8,7 @@ pub mod deletion;
 pub mod embedded;
 pub mod http;
 pub mod queue;
+pub mod schema;
 pub mod storage;
 pub mod telemetry;
 pub mod worker;

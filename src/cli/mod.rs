@@ -2,5 +2,10 @@
 
 pub mod args;
 #[cfg(feature = "dev")]
+pub mod banner;
+pub mod check;
+pub mod openapi;
+#[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;
+pub mod tasks;

@@ -1,6 +1,7 @@
 //! What is seen from outside: routes, credentials, problem bodies, and the server that carries them.
 
 pub mod admin_tokens;
+pub mod api;
 pub mod credentials;
 pub mod json_body;
 pub mod jwks;

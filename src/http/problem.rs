@@ -303,7 +303,7 @@ fn translate(error: &poem::Error) -> Problem {
     Problem::new(status, "The request cannot be served as it is.")
 }
 
-fn unread_body(fault: &ReadBodyError) -> Problem {
+pub(super) fn unread_body(fault: &ReadBodyError) -> Problem {
     match fault {
         ReadBodyError::PayloadTooLarge => Problem::payload_too_large("The body is too large."),
         ReadBodyError::Utf8(_) => Problem::bad_field("body", "is not UTF-8"),

@@ -1,4 +1,5 @@
 //! What the service says about itself.
 
+pub mod gauges;
 pub mod logging;
 pub mod metrics;

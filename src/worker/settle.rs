@@ -13,7 +13,7 @@ use crate::queue::settle::{Settled, Verdict};
 use crate::queue::{ErrorClass, settle as queue, transaction};
 
 /// A task looks again after so long when somebody holds its sample.
-const HELD_DELAY: Duration = Duration::from_secs(1);
+const HELD_DELAY: Duration = Duration::from_millis(200);
 
 /// Settles outcomes, and tries for as long as the database is away: the work is done and must not be
 /// lost. Only the end of a shutdown gives up; the leases run out then, and others do it again.

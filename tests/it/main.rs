@@ -4,8 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "dev")]
+mod api;
+mod api_shape;
+#[cfg(feature = "dev")]
+mod crash;
+#[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+mod rooms;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]

@@ -1,4 +1,5 @@
 //! What the tests share.
 
 pub mod hostile_s3;
+pub mod service;
 pub mod world;

@@ -1,0 +1,15 @@
+-- How far the erasures of these users are. What is left is counted in rows, which leave only after their objects.
+select t.user_id,
+       exists (select from cleanup_tasks c
+               where c.user_id = t.user_id and c.kind in ('user-delete', 'user-delete-part')
+                 and c.status in ('pending', 'running', 'failed')) as "open!",
+       (select count(*) from cleanup_tasks c where c.user_id = t.user_id and c.status = 'dead') as "dead!",
+       coalesce((select sum(a.objects_deleted) from cleanup_audit a
+                 where a.user_id = t.user_id and a.at >= t.deleted_at), 0)::bigint as "deleted!",
+       (select count(*) from samples s join sample_images i on i.sample_id = s.id
+        where s.user_id = t.user_id) as "remaining!",
+       extract(epoch from coalesce(
+           (select max(a.at) from cleanup_audit a where a.user_id = t.user_id and a.event = 'user-erased'),
+           clock_timestamp()) - t.deleted_at)::float8 as "seconds!"
+from user_tombstones t
+where t.user_id = any($1)

@@ -1,0 +1,14 @@
+-- A page of the audit trail, newest first; a null parameter does not filter.
+select id, at, event, actor, worker, task_id, kind, entity_type, entity_id, user_id, attempt, object_keys, kept_keys,
+       image_ids, sample_ids, collection_ids, user_rows, error_class, detail
+from cleanup_audit
+where ($1::text is null or event = $1)
+  and ($2::text is null or actor = $2)
+  and ($3::bigint is null or task_id = $3)
+  and ($4::text is null or entity_type = $4)
+  and ($5::text is null or entity_id = $5)
+  and ($6::text is null or user_id = $6)
+  and ($7::timestamptz is null or at >= $7)
+  and ($8::timestamptz is null or at < $8)
+  and ($9::bigint is null or id < $9)
+order by id desc limit $10

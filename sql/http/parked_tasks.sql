@@ -1,0 +1,4 @@
+-- What of an erasure waits for a person, and why.
+select id, error_class, last_error from cleanup_tasks
+where user_id = $1 and status = 'dead'
+order by id limit $2

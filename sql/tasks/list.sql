@@ -1,0 +1,9 @@
+-- The newest tasks; a null parameter does not filter.
+select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.status, t.attempts, t.scheduled_at,
+       t.last_error, t.error_class, t.lease_owner, w.expires_at as "lease_expires_at?", t.parent_id, t.created_at,
+       t.updated_at, t.finished_at
+from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
+where ($1::text is null or t.status = $1)
+  and ($2::text is null or t.entity_type = $2)
+  and ($3::text is null or t.user_id = $3)
+order by t.id desc limit $4

@@ -1,0 +1,120 @@
+//! `lethe migrate`.
+
+use anyhow::Context;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, PgConnection};
+
+use super::pool;
+use crate::config::Database;
+use crate::schema::{self, MIGRATOR, State};
+
+/// PostgreSQL's SQLSTATE when a right is missing.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Applies what is due and tells what it did. The direct connection is used, because the lock that
+/// keeps two runs apart belongs to a session.
+///
+/// # Errors
+/// When the database is away or refuses.
+pub async fn run(database: &Database) -> anyhow::Result<State> {
+    let mut connection = pool::connect(&database.listen_url).await?;
+    let before = state(&mut connection).await?;
+    if !before.is_current() {
+        apply(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(before)
+}
+
+/// What `lethe migrate --check` looks at; changes nothing.
+///
+/// # Errors
+/// When the database is away or refuses.
+pub async fn check(database: &Database) -> anyhow::Result<State> {
+    let mut connection = pool::connect(&database.listen_url).await?;
+    let state = state(&mut connection).await?;
+    connection.close().await?;
+    Ok(state)
+}
+
+/// Says in lines what [`run`] did, from the state before.
+pub fn tell_applied(before: &State) -> String {
+    let mut lines: Vec<String> = before
+        .due
+        .iter()
+        .map(|(version, description)| format!("applied {version:04} {description}"))
+        .collect();
+    if lines.is_empty() {
+        lines.push("the database is migrated already; nothing was changed".to_owned());
+    }
+    lines.extend(newer(before));
+    lines.join("\n")
+}
+
+/// Says in lines what [`check`] found.
+pub fn tell_state(state: &State) -> String {
+    let mut lines: Vec<String> = state
+        .due
+        .iter()
+        .map(|(version, description)| format!("due {version:04} {description}"))
+        .collect();
+    lines.extend(state.changed.iter().map(|version| {
+        format!("changed {version:04}: it was applied with another text than this binary's")
+    }));
+    lines.extend(
+        state
+            .unfinished
+            .iter()
+            .map(|version| format!("unfinished {version:04}: it was begun and never finished")),
+    );
+    if lines.is_empty() {
+        lines.push("the database is migrated".to_owned());
+    } else if !state.due.is_empty() {
+        lines.push("run `lethe migrate` as the database's owner".to_owned());
+    }
+    lines.extend(newer(state));
+    lines.join("\n")
+}
+
+fn newer(state: &State) -> Option<String> {
+    let newest = state.newer.iter().max()?;
+    Some(format!(
+        "the database is ahead of this binary, at {newest:04}; that is left as it is"
+    ))
+}
+
+async fn state(connection: &mut PgConnection) -> anyhow::Result<State> {
+    schema::state(connection)
+        .await
+        .context("cannot read which migrations were applied; run this as the database's owner")
+}
+
+async fn apply(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+    migrator.set_ignore_missing(true);
+    migrator.run(connection).await.map_err(explained)
+}
+
+fn explained(error: MigrateError) -> anyhow::Error {
+    let remedy = match &error {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
+            if sql_state(source).as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+        {
+            "this role may not change the database; run `lethe migrate` as its owner \
+             (a superuser is not needed), or `alter database … owner to` this role"
+        }
+        MigrateError::VersionMismatch(_) => {
+            "a migration was applied with another text; run the binary that the database was \
+             migrated with, or restore the file"
+        }
+        MigrateError::Dirty(_) => {
+            "a migration was begun and never finished; look at _sqlx_migrations and mend it by hand"
+        }
+        _ => "the database could not be migrated",
+    };
+    anyhow::Error::new(error).context(remedy)
+}
+
+fn sql_state(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}

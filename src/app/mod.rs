@@ -1,0 +1,10 @@
+//! The composition root: the only room that knows all others, and puts them together by role.
+
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod migrate;
+pub mod pool;
+pub mod serve;
+pub mod side_server;
+pub mod signals;
+pub mod worker;

@@ -1,0 +1,71 @@
+//! Connections to PostgreSQL.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+
+use crate::config::{Database, Secret};
+
+/// How long a request waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection outside the pool may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long open connections may take to say goodbye at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What `pg_stat_activity` shows.
+const APPLICATION_NAME: &str = "lethe";
+
+/// A pool that connects when it is first needed, so that a process starts without a database.
+///
+/// # Errors
+/// When the URL cannot be used, which the configuration has ruled out.
+pub fn lazy(database: &Database) -> anyhow::Result<PgPool> {
+    Ok(PgPoolOptions::new()
+        .max_connections(database.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(end_transaction(connection).await) })
+        })
+        .connect_lazy_with(options(&database.url)?))
+}
+
+/// Up to sqlx 0.9.0 a cancelled `begin` gives back a connection whose transaction is open, and
+/// sqlx does not know. A bare `rollback` would warn in the server's log each time there is none;
+/// this pair is silent, and rolls back whatever is open. In a failed transaction `begin` is
+/// refused, and the connection is thrown away.
+async fn end_transaction(connection: &mut PgConnection) -> bool {
+    connection.execute("begin; rollback").await.is_ok()
+}
+
+/// A connection of its own, outside any pool.
+///
+/// # Errors
+/// When the database cannot be reached in time.
+pub async fn connect(url: &Secret) -> anyhow::Result<PgConnection> {
+    let options = options(url)?;
+    let connecting = PgConnection::connect_with(&options);
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .context("the database does not answer")?
+        .context("cannot connect to the database")
+}
+
+/// Closes a pool, without waiting for ever for a database that is gone.
+pub async fn close(pool: &PgPool) {
+    if tokio::time::timeout(CLOSE_TIMEOUT, pool.close())
+        .await
+        .is_err()
+    {
+        tracing::debug!("some connections to the database were not closed in time");
+    }
+}
+
+fn options(url: &Secret) -> anyhow::Result<PgConnectOptions> {
+    // sqlx's message may repeat the URL, so it is not kept.
+    let options = PgConnectOptions::from_str(url.expose())
+        .map_err(|_| anyhow::anyhow!("the database URL cannot be used"))?;
+    Ok(options.application_name(APPLICATION_NAME))
+}

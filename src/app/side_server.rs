@@ -1,0 +1,45 @@
+//! `/metrics` and `/health/*` on an address of their own, for a process of any role.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use poem::Endpoint;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::server;
+
+/// A scrape under way at the end may take so long.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Listens on `address`, logs where, and serves `shown` until `shutdown`.
+///
+/// # Errors
+/// When the address cannot be taken.
+pub async fn start(
+    address: SocketAddr,
+    shown: impl Endpoint + 'static,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+    let (listener, address) = bind(address, "METRICS_ADDR").await?;
+    tracing::info!(%address, "serving /metrics and /health");
+    let task = tokio::spawn(server::serve(listener, shown, shutdown, GOODBYE));
+    Ok((address, task))
+}
+
+/// Takes an address; `variable` is named if that fails.
+///
+/// # Errors
+/// When the address cannot be taken.
+pub async fn bind(
+    address: SocketAddr,
+    variable: &str,
+) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another {variable}"))?;
+    let address = listener.local_addr().context("the socket has no address")?;
+    Ok((listener, address))
+}

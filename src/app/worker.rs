@@ -1,0 +1,99 @@
+//! `lethe worker`.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::{pool, side_server};
+use crate::config::{Secret, Storage, Worker};
+use crate::http::api;
+use crate::http::api::health::{self, ReadyCheck};
+use crate::storage::{Store, StoreConfig};
+use crate::telemetry::metrics::Metrics;
+use crate::worker::{self, Options, Status};
+
+/// Works until `shutdown`, then finishes or hands back what is in flight.
+///
+/// # Errors
+/// When METRICS_ADDR cannot be taken.
+pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let metrics = Metrics::new().context("the metrics cannot be set up")?;
+    let pool = pool::lazy(&config.database)?;
+    let status = Arc::new(Status::default());
+    // Health and metrics are served until the drain is over: that is when they are wanted.
+    let drained = CancellationToken::new();
+    let side = match config.metrics_addr {
+        None => None,
+        Some(address) => {
+            let ready = ready(pool.clone(), Arc::clone(&status));
+            let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
+            Some(side_server::start(address, shown, drained.clone()).await?)
+        }
+    };
+    let store = store(&config.storage).await;
+    let options = options(&config, host_and_pid());
+    worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
+    drained.cancel();
+    if let Some((_, task)) = side {
+        task.await
+            .context("the server of the metrics ended badly")?;
+    }
+    pool::close(&pool).await;
+    Ok(())
+}
+
+/// What one worker needs, under this name.
+pub fn options(config: &Worker, name: String) -> Options {
+    Options {
+        name,
+        cleanup: config.cleanup.clone(),
+        delete_rate: config.storage.delete_rate,
+        listen_url: config.database.listen_url.expose().to_owned(),
+    }
+}
+
+/// The way to the bucket. Nothing is asked of it yet.
+pub async fn store(storage: &Storage) -> Store {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|one| one.expose().to_owned());
+    Store::connect(StoreConfig {
+        bucket: storage.bucket.clone(),
+        force_path_style: storage.force_path_style,
+        connect_timeout: storage.connect_timeout,
+        attempt_timeout: storage.attempt_timeout,
+        operation_timeout: storage.operation_timeout,
+        endpoint: storage.endpoint.clone(),
+        region: storage.region.clone(),
+        access_key_id: storage.access_key_id.clone(),
+        secret_access_key: exposed(&storage.secret_access_key),
+        session_token: exposed(&storage.session_token),
+    })
+    .await
+}
+
+/// Where this process runs, for people who read the audit.
+pub fn host_and_pid() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|host| host.trim().to_owned())
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| "worker".to_owned());
+    format!("{host}-{}", std::process::id())
+}
+
+/// Ready is: the database is reachable and migrated, and the worker can work.
+fn ready(pool: PgPool, status: Arc<Status>) -> ReadyCheck {
+    let database = health::database_ready(pool);
+    Arc::new(move || {
+        let (database, status) = (database(), Arc::clone(&status));
+        Box::pin(async move {
+            database.await?;
+            match status.problem() {
+                None => Ok(()),
+                Some(problem) => Err(problem),
+            }
+        })
+    })
+}

@@ -1,0 +1,187 @@
+//! What asks for a deletion. Each use case is one transaction.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool, query_file, query_file_scalar};
+use uuid::Uuid;
+
+use super::use_case::retried;
+use crate::queue::transaction::begin;
+
+/// Who the audit trail names for a deletion that Clerk told us of.
+pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
+/// The one event that deletes.
+pub const USER_DELETED: &str = "user.deleted";
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookOutcome {
+    /// The erasure is asked for, and committed.
+    Accepted,
+    /// The same delivery was seen before; nothing changed.
+    Repeated,
+    /// The Svix id was seen with another body; nothing changed.
+    Conflict,
+    /// Another kind of event: remembered, nothing more.
+    Ignored,
+    /// A deletion without a user's id: remembered, nothing more.
+    MissingUser,
+}
+
+/// On whose behalf a sample is deleted or restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority<'a> {
+    /// This user, and only for samples of their own.
+    Owner(&'a str),
+    Admin,
+}
+
+impl Authority<'_> {
+    pub(super) fn covers(self, owner: &str) -> bool {
+        match self {
+            Self::Owner(user_id) => user_id == owner,
+            Self::Admin => true,
+        }
+    }
+}
+
+/// Takes a verified delivery: remembers it and, for `user.deleted`, asks for the erasure.
+///
+/// # Errors
+/// Of the database; nothing was written then.
+pub async fn delete_user_by_webhook(
+    pool: &PgPool,
+    svix_id: &str,
+    body_sha256: &[u8; 32],
+    event_type: &str,
+    user_id: Option<&str>,
+) -> Result<WebhookOutcome, sqlx::Error> {
+    retried(async || {
+        let mut transaction = begin(pool).await?;
+        let inserted = query_file!(
+            "sql/deletion/seen_webhook.sql",
+            svix_id,
+            body_sha256,
+            event_type,
+            user_id
+        )
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if inserted == 0 {
+            let seen = query_file_scalar!("sql/deletion/webhook_digest.sql", svix_id)
+                .fetch_one(&mut *transaction)
+                .await?;
+            return Ok(if seen == body_sha256 {
+                WebhookOutcome::Repeated
+            } else {
+                WebhookOutcome::Conflict
+            });
+        }
+        let outcome = match (event_type, user_id) {
+            (USER_DELETED, Some(user_id)) => {
+                request_user(&mut transaction, user_id, WEBHOOK_ACTOR).await?;
+                WebhookOutcome::Accepted
+            }
+            (USER_DELETED, None) => WebhookOutcome::MissingUser,
+            _ => WebhookOutcome::Ignored,
+        };
+        transaction.commit().await?;
+        Ok(outcome)
+    })
+    .await
+}
+
+/// Asks for the erasure of a user, known or not, and returns its task's id.
+///
+/// # Errors
+/// Of the database; nothing was written then.
+pub async fn delete_user(pool: &PgPool, user_id: &str, actor: &str) -> Result<i64, sqlx::Error> {
+    retried(async || {
+        let mut transaction = begin(pool).await?;
+        let task = request_user(&mut transaction, user_id, actor).await?;
+        transaction.commit().await?;
+        Ok(task)
+    })
+    .await
+}
+
+/// Asks for the deletion of a sample, which can be restored for `grace`, and returns its task's id.
+/// `None` if there is no such sample for this caller, or if its user is deleted.
+///
+/// # Errors
+/// Of the database; nothing was written then.
+pub async fn delete_sample(
+    pool: &PgPool,
+    sample_id: Uuid,
+    authority: Authority<'_>,
+    actor: &str,
+    grace: Duration,
+) -> Result<Option<i64>, sqlx::Error> {
+    retried(async || {
+        let mut transaction = begin(pool).await?;
+        let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
+            return Ok(None);
+        };
+        if sample.owner_deleted {
+            return Ok(None);
+        }
+        let task = query_file_scalar!(
+            "sql/deletion/request_sample.sql",
+            sample_id,
+            actor,
+            grace.as_secs_f64()
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(task)
+    })
+    .await
+}
+
+/// A sample's row, locked.
+#[derive(Debug)]
+pub(super) struct LockedSample {
+    pub id: Uuid,
+    pub user_id: String,
+    pub collection_id: Option<Uuid>,
+    pub name: Option<String>,
+    pub created_at: chrono::DateTime<chrono::Utc>,
+    pub deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub owner_deleted: bool,
+}
+
+/// Locks the sample against its owner's deletion and against others. The owner's lock comes first,
+/// as in the erasure. `None` if there is none, or none that `authority` covers.
+pub(super) async fn lock_sample(
+    connection: &mut PgConnection,
+    sample_id: Uuid,
+    authority: Authority<'_>,
+) -> Result<Option<LockedSample>, sqlx::Error> {
+    let owner = query_file_scalar!("sql/deletion/sample_owner.sql", sample_id)
+        .fetch_optional(&mut *connection)
+        .await?
+        .filter(|owner| authority.covers(owner));
+    let Some(owner) = owner else {
+        return Ok(None);
+    };
+    query_file!("sql/deletion/lock_owner.sql", owner)
+        .fetch_one(&mut *connection)
+        .await?;
+    let sample = sqlx::query_file_as!(LockedSample, "sql/deletion/lock_sample.sql", sample_id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    // It may have been given to somebody else since.
+    Ok(sample.filter(|sample| sample.user_id == owner))
+}
+
+async fn request_user(
+    connection: &mut PgConnection,
+    user_id: &str,
+    actor: &str,
+) -> Result<i64, sqlx::Error> {
+    query_file_scalar!("sql/deletion/request_user.sql", user_id, actor)
+        .fetch_one(connection)
+        .await
+}

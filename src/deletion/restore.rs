@@ -1,0 +1,103 @@
+//! Takes a sample's deletion back, as long as nothing of it has begun.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgPool, query_file};
+use uuid::Uuid;
+
+use super::{
+    requests::{Authority, LockedSample, lock_sample},
+    use_case::retried,
+};
+use crate::queue::transaction::begin;
+
+/// A sample that is not deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSample {
+    pub id: Uuid,
+    pub user_id: String,
+    pub collection_id: Option<Uuid>,
+    pub name: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What became of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreOutcome {
+    /// The sample is live, now or still.
+    Live(LiveSample),
+    /// There is no such sample for this caller, or no longer.
+    NotFound,
+    /// Its user is deleted, and everything of theirs goes.
+    UserDeleted,
+    /// Cleanup has begun: objects may be gone.
+    Begun,
+    /// It was soft-deleted by something else than Lethe, so there is no deletion to take back.
+    NotRequested,
+}
+
+/// Restores a sample and the images that were deleted with it. Its task is cancelled and keeps its
+/// keys.
+///
+/// # Errors
+/// Of the database; nothing was written then.
+pub async fn restore_sample(
+    pool: &PgPool,
+    sample_id: Uuid,
+    authority: Authority<'_>,
+    actor: &str,
+) -> Result<RestoreOutcome, sqlx::Error> {
+    retried(async || {
+        let mut transaction = begin(pool).await?;
+        let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
+            return Ok(RestoreOutcome::NotFound);
+        };
+        if sample.owner_deleted {
+            return Ok(RestoreOutcome::UserDeleted);
+        }
+        let Some(deleted_at) = sample.deleted_at else {
+            return Ok(RestoreOutcome::Live(sample.into()));
+        };
+        let id = sample_id.to_string();
+        let task = query_file!("sql/deletion/lock_open_task.sql", id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let task = match task {
+            None => return Ok(RestoreOutcome::NotRequested),
+            Some(task) if !task.untouched => return Ok(RestoreOutcome::Begun),
+            Some(task) => task.id,
+        };
+        query_file!("sql/deletion/cancel_task.sql", task)
+            .execute(&mut *transaction)
+            .await?;
+        query_file!("sql/deletion/restore_images.sql", sample_id, deleted_at)
+            .execute(&mut *transaction)
+            .await?;
+        query_file!("sql/deletion/restore_sample.sql", sample_id)
+            .execute(&mut *transaction)
+            .await?;
+        query_file!(
+            "sql/deletion/audit_restore.sql",
+            actor,
+            task,
+            id,
+            sample.user_id
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(RestoreOutcome::Live(sample.into()))
+    })
+    .await
+}
+
+impl From<LockedSample> for LiveSample {
+    fn from(sample: LockedSample) -> Self {
+        Self {
+            id: sample.id,
+            user_id: sample.user_id,
+            collection_id: sample.collection_id,
+            name: sample.name,
+            created_at: sample.created_at,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What Clerk calls.
+
+use std::sync::Arc;
+
+use poem::{Body, Request, RequestBody, error::ReadBodyError, web::Data};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi,
+    registry::{MetaMediaType, MetaRequest, Registry},
+    types::{Any, Type},
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{ApiState, database::problem_of, types::Tag};
+use crate::{
+    deletion::requests::{USER_DELETED, WebhookOutcome, delete_user_by_webhook},
+    http::problem::{Problem, Problems},
+    problems,
+};
+
+/// The largest body, in bytes. Clerk's are some 5 KB.
+const MAX_BODY_BYTES: usize = 65_536;
+/// A longer event type or user id is none of Clerk's, and would not fit into an index.
+const MAX_FIELD_BYTES: usize = 512;
+
+problems!(
+    /// How a delivery may fail.
+    pub WebhookFailures: 400, 409, 413, 503
+);
+
+/// Taken note of.
+#[derive(ApiResponse)]
+pub enum Received {
+    /// Committed. Also for a repeat, another event type, an unknown user.
+    #[oai(status = 204)]
+    NoContent,
+}
+
+/// An event of Clerk, as far as it matters here.
+#[derive(Debug, Object)]
+#[oai(rename = "ClerkEvent")]
+#[allow(
+    dead_code,
+    reason = "it is only described: the body is read as it was signed"
+)]
+struct ClerkEvent {
+    /// `user.deleted`; anything else is acknowledged and ignored.
+    #[oai(rename = "type")]
+    kind: String,
+    /// `id` is the Clerk user id.
+    data: Any<Value>,
+}
+
+/// The body exactly as it came: the signature covers its bytes. Described as [`ClerkEvent`].
+pub struct SignedBody {
+    headers: http::HeaderMap,
+    body: Body,
+}
+
+impl<'a> ApiExtractor<'a> for SignedBody {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        ClerkEvent::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: Some("An event of Clerk, at most 65,536 bytes."),
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: ClerkEvent::schema_ref(),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self {
+            headers: request.headers().clone(),
+            body: body.take()?,
+        })
+    }
+}
+
+/// `POST /webhooks/clerk`
+pub struct Webhooks;
+
+#[OpenApi(tag = "Tag::Webhooks")]
+impl Webhooks {
+    /// Receive an event of Clerk
+    ///
+    /// `user.deleted` erases the user. The answer comes once that is committed; a repeat of the
+    /// same `svix-id` changes nothing.
+    #[oai(
+        path = "/webhooks/clerk",
+        method = "post",
+        operation_id = "receiveClerkEvent",
+        request_header(
+            name = "svix-id",
+            ty = "String",
+            description = "The same for every retry of one event."
+        ),
+        request_header(
+            name = "svix-timestamp",
+            ty = "String",
+            description = "Unix seconds, at most five minutes off."
+        ),
+        request_header(
+            name = "svix-signature",
+            ty = "String",
+            description = "`v1,` and the base64 HMAC-SHA256, or several."
+        )
+    )]
+    async fn receive(
+        &self,
+        state: Data<&Arc<ApiState>>,
+        signed: SignedBody,
+    ) -> Result<Received, Problems<WebhookFailures>> {
+        let outcome = take(&state, signed).await;
+        let label = match &outcome {
+            Ok(outcome) => label_of(*outcome),
+            Err(problem) if problem.status().is_server_error() => "unavailable",
+            Err(_) => "rejected",
+        };
+        state
+            .metrics
+            .webhook_events
+            .with_label_values(&[label])
+            .inc();
+        match outcome? {
+            WebhookOutcome::Conflict => {
+                Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
+            }
+            _ => Ok(Received::NoContent),
+        }
+    }
+}
+
+fn label_of(outcome: WebhookOutcome) -> &'static str {
+    match outcome {
+        WebhookOutcome::Accepted => "accepted",
+        WebhookOutcome::Repeated => "repeated",
+        WebhookOutcome::Conflict => "conflict",
+        WebhookOutcome::Ignored => "ignored",
+        WebhookOutcome::MissingUser => "missing-user",
+    }
+}
+
+async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Problem> {
+    let body = read(signed.body).await?;
+    let verified = state
+        .webhook
+        .verify(&signed.headers, &body)
+        .map_err(|refusal| Problem::bad_request(format!("The delivery is refused: {refusal}.")))?;
+    let (kind, user_id) = parse(&body)?;
+    let digest: [u8; 32] = Sha256::digest(&body).into();
+    let outcome = delete_user_by_webhook(
+        &state.pool,
+        &verified.svix_id,
+        &digest,
+        &kind,
+        user_id.as_deref(),
+    )
+    .await
+    .map_err(problem_of)?;
+    tracing::info!(
+        svix_id = verified.svix_id,
+        kind,
+        outcome = label_of(outcome),
+        "webhook received"
+    );
+    Ok(outcome)
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    match body.into_bytes_limit(MAX_BODY_BYTES).await {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(ReadBodyError::PayloadTooLarge) => Err(Problem::payload_too_large(format!(
+            "The body has more than {MAX_BODY_BYTES} bytes."
+        ))),
+        Err(error) => Err(crate::http::problem::unread_body(&error)),
+    }
+}
+
+/// The event's type and, for a deletion, whose.
+fn parse(body: &[u8]) -> Result<(String, Option<String>), Problem> {
+    let event: Value =
+        serde_json::from_slice(body).map_err(|_| Problem::bad_field("body", "is not JSON"))?;
+    let kind = event
+        .get("type")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Problem::bad_field("type", "must be the name of an event"))?;
+    let user_id = match kind {
+        USER_DELETED => event
+            .pointer("/data/id")
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty()),
+        _ => None,
+    };
+    for (field, value) in [("type", Some(kind)), ("data.id", user_id)] {
+        if value.is_some_and(|value| value.len() > MAX_FIELD_BYTES || value.contains('\0')) {
+            return Err(Problem::bad_field(field, "is too long, or has a NUL"));
+        }
+    }
+    Ok((kind.to_owned(), user_id.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for body in [
+            "",
+            "[]",
+            "5",
+            "{}",
+            r#"{"type":5}"#,
+            r#"{"type":"user.deleted","data":{"id":"a\u0000b"}}"#,
+        ] {
+            assert_eq!(
+                parse(body.as_bytes()).unwrap_err().status().as_u16(),
+                400,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_deletion_names_a_user() {
+        let with = |body: &str| parse(body.as_bytes()).unwrap().1;
+        assert_eq!(
+            with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(),
+            "user_1"
+        );
+        assert_eq!(with(r#"{"type":"user.deleted","data":{}}"#), None);
+        assert_eq!(
+            with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
+            None
+        );
+    }
+}
