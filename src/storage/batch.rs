@@ -199,7 +199,7 @@ impl Round<'_> {
 /// bucket refuses. Leaves nothing behind: with versions, it names one, so that no marker comes to be.
 pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -> Option<Failure> {
     let target = Target {
-        key: format!("lethe-probe-{}", Uuid::new_v4()).into(),
+        key: unknown_key().into(),
         version: versioned.then(|| "null".to_owned()),
     };
     let fate = delete_one(calls, &target).await;
@@ -221,6 +221,11 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
         Fate::Failed(failure) if versioned && failure.class == FailureClass::Permanent => None,
         Fate::Failed(failure) => Some(of_bucket(failure)),
     }
+}
+
+/// A key that never existed.
+pub(super) fn unknown_key() -> String {
+    format!("lethe-probe-{}", Uuid::new_v4())
 }
 
 async fn delete_one(calls: &Calls<'_>, target: &Target) -> Fate {

@@ -1,7 +1,7 @@
 //! Trying the store, for `lethe check`.
 
 use super::Store;
-use super::batch::refusal_of_unknown_key;
+use super::batch::{refusal_of_unknown_key, unknown_key};
 use super::calls::Calls;
 use super::classify::{self, Failure};
 use super::versions::{self, Versioning};
@@ -38,8 +38,8 @@ impl Store {
             probe_versioning(&versioning),
         ];
         if kept {
-            let nothing = ["lethe-probe-versions"];
-            let listed = versions::delete_all(&calls, &nothing).await.pop();
+            let nothing = unknown_key();
+            let listed = versions::delete_all(&calls, &[&nothing]).await.pop();
             let failure = listed.and_then(Result::err);
             probes.push(Probe {
                 name: "list versions",
