@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[cfg(feature = "dev")]
 use anyhow::Context;
 use clap::Parser;
 use lethe::app::{self, migrate, pool};
