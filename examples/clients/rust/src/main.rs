@@ -1,0 +1,52 @@
+//! Deletes a sample, watches its task, lists what is deleted, erases a user and reads the receipt, with a
+//! client that is generated from openapi/openapi.json.
+
+use std::env::var;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+
+progenitor::generate_api!("openapi.json");
+
+/// Looks are a tenth of a second apart; 300 of them are 30 seconds.
+const LOOKS: u32 = 300;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let (sample_id, user_id) = (var("SAMPLE_ID")?, var("USER_ID")?);
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, format!("Bearer {}", var("ADMIN_TOKEN")?).parse()?);
+    let http = reqwest::Client::builder().default_headers(headers).build()?;
+    let lethe = Client::new_with_client(&var("BASE_URL")?, http);
+
+    let task = lethe.delete_sample(&sample_id).await?.into_inner();
+    println!("task {}: {} objects to delete", task.id, task.object_keys.len());
+
+    let mut status = task.status;
+    for _ in 0..LOOKS {
+        status = lethe.get_task(&task.id).await?.into_inner().status;
+        if status == "completed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(status == "completed", "the task is {status}");
+
+    let deleted = lethe.list_deleted(None, None, None, None, None, None, Some(&user_id)).await?;
+    ensure!(deleted.items.iter().all(|item| item.id != sample_id), "the sample is still there");
+
+    lethe.erase_user(&user_id).await?;
+    let mut receipt = None;
+    for _ in 0..LOOKS {
+        let now = lethe.get_erasure(&user_id).await?.into_inner();
+        if now.status == types::ErasureStatus::Complete {
+            receipt = Some(now);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let receipt = receipt.context("the erasure is not complete")?;
+    println!("{user_id}: {}, {} objects", receipt.status, receipt.objects_deleted);
+    Ok(())
+}
