@@ -1,6 +1,8 @@
 //! Lethe erases users and their files from applications built on Clerk, PostgreSQL and S3.
 
 pub mod app;
+#[cfg(feature = "dev")]
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod deletion;

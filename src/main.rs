@@ -76,6 +76,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tasks(args) => tasks(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => send_webhook(source, &args).await,
+        #[cfg(feature = "dev")]
+        Command::Bench(args) => bench(&args).await,
     }
 }
 
@@ -194,6 +196,53 @@ async fn send_webhook(
         print(&delivery.body);
     }
     Ok(success_if((200..300).contains(&delivery.status)))
+}
+
+#[cfg(feature = "dev")]
+async fn bench(args: &lethe::cli::args::BenchArgs) -> anyhow::Result<ExitCode> {
+    use lethe::bench::{self, Case, Options, Scale};
+    use lethe::cli::args::{BenchCase, BenchScale};
+
+    if args.serve_s3 {
+        bench::serve_s3().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let server_url = args.server_url.as_ref().map(|url| url.expose().to_owned());
+    if args.serve {
+        bench::serve(server_url, app::signals::shutdown_token()?).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cases = args.cases.iter().map(|case| match case {
+        BenchCase::Queue => Case::Queue,
+        BenchCase::Wake => Case::Wake,
+        BenchCase::Enqueue => Case::Enqueue,
+        BenchCase::Samples => Case::Samples,
+        BenchCase::User => Case::User,
+        BenchCase::Snapshot => Case::Snapshot,
+        BenchCase::Backlog => Case::Backlog,
+        BenchCase::Webhook => Case::Webhook,
+    });
+    let options = Options {
+        cases: if args.cases.is_empty() {
+            Case::ALL.to_vec()
+        } else {
+            cases.collect()
+        },
+        scale: match args.scale {
+            BenchScale::Smoke => Scale::Smoke,
+            BenchScale::Standard => Scale::Standard,
+            BenchScale::Full => Scale::Full,
+        },
+        workers: args.workers,
+        server_url,
+        json: args.json.clone(),
+        charts: args.charts.clone(),
+    };
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is a debug build; its figures say nothing about a release");
+    }
+    print(&bench::run(&options).await?.table());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The signing secret of a `lethe dev` with its state in this directory.

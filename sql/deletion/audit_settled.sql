@@ -1,20 +1,18 @@
--- What a settle did, one row a task: the keys that went are the task's own less the ones that remain or
--- were kept, so they need not cross the wire again. Run before the task forgets its keys.
+-- What a settle did, one row a task. $4 says whether all of the task's own keys went: they need not cross
+-- the wire again then; of the others, $7 and $8 are the pairs that went. $9, $10: pairs that were kept. Run
+-- before the task forgets its keys.
 insert into cleanup_audit (event, worker, task_id, kind, entity_type, entity_id, user_id, attempt,
     object_keys, kept_keys, image_ids, sample_ids, error_class, detail)
 select s.event, $1, t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.attempts,
-    case when s.whole then t.object_keys
-         else array(select k from unnest(t.object_keys) k
-                    where not exists (select from unnest($7::bigint[], $8::text[]) as r (task_id, key)
-                                      where r.task_id = t.id and r.key = k)
-                      and not exists (select from unnest($9::bigint[], $10::text[]) as r (task_id, key)
-                                      where r.task_id = t.id and r.key = k)) end,
-    coalesce((select array_agg(r.key) from unnest($9::bigint[], $10::text[]) as r (task_id, key)
-              where r.task_id = t.id), '{}'),
-    coalesce(i.ids, '{}'), coalesce(p.ids, '{}'), s.class, s.detail
+    case when s.whole then t.object_keys else coalesce(g.keys, '{}') end,
+    coalesce(k.keys, '{}'), coalesce(i.ids, '{}'), coalesce(p.ids, '{}'), s.class, s.detail
 from unnest($2::bigint[], $3::text[], $4::boolean[], $5::text[], $6::text[])
     as s (task_id, event, whole, class, detail)
 join cleanup_tasks t on t.id = s.task_id
+left join (select task_id, array_agg(key) as keys from unnest($7::bigint[], $8::text[]) as x (task_id, key)
+           group by task_id) g on g.task_id = t.id
+left join (select task_id, array_agg(key) as keys from unnest($9::bigint[], $10::text[]) as x (task_id, key)
+           group by task_id) k on k.task_id = t.id
 left join (select task_id, array_agg(id) as ids from unnest($11::bigint[], $12::uuid[]) as x (task_id, id)
            group by task_id) i on i.task_id = t.id
 left join (select task_id, array_agg(id) as ids from unnest($13::bigint[], $14::uuid[]) as x (task_id, id)

@@ -1,18 +1,23 @@
--- Removes the image rows whose objects are gone (or kept for a live image): a task's keys less the ones
--- that remain, within the task's own sample or user, and never a live image of a live sample.
-with gone as materialized (
+-- Removes the image rows whose objects are gone (or kept for a live image), within the task's own sample or
+-- user, and never a live image of a live sample. $1: tasks of which every key is dealt with; $2, $3: pairs of
+-- task and key for the others. Each step goes by index from the one before: OFFSET 0 keeps it so, whatever
+-- the statistics say.
+with dealt_with as materialized (
     select t.id as task_id, t.kind, t.entity_id, t.user_id, k.key
     from cleanup_tasks t cross join lateral unnest(t.object_keys) as k (key)
     where t.id = any ($1)
-      and not exists (select from unnest($2::bigint[], $3::text[]) as r (task_id, key)
-                      where r.task_id = t.id and r.key = k.key)
+    union all
+    select t.id, t.kind, t.entity_id, t.user_id, p.key
+    from unnest($2::bigint[], $3::text[]) as p (task_id, key)
+    cross join lateral (select c.id, c.kind, c.entity_id, c.user_id
+                        from cleanup_tasks c where c.id = p.task_id offset 0) t
 ), doomed as materialized (
-    select i.id, g.task_id
-    from gone g
-    join sample_images i on i.object_key = g.key
-    join samples s on s.id = i.sample_id
-    where s.deleted_at is not null
-      and case g.kind when 'sample-delete' then s.id::text = g.entity_id else s.user_id = g.user_id end
+    select i.id, d.task_id
+    from dealt_with d
+    cross join lateral (select id, sample_id from sample_images where object_key = d.key offset 0) i
+    cross join lateral (select id, user_id from samples
+                        where id = i.sample_id and deleted_at is not null offset 0) s
+    where case d.kind when 'sample-delete' then s.id::text = d.entity_id else s.user_id = d.user_id end
 )
 delete from sample_images i using doomed d
 where i.id = d.id

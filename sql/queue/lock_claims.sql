@@ -1,6 +1,10 @@
--- The fence: of these claims, which are still ours? Locked in id order, so that settles cannot deadlock.
-select t.id
+-- The fence: of these claims, which are still ours? Locked one by one in the order given (by id), so that
+-- settles cannot deadlock. `lease_owner` says "running" here: a look at `status` would let the planner walk
+-- the index of running tasks, whose dead entries are as many as were claimed since the last vacuum.
+select t.id as "id!"
 from unnest($1::bigint[], $2::bigint[]) as claim (id, token)
-join cleanup_tasks t on t.id = claim.id and t.lease_token = claim.token and t.status = 'running'
-order by t.id
-for update of t
+cross join lateral (
+    select c.id from cleanup_tasks c
+    where c.id = claim.id and c.lease_token = claim.token and c.lease_owner is not null
+    for update
+) t

@@ -18,18 +18,32 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What `pg_stat_activity` shows.
 const APPLICATION_NAME: &str = "lethe";
 
-/// A pool that connects when it is first needed, so that a process starts without a database.
+/// A pool that connects when it is first needed, so that a process starts without a database. For the API,
+/// whose requests may be cut off anywhere by their clients.
 ///
 /// # Errors
 /// When the URL cannot be used, which the configuration has ruled out.
 pub fn lazy(database: &Database) -> anyhow::Result<PgPool> {
-    Ok(PgPoolOptions::new()
-        .max_connections(database.max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+    Ok(bounded(database)
         .after_release(|connection, _| {
             Box::pin(async move { Ok(end_transaction(connection).await) })
         })
         .connect_lazy_with(options(&database.url)?))
+}
+
+/// The same for a worker, which never drops a transaction halfway: nothing is to be looked at when a
+/// connection comes back.
+///
+/// # Errors
+/// When the URL cannot be used, which the configuration has ruled out.
+pub fn lazy_for_worker(database: &Database) -> anyhow::Result<PgPool> {
+    Ok(bounded(database).connect_lazy_with(options(&database.url)?))
+}
+
+fn bounded(database: &Database) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(database.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
 }
 
 /// Up to sqlx 0.9.0 a cancelled `begin` gives back a connection whose transaction is open, and

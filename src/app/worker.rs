@@ -20,7 +20,7 @@ use crate::worker::{self, Options, Status};
 /// When METRICS_ADDR cannot be taken.
 pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
-    let pool = pool::lazy(&config.database)?;
+    let pool = pool::lazy_for_worker(&config.database)?;
     let status = Arc::new(Status::default());
     // Health and metrics are served until the drain is over: that is when they are wanted.
     let drained = CancellationToken::new();

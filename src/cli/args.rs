@@ -188,6 +188,89 @@ Exit codes:
   1  answered otherwise, or not at all
   2  bad flags or bad configuration; nothing was sent")]
     SendWebhook(SendWebhookArgs),
+
+    /// Measure queue, erasure and API on this machine, beside the bare statements they consist of
+    ///
+    /// Starts a private PostgreSQL (or uses a server of yours, in databases of its own named
+    /// `lethe_bench_*`), an S3 server that keeps keys in memory, and Lethe's own processes. Shows
+    /// progress, prints a table, and writes JSON and charts where asked. Use a release build.
+    #[cfg(feature = "dev")]
+    #[command(after_long_help = "\
+Examples:
+  lethe bench
+  lethe bench queue wake --scale smoke
+  lethe bench --scale full --json bench.json --charts docs/charts
+
+Exit codes:
+  0  measured
+  1  something could not be started, or did not do what it was measured at
+  2  bad flags")]
+    Bench(BenchArgs),
+}
+
+/// Of `lethe bench`.
+#[cfg(feature = "dev")]
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure; all when none is named
+    #[arg(value_enum, value_name = "CASE")]
+    pub cases: Vec<BenchCase>,
+    /// How large the cases are
+    #[arg(long, value_enum, default_value_t = BenchScale::Standard)]
+    pub scale: BenchScale,
+    /// How many workers, each a process of its own
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
+    /// A PostgreSQL server on which databases may be made and dropped; default: a private one
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub server_url: Option<Secret>,
+    /// Write what was measured there
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<std::path::PathBuf>,
+    /// Draw the charts into this folder, as SVG
+    #[arg(long, value_name = "FOLDER")]
+    pub charts: Option<std::path::PathBuf>,
+    /// Be the S3 server of a benchmark
+    #[arg(long, hide = true)]
+    pub serve_s3: bool,
+    /// Keep both servers running for another benchmark, and print their URLs
+    #[arg(long, conflicts_with = "serve_s3")]
+    pub serve: bool,
+}
+
+/// What `lethe bench` measures.
+#[cfg(feature = "dev")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchCase {
+    /// Claim and settle of tasks without keys
+    Queue,
+    /// From commit to claim on an idle system, and what idleness costs
+    Wake,
+    /// Commits per second of an application that enqueues
+    Enqueue,
+    /// Many samples, each a task of its own
+    Samples,
+    /// One giant user, with single samples passing by
+    User,
+    /// Throughput over time while a transaction elsewhere holds a snapshot
+    Snapshot,
+    /// Throughput beside tasks that wait and tasks that are finished, by workers
+    Backlog,
+    /// Signed webhooks, 32 connections
+    Webhook,
+}
+
+/// How large the cases of `lethe bench` are.
+#[cfg(feature = "dev")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchScale {
+    /// Seconds: does it run?
+    Smoke,
+    /// Minutes
+    Standard,
+    /// An hour, and 20 GB of disk: what docs/performance.md shows
+    Full,
 }
 
 /// Of `lethe dev`.
@@ -405,6 +488,8 @@ impl Cli {
                 });
                 return self.logging.pairs().iter().cloned().chain(secret).collect();
             }
+            #[cfg(feature = "dev")]
+            Command::Bench(_) => &[],
         };
         self.logging
             .pairs()
@@ -461,6 +546,8 @@ mod tests {
         ("dev", true),
         #[cfg(feature = "dev")]
         ("send-webhook", true),
+        #[cfg(feature = "dev")]
+        ("bench", true),
         ("serve", true),
         ("worker", true),
         ("migrate", true),

@@ -19,6 +19,25 @@ pub struct Scope {
     pub sample: Option<Uuid>,
 }
 
+/// Keys whose objects are gone, or kept for a live image, so that their rows may go.
+#[derive(Debug, Default)]
+pub struct DealtWith {
+    /// Tasks of which every key is dealt with.
+    pub whole: Vec<i64>,
+    /// Of the others: a task for each of `keys`.
+    pub tasks: Vec<i64>,
+    /// Of the others: the keys.
+    pub keys: Vec<String>,
+}
+
+impl DealtWith {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.keys.is_empty()
+    }
+}
+
 /// The rows that went, and what the tasks have to know.
 #[derive(Debug, Default)]
 pub struct HardDeleted {
@@ -32,23 +51,20 @@ pub struct HardDeleted {
     pub held: HashSet<i64>,
 }
 
-/// Removes images by key, then samples that have no image left, always soft-deleted ones. `remaining`
-/// are the pairs of task and key whose objects are not known to be gone.
+/// Removes images by key, then samples that have no image left, always soft-deleted ones.
 ///
 /// # Errors
 /// When the database refuses; the transaction is to be rolled back.
 pub async fn hard_delete(
     connection: &mut PgConnection,
     scopes: &[Scope],
-    remaining_tasks: &[i64],
-    remaining_keys: &[String],
+    dealt_with: &DealtWith,
 ) -> Result<HardDeleted, sqlx::Error> {
-    let tasks: Vec<i64> = scopes.iter().map(|scope| scope.task).collect();
     let images = sqlx::query_file!(
         "sql/deletion/delete_images.sql",
-        &tasks,
-        remaining_tasks,
-        remaining_keys
+        &dealt_with.whole,
+        &dealt_with.tasks,
+        &dealt_with.keys
     )
     .fetch_all(&mut *connection)
     .await?;

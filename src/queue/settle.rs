@@ -45,8 +45,9 @@ pub async fn lock_claims(
     connection: &mut PgConnection,
     claims: &[&Claim],
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let ids: Vec<i64> = claims.iter().map(|claim| claim.id).collect();
-    let tokens: Vec<i64> = claims.iter().map(|claim| claim.lease_token).collect();
+    let mut claims: Vec<(i64, i64)> = claims.iter().map(|c| (c.id, c.lease_token)).collect();
+    claims.sort_unstable();
+    let (ids, tokens): (Vec<i64>, Vec<i64>) = claims.into_iter().unzip();
     sqlx::query_file_scalar!("sql/queue/lock_claims.sql", &ids, &tokens)
         .fetch_all(connection)
         .await

@@ -1,10 +1,12 @@
 //! The pipeline that joins queue, store and deletion: claim, delete objects, settle.
 
+mod audit;
 mod claimer;
 mod gate;
 mod job;
 mod outcome;
 mod pace;
+mod report;
 mod root;
 mod run;
 mod settle;

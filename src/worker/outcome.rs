@@ -1,5 +1,6 @@
 //! From what became of each key to what becomes of the task. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::queue::ErrorClass;
@@ -29,6 +30,24 @@ pub struct Outcome {
     pub kept: Vec<String>,
     /// Keys that are not known to be gone.
     pub remaining: Vec<(String, Remains)>,
+}
+
+impl Outcome {
+    /// The keys that the store confirmed to be gone, in the task's order.
+    pub fn gone(&self) -> impl Iterator<Item = &str> {
+        let left: HashSet<&str> = self
+            .remaining
+            .iter()
+            .map(|(key, _)| key)
+            .chain(&self.kept)
+            .map(String::as_str)
+            .collect();
+        self.claim
+            .object_keys
+            .iter()
+            .map(String::as_str)
+            .filter(move |key| !left.contains(key))
+    }
 }
 
 /// The class of the queue for a failure of the store.

@@ -1,13 +1,15 @@
 //! The end of a job: rows, tasks and audit in one transaction, fenced by each claim's token.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::audit::{Audit, Pairs};
 use super::outcome::{Outcome, Remains, verdict};
+use super::report::Report;
 use super::shared::{Shared, database_pause};
-use crate::deletion::hard_delete::{HardDeleted, Scope, hard_delete};
+use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::kind::Kind;
 use crate::queue::settle::{Settled, Verdict};
 use crate::queue::{ErrorClass, settle as queue, transaction};
@@ -76,22 +78,11 @@ async fn give_up(shared: &Shared, outcomes: &[Outcome], error: &str) {
                 verdict: refused(shared, claim.attempts, error),
             })
             .collect();
-        let keys: Pairs = claims
-            .iter()
-            .flat_map(|claim| claim.object_keys.iter().map(|key| (claim.id, key.clone())))
-            .collect();
-        let unfinished = held.iter().map(|id| (*id, ())).collect();
-        let audit = Audit::of(&settled, &unfinished, &HashSet::new());
+        let audit = Audit::of(&settled, &held.iter().copied().collect(), &HashSet::new());
         let worker = &shared.lease().worker;
+        let nothing = Pairs::default();
         audit
-            .write(
-                &mut tx,
-                worker,
-                &keys.tasks,
-                &keys.keys,
-                &[],
-                &HardDeleted::default(),
-            )
+            .write(&mut tx, worker, &nothing, &nothing, &HardDeleted::default())
             .await?;
         queue::finish(&mut tx, &settled).await?;
         tx.commit().await
@@ -113,12 +104,6 @@ fn refused(shared: &Shared, attempts: i32, error: &str) -> Verdict {
             error,
         }
     }
-}
-
-/// What a committed settle did, for the log and the metrics.
-struct Report {
-    settled: Vec<Settled>,
-    deleted: HardDeleted,
 }
 
 async fn try_settle(
@@ -143,14 +128,11 @@ async fn try_settle(
         tracing::warn!(task_id = outcome.claim.id, "lease lost; nothing is changed");
     }
 
-    let remaining: Pairs = held
-        .iter()
-        .flat_map(|o| o.remaining.iter().map(|(key, _)| (o.claim.id, key.clone())))
-        .collect();
     let scopes: Vec<Scope> = held.iter().map(|outcome| scope(outcome)).collect();
+    let dealt_with = dealt_with(&held);
     let mut deleted = HardDeleted::default();
-    if held.iter().any(|outcome| has_rows(outcome)) {
-        deleted = hard_delete(&mut tx, &scopes, &remaining.tasks, &remaining.keys).await?;
+    if !dealt_with.is_empty() || scopes.iter().any(|scope| scope.sample.is_some()) {
+        deleted = hard_delete(&mut tx, &scopes, &dealt_with).await?;
     }
 
     let settled: Vec<Settled> = held
@@ -160,10 +142,10 @@ async fn try_settle(
             verdict: final_verdict(shared, outcome, &deleted),
         })
         .collect();
-    let unfinished: HashMap<i64, ()> = held
+    let in_part: HashSet<i64> = held
         .iter()
         .filter(|outcome| !outcome.remaining.is_empty() || !outcome.kept.is_empty())
-        .map(|outcome| (outcome.claim.id, ()))
+        .map(|outcome| outcome.claim.id)
         .collect();
     // A release after which nothing changed leaves no trace in the audit.
     let silent: HashSet<i64> = held
@@ -171,27 +153,31 @@ async fn try_settle(
         .filter(|o| o.remaining.len() == o.claim.object_keys.len() && !o.remaining.is_empty())
         .map(|outcome| outcome.claim.id)
         .collect();
-    let audit = Audit::of(&settled, &unfinished, &silent);
-    audit
-        .write(
-            &mut tx,
-            worker,
-            &remaining.tasks,
-            &remaining.keys,
-            outcomes,
-            &deleted,
-        )
+    let gone: Pairs = held
+        .iter()
+        .filter(|outcome| in_part.contains(&outcome.claim.id))
+        .flat_map(|o| o.gone().map(|key| (o.claim.id, key.to_owned())))
+        .collect();
+    let kept: Pairs = held
+        .iter()
+        .flat_map(|o| o.kept.iter().map(|key| (o.claim.id, key.clone())))
+        .collect();
+    Audit::of(&settled, &in_part, &silent)
+        .write(&mut tx, worker, &gone, &kept, &deleted)
         .await?;
 
-    let mut left = remaining;
-    for (task, keys) in &deleted.late {
-        left.extend(keys.iter().map(|key| (*task, key.clone())));
-    }
     let going_on: Vec<i64> = settled
         .iter()
         .filter(|task| task.verdict != Verdict::Completed)
         .map(|task| task.id)
         .collect();
+    let mut left: Pairs = held
+        .iter()
+        .flat_map(|o| o.remaining.iter().map(|(key, _)| (o.claim.id, key.clone())))
+        .collect();
+    for (task, keys) in &deleted.late {
+        left.extend(keys.iter().map(|key| (*task, key.clone())));
+    }
     queue::keep_keys(&mut tx, &going_on, &left.tasks, &left.keys).await?;
     queue::finish(&mut tx, &settled).await?;
     tx.commit().await?;
@@ -230,8 +216,26 @@ fn scope(outcome: &Outcome) -> Scope {
     }
 }
 
-fn has_rows(outcome: &Outcome) -> bool {
-    outcome.remaining.is_empty() || outcome.remaining.len() < outcome.claim.object_keys.len()
+/// The keys whose image rows may go: gone from the store, or kept there for a live image.
+fn dealt_with(held: &[&Outcome]) -> DealtWith {
+    let mut dealt_with = DealtWith::default();
+    for outcome in held {
+        if outcome.claim.object_keys.is_empty() {
+            continue;
+        }
+        if outcome.remaining.is_empty() {
+            dealt_with.whole.push(outcome.claim.id);
+        } else {
+            for key in outcome
+                .gone()
+                .chain(outcome.kept.iter().map(String::as_str))
+            {
+                dealt_with.tasks.push(outcome.claim.id);
+                dealt_with.keys.push(key.to_owned());
+            }
+        }
+    }
+    dealt_with
 }
 
 fn final_verdict(shared: &Shared, outcome: &Outcome, deleted: &HardDeleted) -> Verdict {
@@ -256,194 +260,6 @@ fn final_verdict(shared: &Shared, outcome: &Outcome, deleted: &HardDeleted) -> V
         };
     }
     verdict
-}
-
-/// Pairs of task and key, as columns.
-#[derive(Default)]
-struct Pairs {
-    tasks: Vec<i64>,
-    keys: Vec<String>,
-}
-
-impl Extend<(i64, String)> for Pairs {
-    fn extend<I: IntoIterator<Item = (i64, String)>>(&mut self, pairs: I) {
-        for (task, key) in pairs {
-            self.tasks.push(task);
-            self.keys.push(key);
-        }
-    }
-}
-
-impl FromIterator<(i64, String)> for Pairs {
-    fn from_iter<I: IntoIterator<Item = (i64, String)>>(pairs: I) -> Self {
-        let mut columns = Self::default();
-        columns.extend(pairs);
-        columns
-    }
-}
-
-/// The columns of `audit_settled.sql`.
-#[derive(Default)]
-struct Audit<'a> {
-    tasks: Vec<i64>,
-    events: Vec<&'static str>,
-    whole: Vec<bool>,
-    classes: Vec<Option<&'static str>>,
-    details: Vec<Option<&'a str>>,
-}
-
-impl<'a> Audit<'a> {
-    fn of(settled: &'a [Settled], unfinished: &HashMap<i64, ()>, silent: &HashSet<i64>) -> Self {
-        let mut audit = Self::default();
-        for task in settled {
-            let (event, error) = match &task.verdict {
-                Verdict::Completed => ("task-completed", None),
-                Verdict::Continued { .. } if silent.contains(&task.id) => continue,
-                Verdict::Continued { error, .. } => (
-                    "task-continued",
-                    error.as_ref().map(|(class, error)| (*class, error)),
-                ),
-                Verdict::Failed { class, error, .. } => ("task-failed", Some((*class, error))),
-                Verdict::Dead { class, error } => ("task-dead", Some((*class, error))),
-            };
-            audit.tasks.push(task.id);
-            audit.events.push(event);
-            audit.whole.push(!unfinished.contains_key(&task.id));
-            audit.classes.push(error.map(|(class, _)| class.as_str()));
-            audit.details.push(error.map(|(_, error)| error.as_str()));
-        }
-        audit
-    }
-
-    async fn write(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        worker: &str,
-        remaining_tasks: &[i64],
-        remaining_keys: &[String],
-        outcomes: &[Outcome],
-        deleted: &HardDeleted,
-    ) -> Result<(), sqlx::Error> {
-        if self.tasks.is_empty() {
-            return Ok(());
-        }
-        let kept: Pairs = outcomes
-            .iter()
-            .flat_map(|o| o.kept.iter().map(|key| (o.claim.id, key.clone())))
-            .collect();
-        let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
-        let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) =
-            deleted.samples.iter().copied().unzip();
-        sqlx::query_file!(
-            "sql/deletion/audit_settled.sql",
-            worker,
-            &self.tasks,
-            &self.events as &[&str],
-            &self.whole,
-            &self.classes as &[Option<&str>],
-            &self.details as &[Option<&str>],
-            remaining_tasks,
-            remaining_keys,
-            &kept.tasks,
-            &kept.keys,
-            &image_tasks,
-            &images,
-            &sample_tasks,
-            &samples
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-}
-
-impl Report {
-    fn publish(&self, shared: &Shared, outcomes: &[Outcome]) {
-        let metrics = &shared.metrics;
-        let claims: HashMap<i64, &Outcome> = outcomes
-            .iter()
-            .map(|outcome| (outcome.claim.id, outcome))
-            .collect();
-        metrics
-            .rows_deleted
-            .with_label_values(&["sample_images"])
-            .inc_by(self.deleted.images.len() as u64);
-        metrics
-            .rows_deleted
-            .with_label_values(&["samples"])
-            .inc_by(self.deleted.samples.len() as u64);
-        for task in &self.settled {
-            let Some(outcome) = claims.get(&task.id) else {
-                continue;
-            };
-            let remaining: HashSet<&str> = outcome
-                .remaining
-                .iter()
-                .map(|(key, _)| key.as_str())
-                .collect();
-            let kept: HashSet<&str> = outcome.kept.iter().map(String::as_str).collect();
-            let gone: Vec<&str> = outcome
-                .claim
-                .object_keys
-                .iter()
-                .map(String::as_str)
-                .filter(|key| !remaining.contains(key) && !kept.contains(key))
-                .collect();
-            metrics.objects_deleted.inc_by(gone.len() as u64);
-            self.log(task, outcome, &gone);
-            let label = match &task.verdict {
-                Verdict::Completed => "completed",
-                Verdict::Continued { .. } => "released",
-                Verdict::Failed { .. } => "failed",
-                Verdict::Dead { .. } => "dead",
-            };
-            metrics
-                .tasks_settled
-                .with_label_values(&[outcome.claim.kind.as_str(), label])
-                .inc();
-        }
-    }
-
-    fn log(&self, task: &Settled, outcome: &Outcome, gone: &[&str]) {
-        let claim = &outcome.claim;
-        let images: Vec<Uuid> = self
-            .deleted
-            .images
-            .iter()
-            .filter(|(id, _)| *id == task.id)
-            .map(|(_, row)| *row)
-            .collect();
-        let samples: Vec<Uuid> = self
-            .deleted
-            .samples
-            .iter()
-            .filter(|(id, _)| *id == task.id)
-            .map(|(_, row)| *row)
-            .collect();
-        let (kind, attempt) = (claim.kind.as_str(), claim.attempts);
-        match &task.verdict {
-            Verdict::Completed => tracing::info!(
-                task_id = task.id, kind, attempt, user_id = claim.user_id, objects = ?gone,
-                kept = ?outcome.kept, sample_images = ?images, samples = ?samples, "deleted"
-            ),
-            Verdict::Continued { error, .. } => tracing::info!(
-                task_id = task.id, kind, user_id = claim.user_id, objects = ?gone,
-                error = error.as_ref().map(|(_, error)| error.as_str()), "goes on later"
-            ),
-            Verdict::Failed {
-                delay,
-                class,
-                error,
-            } => tracing::warn!(
-                task_id = task.id, kind, attempt, error_class = class.as_str(), error,
-                retry_in_ms = delay.as_millis(), objects = ?gone, "failed"
-            ),
-            Verdict::Dead { class, error } => tracing::error!(
-                task_id = task.id, kind, attempt, error_class = class.as_str(), error,
-                objects = ?gone, "dead: a person must look"
-            ),
-        }
-    }
 }
 
 /// A claim that was not worked on: its keys remain, its attempt is given back.

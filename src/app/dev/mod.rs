@@ -101,7 +101,7 @@ impl Machine<'_> {
         let (listener, address) = self.bind().await?;
         let metrics = Metrics::new().context("the metrics cannot be set up")?;
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
-        let work_pool = pool::lazy(&self.worker.database)?;
+        let work_pool = pool::lazy_for_worker(&self.worker.database)?;
         let workers = self.start_workers(args.workers, &work_pool, &store, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 

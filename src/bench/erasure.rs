@@ -1,0 +1,255 @@
+//! Erasing: many samples as tasks of their own, and one giant user, with every object and row.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::report::{Figure, quantile};
+use super::rig::{Database, Fleet, Rig};
+use super::webhook::Api;
+use super::{Bars, floor, watch};
+
+const FLOOR: &str =
+    "bare DeleteObjects and deletes of rows: no queue, no audit, no look at what is live";
+/// A single sample is deleted this often while the giant is erased.
+const PASSER_BY: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(600);
+const USER: &str = "user_giant";
+
+/// `count` samples of one image, each deleted as a task of its own.
+pub async fn samples(
+    rig: &mut Rig,
+    bars: &Bars,
+    count: u64,
+    workers: u32,
+) -> anyhow::Result<Figure> {
+    let bar = bars.add(&format!("samples: {count}, floor"));
+    let floor = floor_of(rig, count, 1).await?;
+    bar.finish();
+    let bar = bars.add(&format!("samples: {count}, writing"));
+    let database = rig.database("samples").await?;
+    seed(rig, &database, USER, count, 1).await?;
+    sqlx::query("select count(lethe_delete_sample(id, 'bench')) from samples")
+        .execute(&database.pool)
+        .await?;
+    database.settle_down().await?;
+    bar.finish();
+    let bar = bars.add(&format!("samples: {count}, {workers} workers"));
+    let fleet = Fleet::start(rig, &database, workers, &[]).await?;
+    let watched = watch::until(&fleet, "lethe_objects_deleted_total", count, &bar).await?;
+    nothing_left(rig, &database.pool).await?;
+    bar.finish();
+    let usage = fleet.usage()?;
+    fleet.stop().await?;
+    rig.drop_database(database).await?;
+    let mut figure = Figure::new(
+        "single samples",
+        format!("{count} tasks, {workers} workers"),
+        "samples/s",
+        watched.per_second,
+    )
+    .floor(floor, FLOOR);
+    figure.worker_peak_rss = Some(usage.peak_rss);
+    figure.series = watched.series;
+    Ok(figure)
+}
+
+/// One user of `images` images, by webhook, while single samples of another pass by.
+pub async fn user(
+    rig: &mut Rig,
+    bars: &Bars,
+    images: u64,
+    workers: u32,
+) -> anyhow::Result<Vec<Figure>> {
+    const IMAGES_PER_SAMPLE: u64 = 10;
+    let samples = images / IMAGES_PER_SAMPLE;
+    let bar = bars.add(&format!("one user: {images} images, floor"));
+    let floor = floor_of(rig, samples, IMAGES_PER_SAMPLE).await?;
+    bar.finish();
+    let bar = bars.add(&format!("one user: {images} images, writing"));
+    let database = rig.database("user").await?;
+    seed(rig, &database, USER, samples, IMAGES_PER_SAMPLE).await?;
+    let passers_by = seed_passers_by(&database.pool).await?;
+    database.settle_down().await?;
+    bar.finish();
+
+    let api = Api::start(rig, &database).await?;
+    let fleet = Fleet::start(rig, &database, workers, &[]).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let bar = bars.add(&format!("one user: {images} images, {workers} workers"));
+    let begun = Instant::now();
+    api.user_deleted(USER).await?;
+    let answered = begun.elapsed();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let passing = tokio::spawn(pass_by(database.pool.clone(), passers_by, stop.clone()));
+    let watched = watch::until(&fleet, "lethe_objects_deleted_total", images, &bar).await?;
+    let whole = loop {
+        let gone: bool = sqlx::query_scalar("select not exists (select from users where id = $1)")
+            .bind(USER)
+            .fetch_one(&database.pool)
+            .await?;
+        if gone {
+            break begun.elapsed();
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the user is not erased");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    stop.cancel();
+    let mut waits = passing.await??;
+    bar.finish();
+    let usage = fleet.usage()?;
+    fleet.stop().await?;
+    api.stop().await?;
+    nothing_left(rig, &database.pool).await?;
+    rig.drop_database(database).await?;
+    waits.sort_by(f64::total_cmp);
+    let mut figure = Figure::new(
+        "one user",
+        format!("{images} images, {workers} workers"),
+        "images/s",
+        images as f64 / whole.as_secs_f64(),
+    )
+    .floor(floor, FLOOR)
+    .with("seconds", whole.as_secs_f64());
+    figure.worker_peak_rss = Some(usage.peak_rss);
+    figure.series = watched.series;
+    Ok(vec![
+        figure,
+        Figure::new(
+            "one user",
+            "webhook answered",
+            "ms",
+            answered.as_secs_f64() * 1e3,
+        ),
+        Figure::new(
+            "one user",
+            "a single sample meanwhile, p50",
+            "ms",
+            quantile(&waits, 0.5),
+        )
+        .with("samples", waits.len() as f64),
+        Figure::new(
+            "one user",
+            "a single sample meanwhile, p99",
+            "ms",
+            quantile(&waits, 0.99),
+        ),
+    ])
+}
+
+async fn floor_of(rig: &mut Rig, samples: u64, images_per_sample: u64) -> anyhow::Result<f64> {
+    let database = rig.database("floor").await?;
+    seed(rig, &database, USER, samples, images_per_sample).await?;
+    database.settle_down().await?;
+    let images = i64::try_from(samples * images_per_sample)?;
+    let floor = floor::erasure(rig, &database.pool, images).await?;
+    nothing_left(rig, &database.pool).await?;
+    rig.drop_database(database).await?;
+    Ok(floor)
+}
+
+/// A user with samples, images and objects.
+async fn seed(
+    rig: &mut Rig,
+    database: &Database,
+    user: &str,
+    samples: u64,
+    images_per_sample: u64,
+) -> anyhow::Result<()> {
+    let mut tx = database.pool.begin().await?;
+    sqlx::query("insert into users (id) values ($1)")
+        .bind(user)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "insert into samples (id, user_id)
+         select md5($1 || '/' || n)::uuid, $1 from generate_series(1, $2) n",
+    )
+    .bind(user)
+    .bind(i64::try_from(samples)?)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "insert into sample_images (sample_id, object_key)
+         select md5($1 || '/' || (n / $3 + 1))::uuid, $1 || '/' || n from generate_series(0, $2 * $3 - 1) n",
+    )
+    .bind(user)
+    .bind(i64::try_from(samples)?)
+    .bind(i64::try_from(images_per_sample)?)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    rig.fill(&format!("{user}/"), samples * images_per_sample)
+        .await
+}
+
+async fn seed_passers_by(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
+    sqlx::query("insert into users (id) values ('user_passer_by')")
+        .execute(pool)
+        .await?;
+    let samples: Vec<Uuid> = sqlx::query_scalar(
+        "insert into samples (user_id) select 'user_passer_by' from generate_series(1, 2000) returning id",
+    )
+    .fetch_all(pool)
+    .await?;
+    sqlx::query("insert into sample_images (sample_id, object_key) select s, 'passer-by/' || s from unnest($1::uuid[]) s")
+        .bind(&samples)
+        .execute(pool)
+        .await?;
+    Ok(samples)
+}
+
+/// Deletes one sample after the other, and says how long each took from its commit to its row's end.
+async fn pass_by(
+    pool: PgPool,
+    samples: Vec<Uuid>,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<Vec<f64>> {
+    let mut waits = Vec::new();
+    for sample in samples {
+        if stop.is_cancelled() {
+            break;
+        }
+        sqlx::query("select lethe_delete_sample($1, 'bench')")
+            .bind(sample)
+            .execute(&pool)
+            .await?;
+        let begun = Instant::now();
+        while sqlx::query_scalar("select exists (select from samples where id = $1)")
+            .bind(sample)
+            .fetch_one(&pool)
+            .await?
+        {
+            ensure!(begun.elapsed() < PATIENCE, "a single sample is not deleted");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        waits.push(begun.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(PASSER_BY).await;
+    }
+    Ok(waits)
+}
+
+/// The claim of a benchmark that something was erased is looked at.
+async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let rows: i64 = sqlx::query_scalar(
+            "select (select count(*) from sample_images i join samples s on s.id = i.sample_id where s.user_id = $1)
+                  + (select count(*) from samples where user_id = $1)",
+        )
+        .bind(USER)
+        .fetch_one(pool)
+        .await?;
+        let objects = rig.objects().await?;
+        if rows == 0 && objects == 0 {
+            return Ok(());
+        }
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "{rows} rows and {objects} objects are left"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

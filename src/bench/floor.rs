@@ -1,0 +1,159 @@
+//! The bare loops that the pipeline is measured against: the same statements and requests, and nothing
+//! else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::rig::{BUCKET, Rig};
+use crate::queue::claim::{Ask, Claim, claim};
+use crate::queue::lease::Lease;
+use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
+use crate::queue::transaction;
+
+/// Loops beside each other: as many as there are requests in flight in one worker.
+const LOOPS: usize = 8;
+/// Tasks of one claim and one settle: `CLEANUP_CLAIM_BATCH`'s default.
+const BATCH: u32 = 500;
+/// Objects of one request, rows of one transaction.
+const KEYS: i64 = 1_000;
+/// A lease that outlives every run.
+const LEASE: Duration = Duration::from_secs(24 * 3600);
+
+/// Claims and settles every due task of the database, in a bare loop. Returns tasks per second.
+pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
+    let lease = Lease::register(pool, "floor", LEASE).await?;
+    let done = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let loops = (0..LOOPS).map(|_| {
+        let (pool, worker, done) = (pool.clone(), lease.worker.clone(), done.clone());
+        tokio::spawn(async move {
+            let mut ask = Ask {
+                limits: [BATCH, 0, 0],
+                watermarks: [DateTime::<Utc>::UNIX_EPOCH; 3],
+            };
+            loop {
+                let claims = claim(&pool, &worker, &ask).await?;
+                let Some(last) = claims.last() else {
+                    return Ok::<_, sqlx::Error>(());
+                };
+                ask.watermarks[0] = last.scheduled_at;
+                settle(&pool, &worker, &claims).await?;
+                done.fetch_add(claims.len() as u64, Ordering::Relaxed);
+            }
+        })
+    });
+    for result in futures::future::join_all(loops).await {
+        result??;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    lease.leave(pool).await?;
+    Ok(done.load(Ordering::Relaxed) as f64 / seconds)
+}
+
+async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sqlx::Error> {
+    let mut tx = transaction::begin(pool).await?;
+    let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
+    let count = held.len();
+    sqlx::query_file!(
+        "sql/deletion/audit_settled.sql",
+        worker,
+        &held,
+        &vec!["task-completed"; count] as &[&str],
+        &vec![true; count],
+        &vec![None::<&str>; count] as &[Option<&str>],
+        &vec![None::<&str>; count] as &[Option<&str>],
+        &[] as &[i64],
+        &[] as &[String],
+        &[] as &[i64],
+        &[] as &[String],
+        &[] as &[i64],
+        &[] as &[Uuid],
+        &[] as &[i64],
+        &[] as &[Uuid]
+    )
+    .execute(&mut *tx)
+    .await?;
+    let settled: Vec<Settled> = held
+        .into_iter()
+        .map(|id| Settled {
+            id,
+            verdict: Verdict::Completed,
+        })
+        .collect();
+    finish(&mut tx, &settled).await?;
+    tx.commit().await
+}
+
+/// Deletes all images and samples of the database and their objects: bare DeleteObjects calls, bare
+/// deletes of rows, no queue, no audit. Returns objects per second.
+pub async fn erasure(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f64> {
+    let ids: Vec<(Uuid, Uuid, String)> =
+        sqlx::query_as("select id, sample_id, object_key from sample_images order by id")
+            .fetch_all(pool)
+            .await?;
+    anyhow::ensure!(ids.len() as i64 == images, "the rows are not as seeded");
+    let chunks: Vec<Vec<(Uuid, Uuid, String)>> = ids
+        .chunks(usize::try_from(KEYS)?)
+        .map(<[_]>::to_vec)
+        .collect();
+    let chunks = Arc::new(std::sync::Mutex::new(chunks));
+    let begun = Instant::now();
+    let loops = (0..LOOPS).map(|_| {
+        let (pool, client, chunks) = (pool.clone(), rig.s3_client(), chunks.clone());
+        tokio::spawn(async move {
+            loop {
+                let next = chunks.lock().ok().and_then(|mut chunks| chunks.pop());
+                let Some(chunk) = next else {
+                    return anyhow::Ok(());
+                };
+                delete(&client, &pool, &chunk).await?;
+            }
+        })
+    });
+    for result in futures::future::join_all(loops).await {
+        result??;
+    }
+    Ok(images as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn delete(
+    client: &aws_sdk_s3::Client,
+    pool: &PgPool,
+    chunk: &[(Uuid, Uuid, String)],
+) -> anyhow::Result<()> {
+    let keys = chunk
+        .iter()
+        .map(|(_, _, key)| ObjectIdentifier::builder().key(key).build())
+        .collect::<Result<Vec<_>, _>>()?;
+    client
+        .delete_objects()
+        .bucket(BUCKET)
+        .delete(Delete::builder().set_objects(Some(keys)).build()?)
+        .send()
+        .await?;
+    let images: Vec<Uuid> = chunk.iter().map(|(image, _, _)| *image).collect();
+    let mut samples: Vec<Uuid> = chunk.iter().map(|(_, sample, _)| *sample).collect();
+    samples.sort_unstable();
+    samples.dedup();
+    let mut tx = pool.begin().await?;
+    sqlx::query("delete from sample_images where id = any ($1)")
+        .bind(images)
+        .execute(&mut *tx)
+        .await?;
+    // A sample with images in several chunks goes with its last one.
+    sqlx::query(
+        "delete from samples s where id = any ($1)
+         and not exists (select from sample_images i where i.sample_id = s.id)",
+    )
+    .bind(samples)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! `lethe bench`: how fast the queue, the erasure and the API are on this machine, each beside the bare
+//! statements and requests that they consist of.
+
+mod chart;
+mod enqueue;
+mod erasure;
+mod floor;
+mod memory_s3;
+mod queue;
+mod report;
+mod rig;
+mod wake;
+mod watch;
+mod webhook;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+pub use memory_s3::run as serve_s3;
+pub use report::{Figure, Report};
+use rig::Rig;
+
+/// How large the cases are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Seconds: does it run?
+    Smoke,
+    /// Minutes.
+    Standard,
+    /// As large as docs/performance.md says; needs 20 GB of disk.
+    Full,
+}
+
+impl Scale {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Standard => "standard",
+            Self::Full => "full",
+        }
+    }
+
+    const fn pick(self, smoke: u64, standard: u64, full: u64) -> u64 {
+        match self {
+            Self::Smoke => smoke,
+            Self::Standard => standard,
+            Self::Full => full,
+        }
+    }
+}
+
+/// A case of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// Claim and settle of tasks without keys.
+    Queue,
+    /// From commit to claim on an idle system, and what idleness costs.
+    Wake,
+    /// What enqueueing costs.
+    Enqueue,
+    /// Many samples as tasks of their own.
+    Samples,
+    /// One giant user.
+    User,
+    /// Throughput over time while a snapshot is held.
+    Snapshot,
+    /// Throughput beside a large backlog, by workers.
+    Backlog,
+    /// Webhooks.
+    Webhook,
+}
+
+impl Case {
+    /// All cases, in the order in which they run.
+    pub const ALL: [Self; 8] = [
+        Self::Queue,
+        Self::Wake,
+        Self::Enqueue,
+        Self::Samples,
+        Self::User,
+        Self::Snapshot,
+        Self::Backlog,
+        Self::Webhook,
+    ];
+}
+
+/// What to run and where to put it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In this order.
+    pub cases: Vec<Case>,
+    /// How large.
+    pub scale: Scale,
+    /// Workers, each a process.
+    pub workers: u32,
+    /// A PostgreSQL server on which databases may be made; none starts a private one.
+    pub server_url: Option<String>,
+    /// Where the report goes as JSON.
+    pub json: Option<PathBuf>,
+    /// Where the charts go as SVG.
+    pub charts: Option<PathBuf>,
+}
+
+/// Runs the cases and returns what was measured; writes JSON and charts where asked.
+///
+/// # Errors
+/// When something cannot be started, or a case does not do what it measures.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let mut rig = Rig::start(options.server_url.clone()).await?;
+    let mut report = Report {
+        lethe: env!("CARGO_PKG_VERSION"),
+        postgres: rig.postgres_version().await?,
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        scale: options.scale.name().to_owned(),
+        at: chrono::Utc::now().to_rfc3339(),
+        figures: Vec::new(),
+    };
+    let bars = Bars::default();
+    for case in &options.cases {
+        let figures = figures(&mut rig, &bars, *case, options)
+            .await
+            .with_context(|| format!("the case {case:?}"))?;
+        report.figures.extend(figures);
+    }
+    rig.stop().await?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| path.display().to_string())?;
+    }
+    if let Some(folder) = &options.charts {
+        chart::draw(&report, folder)?;
+    }
+    Ok(report)
+}
+
+/// Runs the servers of the benchmark alone until `shutdown`, for the peers in `benches/peers`, and
+/// prints what they need to know as environment variables.
+///
+/// # Errors
+/// When something cannot be started.
+pub async fn serve(
+    server_url: Option<String>,
+    shutdown: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
+    let rig = Rig::start(server_url).await?;
+    let mut out = std::io::stdout();
+    let written = writeln!(
+        out,
+        "DATABASE_URL={}\nAWS_ENDPOINT_URL_S3={}\nS3_BUCKET={}\nAWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_REGION=us-east-1",
+        rig.server_url(),
+        rig.s3_url(),
+        rig::BUCKET,
+        memory_s3::ACCESS_KEY,
+        memory_s3::SECRET_KEY,
+    )
+    .and_then(|()| out.flush());
+    written.context("cannot say where the servers are")?;
+    shutdown.cancelled().await;
+    rig.stop().await
+}
+
+async fn figures(
+    rig: &mut Rig,
+    bars: &Bars,
+    case: Case,
+    options: &Options,
+) -> anyhow::Result<Vec<Figure>> {
+    let (scale, workers) = (options.scale, options.workers);
+    Ok(match case {
+        Case::Queue => {
+            let mut figures =
+                vec![queue::drain(rig, bars, scale.pick(20_000, 200_000, 200_000), workers).await?];
+            if scale == Scale::Full {
+                figures.push(queue::drain(rig, bars, 2_000_000, workers).await?);
+            }
+            figures
+        }
+        Case::Wake => wake::wake(rig, bars, scale.pick(50, 300, 1_000) as usize).await?,
+        Case::Enqueue => enqueue::enqueue(rig, bars, workers).await?,
+        Case::Samples => {
+            vec![erasure::samples(rig, bars, scale.pick(5_000, 100_000, 100_000), workers).await?]
+        }
+        Case::User => {
+            erasure::user(rig, bars, scale.pick(20_000, 200_000, 1_000_000), workers).await?
+        }
+        Case::Snapshot => {
+            vec![queue::held_snapshot(rig, bars, scale.pick(50_000, 500_000, 1_000_000)).await?]
+        }
+        Case::Backlog => {
+            let waiting = scale.pick(20_000, 1_000_000, 10_000_000);
+            queue::backlog(rig, bars, waiting, scale.pick(20_000, 100_000, 200_000)).await?
+        }
+        Case::Webhook => webhook::webhook(rig, bars).await?,
+    })
+}
+
+/// One line of progress for each step.
+#[derive(Default)]
+struct Bars(MultiProgress);
+
+impl Bars {
+    fn add(&self, what: &str) -> ProgressBar {
+        let bar = self.0.add(ProgressBar::new_spinner());
+        if bar.is_hidden() {
+            eprintln!("{what}");
+        }
+        let style = ProgressStyle::with_template("{elapsed:>4} {msg} {human_pos}/{human_len}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style);
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}

@@ -1,0 +1,82 @@
+//! Watching a counter of a fleet until it has counted enough.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use indicatif::ProgressBar;
+
+use super::rig::Fleet;
+
+/// How often the counters are read: a request to each worker.
+const LOOK: Duration = Duration::from_millis(100);
+/// Nothing counted for so long is a fault.
+const STALL: Duration = Duration::from_secs(60);
+
+/// What was seen.
+pub struct Watched {
+    /// Counted per second, from the first count to the last.
+    pub per_second: f64,
+    /// Seconds since the first count, and the rate since the look before.
+    pub series: Vec<(f64, f64)>,
+}
+
+impl Watched {
+    /// The rates of the first and of the last tenth of the run.
+    pub fn ends(&self) -> (f64, f64) {
+        let tenth = (self.series.len() / 10).max(1);
+        let mean = |part: &[(f64, f64)]| {
+            part.iter().map(|(_, rate)| rate).sum::<f64>() / part.len().max(1) as f64
+        };
+        (
+            mean(&self.series[..tenth.min(self.series.len())]),
+            mean(&self.series[self.series.len().saturating_sub(tenth)..]),
+        )
+    }
+}
+
+/// Watches until the counters whose lines begin with `metric` have counted `total`.
+pub async fn until(
+    fleet: &Fleet,
+    metric: &str,
+    total: u64,
+    bar: &ProgressBar,
+) -> anyhow::Result<Watched> {
+    let begun = Instant::now();
+    bar.set_length(total);
+    let mut seen: Vec<(f64, f64)> = vec![(0.0, 0.0)];
+    let mut moved = Instant::now();
+    loop {
+        let count = fleet.counter(metric).await?;
+        let now = begun.elapsed().as_secs_f64();
+        bar.set_position(count as u64);
+        match seen.last() {
+            Some((_, before)) if *before == count => {
+                ensure!(
+                    moved.elapsed() < STALL,
+                    "{metric} stands at {count} of {total}"
+                );
+                if seen.len() == 1 {
+                    seen[0].0 = now;
+                }
+            }
+            _ => {
+                moved = Instant::now();
+                seen.push((now, count));
+            }
+        }
+        if count >= total as f64 {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let rates = |pair: &[(f64, f64)]| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0);
+    let series = seen
+        .windows(2)
+        .map(|pair| (pair[1].0 - seen[0].0, rates(pair)))
+        .collect();
+    let whole = [seen[0], seen[seen.len() - 1]];
+    Ok(Watched {
+        per_second: rates(&whole),
+        series,
+    })
+}
