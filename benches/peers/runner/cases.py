@@ -15,7 +15,7 @@ WAKE_SAMPLES = 200
 WAKE_GAP_SECONDS = 0.03
 WAKE_WARM_UP = 10  # samples that are not counted: prepared statements, just-in-time compilers
 IDLE_SECONDS = 1.0  # a worker that has just started is not idle yet
-STALL_SECONDS = 120  # without any progress
+STALL_SECONDS = 60  # without any progress
 REMAINING_POLL_SECONDS = 0.002
 
 
