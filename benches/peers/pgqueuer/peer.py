@@ -23,7 +23,7 @@ REPORT_SECONDS = 0.005
 
 # README.md says where the figures come from.
 SETTINGS = {
-    "queue": {"batch_size": 500, "pool_connections": 8},
+    "queue": {"batch_size": 1000, "pool_connections": 8},
     "wake": {"batch_size": 10, "pool_connections": 4},
     "erasure": {"batch_size": 32, "max_concurrent_tasks": 64, "pool_connections": 16},
 }

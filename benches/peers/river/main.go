@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
@@ -127,9 +128,10 @@ func connect(ctx context.Context, connections int32) *pgxpool.Pool {
 }
 
 func s3Client(ctx context.Context, connections int) *s3.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = connections, connections
-	conf, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(&http.Client{Transport: transport}))
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
+	})
+	conf, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
 	must(err)
 	return s3.NewFromConfig(conf, func(o *s3.Options) {
 		o.BaseEndpoint = aws.String(os.Getenv("PEER_S3_ENDPOINT"))
@@ -161,10 +163,11 @@ func work(ctx context.Context, benchCase string) {
 	must(client.Stop(ctx))
 }
 
-// A client without queues only inserts.
+// A client without queues only inserts. It notifies at most once in each FetchCooldown (100 ms by default),
+// so it gets the workers' figure: one application would share one configuration.
 func inserter(ctx context.Context, connections int32) (*pgxpool.Pool, *river.Client[pgx.Tx]) {
 	pool := connect(ctx, connections)
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{FetchCooldown: settingsOf("wake").fetchCooldown})
 	must(err)
 	return pool, client
 }
