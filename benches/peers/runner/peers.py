@@ -99,5 +99,6 @@ PEERS = [
     Peer("river", "0.51.1", go,
          "select exists (select from river_job where state <> 'completed')"),
     Peer("pgqueuer", "1.6.0", python,
-         "select exists (select from pgqueuer)"),
+         "select exists (select from pgqueuer)",
+         processes={"queue": 2, "erasure": 2}),
 ]
