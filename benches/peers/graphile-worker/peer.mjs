@@ -12,8 +12,8 @@ const enqueueJobs = `select count(*) from graphile_worker.add_jobs(
     (select array_agg((identifier, payload, null, null, null, null, null, null)::graphile_worker.job_spec)
      from unnest($1::text[], $2::json[]) as t(identifier, payload)))`;
 
-// The authors' own benchmark: docs/performance, "Quick stats". For the erasure the local queue is what
-// they recommend for slower jobs (concurrency + 1), and the concurrency is that of the S3 requests.
+// The authors' own benchmark: docs/performance, "Quick stats". For the erasure the concurrency is that of
+// the S3 requests; the batches are few and large, so their local queue is concurrency + 1, as recommended.
 const settings = {
     queue: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 } },
     wake: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 } },

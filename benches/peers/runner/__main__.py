@@ -65,6 +65,7 @@ def table(results: list[dict]) -> str:
 
 def main() -> int:
     options = arguments()
+    database.check(options.database_url)
     objects = Objects(options.s3_endpoint, options.bucket) if options.case in ("erasure", "all") else None
     results: list[dict] = []
     failed: list[str] = []

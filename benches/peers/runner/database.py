@@ -18,6 +18,17 @@ create index sample_images_sample_id on sample_images (sample_id);
 """
 
 
+def check(server_url: str) -> None:
+    """Ends the run with a remedy when the server can't be used."""
+    try:
+        with psycopg.connect(server_url, connect_timeout=10) as server:
+            allowed = server.execute("select rolcreatedb or rolsuper from pg_roles where rolname = current_user").fetchone()[0]
+    except psycopg.Error as error:
+        raise SystemExit(f"PostgreSQL can't be reached: {error}\nstart it, or correct --database-url") from error
+    if not allowed:
+        raise SystemExit("the user of --database-url may not create databases: alter role … createdb")
+
+
 @contextmanager
 def fresh(server_url: str, peer: str, case: str):
     """Creates an empty database, yields its URL, and drops it whatever happened."""

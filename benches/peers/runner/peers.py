@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Peer:
     name: str
     version: str
     # Installs or builds the peer and returns the command that the verbs are added to.
-    prepare: "object" = field(repr=False)
+    prepare: Callable[[], list[str]]
     # One row with one boolean: is a job still to be done? Asked only after the handlers saw everything.
     remaining: str
     cases: tuple[str, ...] = ("queue", "wake", "erasure")
