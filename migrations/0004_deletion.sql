@@ -50,7 +50,7 @@ begin
         scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                             else t.scheduled_at end
     where t.kind = 'sample-delete' and t.entity_id = any (sample_ids::text[])
-      and t.status not in ('completed', 'cancelled') and t.parent_id is distinct from root_id;
+      and t.finished_at is null and t.parent_id is distinct from root_id;
     get diagnostics adopted = row_count;
 
     select array_agg(i.id order by i.sample_id, i.id), array_agg(i.object_key order by i.sample_id, i.id)
@@ -66,7 +66,7 @@ begin
         where not exists (
             select from cleanup_tasks t
             where t.entity_id = s.id::text and t.kind = 'sample-delete'
-              and t.status not in ('completed', 'cancelled'))
+              and t.finished_at is null)
         order by i.sample_id, i.id limit max_images
     ) i;
 
@@ -130,7 +130,7 @@ begin
     -- An open erasure is this erasure; a finished one too, unless a row of the user is there again
     -- (a database that was restored from a backup).
     select id into root from cleanup_tasks t
-    where t.entity_id = lethe_delete_user.user_id and t.kind = 'user-delete' and t.status <> 'cancelled'
+    where t.user_id = lethe_delete_user.user_id and t.kind = 'user-delete' and t.status <> 'cancelled'
       and (t.status <> 'completed'
            or not exists (select from users u where u.id = lethe_delete_user.user_id))
     order by id desc limit 1;
@@ -181,13 +181,13 @@ begin
     end if;
     select id into task from cleanup_tasks t
     where t.entity_id = sample.id::text and t.kind = 'sample-delete'
-      and t.status not in ('completed', 'cancelled');
+      and t.finished_at is null;
     if found then
         return task;
     end if;
     select t.id into task from cleanup_tasks t
     where t.entity_id = sample.user_id and t.kind = 'user-delete'
-      and t.status not in ('completed', 'cancelled');
+      and t.finished_at is null;
     if found then
         return task;
     end if;

@@ -4,7 +4,7 @@ with empty as materialized (
     where s.user_id = $1 and s.deleted_at is not null
       and not exists (select from sample_images i where i.sample_id = s.id)
       and not exists (select from cleanup_tasks t where t.entity_id = s.id::text and t.kind = 'sample-delete'
-                      and t.status not in ('completed', 'cancelled'))
+                      and t.finished_at is null)
     order by s.id limit $2
     for update of s skip locked
 )

@@ -1,5 +1,5 @@
 -- Where an erasure stands: is a planning pass open, are parts left?
 select t.plan_cursor is not null as "planning!",
     exists (select from cleanup_tasks p where p.parent_id = t.id
-            and p.status not in ('completed', 'cancelled')) as "parts_open!"
+            and p.finished_at is null) as "parts_open!"
 from cleanup_tasks t where t.id = $1

@@ -46,7 +46,7 @@ from page p
 left join lateral (
     -- A sample's own task before its user's.
     select id, scheduled_at from cleanup_tasks
-    where entity_id in (p.sample_id, p.user_id) and status not in ('completed', 'cancelled')
+    where entity_id in (p.sample_id, p.user_id) and finished_at is null
       and ((kind = 'sample-delete' and entity_id = p.sample_id) or (kind = 'user-delete' and entity_id = p.user_id))
     order by kind limit 1
 ) t on true

@@ -5,7 +5,8 @@ select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.sta
 from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
 where ($1::text is null or t.status = $1)
   and ($2::text is null or t.entity_type = $2)
-  and ($3::text is null or t.entity_id = $3)
+  -- A user's tasks are found by user_id, a sample's by the index of samples' tasks.
+  and ($3::text is null or (t.entity_id = $3 and (t.kind = 'sample-delete' or t.user_id = $3)))
   and ($4::text is null or t.user_id = $4)
   and ($5::text is null or t.error_class = $5)
   and ($6::bigint is null or t.id < $6)

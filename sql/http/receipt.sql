@@ -19,6 +19,6 @@ cross join lateral (
 ) a
 cross join lateral (
     select count(*) as tasks, coalesce(sum(cardinality(object_keys)), 0)::bigint as objects
-    from cleanup_tasks where user_id = b.user_id and status not in ('completed', 'cancelled')
+    from cleanup_tasks where user_id = b.user_id and finished_at is null
 ) t
 where b.user_id = $1

@@ -2,7 +2,7 @@
 -- step begins; null at the end. What somebody else holds is passed over: it is being tried already.
 with candidates as (
     (select id from cleanup_tasks
-     where status = 'dead' and ($1::text is null or $1 = 'dead')
+     where is_dead and ($1::text is null or $1 = 'dead')
        and ($2::text is null or entity_type = $2) and ($3::text is null or entity_id = $3)
        and ($4::text is null or user_id = $4) and ($5::text is null or error_class = $5) and id > $6
      order by id limit $7)

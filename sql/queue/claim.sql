@@ -1,11 +1,12 @@
 -- Claims due tasks, so many of each lane, in order of due time and id, from each lane's watermark on. The
--- materialized CTE makes LIMIT hold; a worker whose own lease is out claims nothing.
+-- materialized CTE makes LIMIT hold. A worker whose own lease is out claims nothing, and while it claims it
+-- cannot be declared lost: its row is locked.
 with me as materialized (
-    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now()
+    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now() for share
 ), due as materialized (
     select id from (
         select id from cleanup_tasks
-        where status in ('pending', 'failed') and lane = 0
+        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 0
           and scheduled_at >= $2 and scheduled_at <= now()
         order by scheduled_at, id limit $5
         for update skip locked
@@ -13,7 +14,7 @@ with me as materialized (
     union all
     select id from (
         select id from cleanup_tasks
-        where status in ('pending', 'failed') and lane = 1
+        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 1
           and scheduled_at >= $3 and scheduled_at <= now()
         order by scheduled_at, id limit $6
         for update skip locked
@@ -21,7 +22,7 @@ with me as materialized (
     union all
     select id from (
         select id from cleanup_tasks
-        where status in ('pending', 'failed') and lane = 2
+        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 2
           and scheduled_at >= $4 and scheduled_at <= now()
         order by scheduled_at, id limit $7
         for update skip locked

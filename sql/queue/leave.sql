@@ -1,4 +1,3 @@
--- A worker that stops in order leaves no row, unless it still holds a task.
-delete from cleanup_workers w
-where w.id = $1
-  and not exists (select from cleanup_tasks t where t.status = 'running' and t.lease_owner = w.id)
+-- A worker that stops in order can be given nothing any more. Others look once whether it still holds a
+-- task, which it does only if it could not hand it back.
+update cleanup_workers set lost_at = now(), sleeping = false where id = $1 and lost_at is null

@@ -1,10 +1,14 @@
--- Takes tasks from a lost worker: a failed attempt. What crashes twice in a row goes to quarantine
--- (lane 2), where it runs alone; what crashes to the last attempt is dead.
+-- Takes tasks from a lost worker. Of one that left in order the attempt is given back; else it is a failed
+-- one. What crashes twice in a row goes to quarantine (lane 2), where it runs alone; what crashes to the
+-- last attempt is dead.
 update cleanup_tasks t
-set status = case when r.dead then 'dead' else 'failed' end,
+set status = case when r.given_back then 'pending' when r.dead then 'dead' else 'failed' end,
+    attempts = greatest(t.attempts - case when r.given_back then 1 else 0 end, 0),
     lane = case when r.quarantine then 2 else t.lane end,
-    error_class = 'crash', last_error = 'its worker ' || t.lease_owner || ' vanished',
+    error_class = case when r.given_back then t.error_class else 'crash' end,
+    last_error = case when r.given_back then t.last_error else 'its worker ' || t.lease_owner || ' vanished' end,
     scheduled_at = clock_timestamp() + make_interval(secs => r.delay_seconds),
     lease_owner = null, updated_at = now()
-from unnest($1::bigint[], $2::boolean[], $3::boolean[], $4::float8[]) as r (id, dead, quarantine, delay_seconds)
+from unnest($1::bigint[], $2::boolean[], $3::boolean[], $4::boolean[], $5::float8[])
+    as r (id, given_back, dead, quarantine, delay_seconds)
 where t.id = r.id

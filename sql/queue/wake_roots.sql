@@ -4,4 +4,4 @@ update cleanup_tasks root
 set scheduled_at = clock_timestamp(), updated_at = now()
 where root.id = any ($1) and root.status = 'pending'
   and not exists (select from cleanup_tasks part
-                  where part.parent_id = root.id and part.status not in ('completed', 'cancelled'))
+                  where part.parent_id = root.id and part.finished_at is null)

@@ -1,7 +1,7 @@
 -- One bite of a retry of all dead tasks, with its audit: the ids of this bite, ascending, after $1.
 with held as (
     select id, error_class from cleanup_tasks
-    where status = 'dead' and id > $1
+    where is_dead and id > $1
     order by id limit $4
     for no key update skip locked
 ), retried as (

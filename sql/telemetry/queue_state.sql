@@ -1,5 +1,6 @@
 -- What the gauges show, from the database alone, so that it is true when every worker is gone.
--- A running task whose worker is lost is due since its lease ended. Each part reads its own index.
+-- What a
+-- vanished worker holds is due since its lease ended.
 select s.pending as "pending!", s.running as "running!", s.failed as "failed!", s.completed as "completed!",
        s.dead as "dead!", s.cancelled as "cancelled!",
        coalesce(extract(epoch from clock_timestamp() - d.oldest), 0)::float8 as "oldest_due_seconds!",
@@ -13,15 +14,13 @@ from (
 cross join (
     select min(oldest) as oldest from (
         select (select min(scheduled_at) from cleanup_tasks
-                where status in ('pending', 'failed') and lane = l.lane and scheduled_at <= clock_timestamp()) as oldest
+                where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = l.lane and scheduled_at <= clock_timestamp()) as oldest
         from (values (0::smallint), (1::smallint), (2::smallint)) l (lane)
         union all
-        select min(coalesce(w.expires_at, t.updated_at))
-        from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
-        where t.status = 'running' and coalesce(w.expires_at, '-infinity') <= clock_timestamp()
+        select min(expires_at) from cleanup_workers where lost_at is null and expires_at <= clock_timestamp()
     ) each
 ) d
 cross join (
     select min(created_at) as oldest from cleanup_tasks
-    where kind = 'user-delete' and status not in ('completed', 'cancelled')
+    where kind = 'user-delete' and finished_at is null
 ) e

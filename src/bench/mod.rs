@@ -124,6 +124,9 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         let figures = figures(&mut rig, &bars, *case, options)
             .await
             .with_context(|| format!("the case {case:?}"))?;
+        for figure in &figures {
+            bars.tell(&figure.line());
+        }
         report.figures.extend(figures);
     }
     rig.stop().await?;
@@ -203,6 +206,15 @@ async fn figures(
 struct Bars(MultiProgress);
 
 impl Bars {
+    /// A line that stays, above the progress.
+    fn tell(&self, line: &str) {
+        if self.0.is_hidden() {
+            eprintln!("{line}");
+        } else if let Err(error) = self.0.println(line) {
+            tracing::debug!(%error, "the terminal is gone");
+        }
+    }
+
     fn add(&self, what: &str) -> ProgressBar {
         let bar = self.0.add(ProgressBar::new_spinner());
         if bar.is_hidden() {

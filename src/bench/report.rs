@@ -60,6 +60,20 @@ impl Figure {
         self
     }
 
+    /// In one line, as soon as it is known.
+    pub fn line(&self) -> String {
+        let floor = self.floor.map_or_else(String::new, |floor| {
+            format!(" (floor {}, ratio {:.2})", short(floor), self.value / floor)
+        });
+        format!(
+            "  {}, {}: {} {}{floor}",
+            self.case,
+            self.variant,
+            short(self.value),
+            self.unit
+        )
+    }
+
     /// With one more figure.
     pub fn with(mut self, name: &'static str, value: f64) -> Self {
         self.more.push((name, value));

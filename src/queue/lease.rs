@@ -19,13 +19,19 @@ pub struct Lease {
     valid_until: Mutex<Instant>,
 }
 
-/// What a beat found.
+/// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
-    /// Renewed; so many workers are alive, this one among them.
-    Renewed { alive: i64 },
-    /// Others took this worker for dead and took its tasks. It needs a new id.
-    Lost,
+pub struct Look {
+    /// Whether the lease stands. If not, others took this worker for dead: it needs a new id.
+    pub renewed: bool,
+    /// So many workers are alive, this one among them.
+    pub alive: i64,
+    /// So many were declared lost by this look.
+    pub newly_lost: i64,
+    /// Lost workers may still hold tasks.
+    pub to_rescue: bool,
+    /// A task is due.
+    pub due: bool,
 }
 
 impl Lease {
@@ -55,21 +61,30 @@ impl Lease {
         })
     }
 
-    /// Renews every lease of this worker.
+    /// Renews every lease of this worker and looks around: what a worker asks once in a poll interval.
+    /// `may_declare_lost` is false after a gap in this worker's own beats: everybody looks lost then.
     ///
     /// # Errors
     /// When the database cannot be asked: the lease goes on until its end.
-    pub async fn beat(&self, pool: &PgPool) -> Result<Beat, sqlx::Error> {
+    pub async fn look<'c>(
+        &self,
+        executor: impl sqlx::PgExecutor<'c>,
+        may_declare_lost: bool,
+    ) -> Result<Look, sqlx::Error> {
         let sent = Instant::now();
-        let alive =
-            sqlx::query_file_scalar!("sql/queue/beat.sql", self.worker, self.length.as_secs_f64())
-                .fetch_optional(pool)
-                .await?;
-        let Some(alive) = alive else {
-            return Ok(Beat::Lost);
-        };
-        *self.lock() = sent + self.length;
-        Ok(Beat::Renewed { alive })
+        let look = sqlx::query_file_as!(
+            Look,
+            "sql/queue/look.sql",
+            self.worker,
+            self.length.as_secs_f64(),
+            may_declare_lost
+        )
+        .fetch_one(executor)
+        .await?;
+        if look.renewed {
+            *self.lock() = sent + self.length;
+        }
+        Ok(look)
     }
 
     /// Until when the store may be asked for a key of this worker's tasks.
@@ -102,7 +117,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Leaves in order: no row stays, unless a task is still held.
+    /// Leaves in order: from now on this worker can claim nothing. What it still holds is taken up by others
+    /// at their next look.
     ///
     /// # Errors
     /// When the database cannot be asked: others will find the row expired.

@@ -4,23 +4,38 @@ use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
+use futures::future::BoxFuture;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CHANNEL;
 
-/// A silent connection is asked for a sign of life this often: sqlx sets no TCP keepalive, so a database
-/// that vanished without a FIN would be silent for ever. River pings every 5 s too.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long connecting and each sign of life may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest pause between two tries to connect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is asked over the listening connection.
+pub trait Look: Send + Sync {
+    /// Asks once. An answer proves that the connection is alive.
+    fn look<'l>(&'l self, connection: &'l mut PgListener)
+    -> BoxFuture<'l, Result<(), sqlx::Error>>;
+}
 
 /// Wakes `wake` at each notification, and at each (re)connection, because something may have been missed
 /// meanwhile. Without LISTEN the poll works alone. Returns when cancelled.
-pub async fn listen(url: String, wake: &Notify, shutdown: CancellationToken) {
+///
+/// Once in `every` the look goes over this connection: sqlx sets
+/// no TCP keepalive, so a database that vanished without a FIN would be silent for ever.
+pub async fn listen(
+    url: String,
+    wake: &Notify,
+    every: Duration,
+    look: &dyn Look,
+    shutdown: CancellationToken,
+) {
     // max_elapsed_time defaults to 15 minutes; a listener never gives up.
     let mut pause = ExponentialBackoff {
         initial_interval: Duration::from_millis(100),
@@ -31,7 +46,7 @@ pub async fn listen(url: String, wake: &Notify, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         let session = tokio::select! {
             () = shutdown.cancelled() => return,
-            session = hear(&url, wake, &mut pause) => session,
+            session = hear(&url, wake, every, look, &mut pause) => session,
         };
         let delay = pause.next_backoff().unwrap_or(LONGEST_PAUSE);
         if let Err(error) = session {
@@ -44,7 +59,13 @@ pub async fn listen(url: String, wake: &Notify, shutdown: CancellationToken) {
     }
 }
 
-async fn hear(url: &str, wake: &Notify, pause: &mut ExponentialBackoff) -> Result<(), sqlx::Error> {
+async fn hear(
+    url: &str,
+    wake: &Notify,
+    every: Duration,
+    look: &dyn Look,
+    pause: &mut ExponentialBackoff,
+) -> Result<(), sqlx::Error> {
     let mut listener = bounded(PgListener::connect(url)).await?;
     // A lost connection is an error here, never silently mended: every gap must end in a look.
     listener.eager_reconnect(false);
@@ -52,8 +73,10 @@ async fn hear(url: &str, wake: &Notify, pause: &mut ExponentialBackoff) -> Resul
     pause.reset();
     tracing::debug!("listening");
     wake.notify_one();
+    let mut due = Instant::now();
     loop {
-        match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+        // Under a hail of notifications too, a look is due in time.
+        match tokio::time::timeout_at(due, listener.try_recv()).await {
             Ok(received) => {
                 if received?.is_none() {
                     return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
@@ -62,7 +85,8 @@ async fn hear(url: &str, wake: &Notify, pause: &mut ExponentialBackoff) -> Resul
                 wake.notify_one();
             }
             Err(_elapsed) => {
-                bounded(async { sqlx::query("select 1").execute(&mut listener).await }).await?;
+                bounded(look.look(&mut listener)).await?;
+                due = Instant::now() + every;
             }
         }
     }

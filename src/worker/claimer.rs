@@ -39,7 +39,16 @@ pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         let Ok(slot) = slot else { break };
         // A claim is never cut off: what it took would only be free again when the lease ends.
-        let claims = claimer.claim().await;
+        let Ok(mut claims) = claimer.claim().await else {
+            drop(slot);
+            claimer.pause().await;
+            continue;
+        };
+        if claimer.is_half_a_request(&claims)
+            && let Ok(more) = claimer.claim().await
+        {
+            claims.extend(more);
+        }
         if claims.is_empty() {
             drop(slot);
             tokio::select! {
@@ -83,7 +92,27 @@ impl Claimer {
         }
     }
 
-    async fn claim(&mut self) -> Vec<Claim> {
+    /// After a failed claim.
+    async fn pause(&mut self) {
+        let pause = database_pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Whether more small tasks are due than one claim took, and these do not fill a request.
+    fn is_half_a_request(&self, claims: &[Claim]) -> bool {
+        let small = || {
+            claims
+                .iter()
+                .filter(|claim| claim.lane == Lane::Small.number())
+        };
+        let keys: usize = small().map(|claim| claim.object_keys.len()).sum();
+        small().count() >= self.shared.options.cleanup.claim_batch as usize
+            && claims.len() < MAX_KEYS_PER_REQUEST
+            && keys < MAX_KEYS_PER_REQUEST
+    }
+
+    async fn claim(&mut self) -> Result<Vec<Claim>, sqlx::Error> {
         let shared = self.shared.clone();
         if Instant::now() >= self.rescan_at {
             self.watermarks = [DateTime::UNIX_EPOCH; 3];
@@ -100,11 +129,8 @@ impl Claimer {
                 claims
             }
             Err(error) => {
-                let pause = database_pause(self.failures);
-                self.failures = self.failures.saturating_add(1);
-                tracing::warn!(%error, retry_in_ms = pause.as_millis(), "cannot claim");
-                tokio::time::sleep(pause).await;
-                return Vec::new();
+                tracing::warn!(%error, "cannot claim");
+                return Err(error);
             }
         };
         shared
@@ -118,7 +144,7 @@ impl Claimer {
                 .observe(claim.waited_seconds.max(0.0));
         }
         self.move_watermarks(&claims, ask.limits);
-        claims
+        Ok(claims)
     }
 
     fn limits(&self) -> [u32; 3] {
@@ -202,7 +228,7 @@ impl Claimer {
     }
 
     /// Nothing is due. Awake, look again soon; then say so, look once more, and sleep until a
-    /// notification or the poll interval.
+    /// notification comes or the poll finds something.
     async fn rest(&mut self) {
         self.busy_since = None;
         if !self.sleeping {
@@ -214,21 +240,16 @@ impl Claimer {
             }
             return;
         }
-        let interval = self.shared.options.cleanup.poll_interval;
-        match tokio::time::timeout(interval, self.shared.wake.notified()).await {
-            Ok(()) => self
-                .shared
-                .metrics
-                .wakeups
-                .with_label_values(&["notify"])
-                .inc(),
-            Err(_elapsed) => self
-                .shared
-                .metrics
-                .wakeups
-                .with_label_values(&["poll"])
-                .inc(),
-        }
+        // The poll is the look that is made once in an interval anyway.
+        let source = tokio::select! {
+            () = self.shared.wake.notified() => "notify",
+            () = self.shared.due.notified() => "poll",
+        };
+        self.shared
+            .metrics
+            .wakeups
+            .with_label_values(&[source])
+            .inc();
     }
 
     async fn say_sleeping(&mut self, sleeping: bool) {

@@ -64,7 +64,16 @@ pub async fn run(
 
     let listener = {
         let (shared, shutdown) = (shared.clone(), shutdown.clone());
-        tokio::spawn(async move { listen(listen_url, &shared.wake, shutdown).await })
+        tokio::spawn(async move {
+            listen(
+                listen_url,
+                &shared.wake,
+                shared.looks.every(),
+                shared.as_ref(),
+                shutdown,
+            )
+            .await;
+        })
     };
     let stop_upkeep = CancellationToken::new();
     let upkeep = tokio::spawn(upkeep::run(shared.clone(), stop_upkeep.clone()));

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::gate::Gate;
 use super::pace::Pace;
 use super::run::Options;
+use super::upkeep::Looks;
 use crate::queue::lease::Lease;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
@@ -44,8 +45,13 @@ pub(super) struct Shared {
     pub status: Arc<Status>,
     pub pace: Pace,
     pub gate: Gate,
-    /// Something may be due.
+    /// A notification came: something may be due.
     pub wake: Notify,
+    /// A look found something due.
+    pub due: Notify,
+    /// A look found workers whose tasks are to be taken up.
+    pub to_rescue: Notify,
+    pub looks: Looks,
     /// Jobs in flight; each is at most one request at a time.
     pub jobs: TaskTracker,
     pub slots: Arc<Semaphore>,
@@ -75,6 +81,9 @@ impl Shared {
             pace: Pace::new(options.delete_rate),
             gate: Gate::default(),
             wake: Notify::new(),
+            due: Notify::new(),
+            to_rescue: Notify::new(),
+            looks: Looks::new(options.cleanup.poll_interval, options.cleanup.lease),
             jobs: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(slots)),
             bulk_slots: Arc::new(Semaphore::new(slots.saturating_sub(1).max(1))),
@@ -97,7 +106,7 @@ impl Shared {
     }
 }
 
-/// The pause before another try at the database, by how often it was tried: 100 ms doubling to 5 s.
+/// The pause before another try at the database, by how often it was tried: 100 ms doubling to 1 s.
 pub(super) fn database_pause(tries: u32) -> Duration {
-    Duration::from_millis(100 * (1_u64 << tries.min(6))).min(Duration::from_secs(5))
+    Duration::from_millis(100 * (1_u64 << tries.min(6))).min(Duration::from_secs(1))
 }

@@ -1,45 +1,127 @@
-//! The loops beside the claims: the beat that renews leases, the rescue of vanished workers' tasks, and
+//! The loops beside the claims: the look that renews leases and finds what is lost or due, the rescue, and
 //! pruning.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use sqlx::postgres::PgListener;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{Shared, database_pause};
-use crate::queue::lease::{Beat, Lease};
+use crate::queue::lease::{Lease, Look};
 use crate::queue::{prune, rescue};
 
 /// A lease is renewed so many times before it would end.
-const BEATS_PER_LEASE: u32 = 3;
+const LOOKS_PER_LEASE: u32 = 3;
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Beats and rescues until cancelled (after the last job has settled).
+/// The looks of one worker. They go over the LISTEN connection, whose sign of life they are; without it,
+/// over the pool.
+#[derive(Debug)]
+pub struct Looks {
+    every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: Instant,
+    /// Whoever had a gap in its looks cannot tell a dead worker from an absent database.
+    may_declare_lost_from: Instant,
+}
+
+impl Looks {
+    /// Once in a poll interval, and often enough for the lease.
+    pub fn new(poll_interval: Duration, lease: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            every: poll_interval.min(lease / LOOKS_PER_LEASE),
+            state: Mutex::new(State {
+                last: now,
+                may_declare_lost_from: now,
+            }),
+        }
+    }
+
+    /// The time between two looks.
+    pub fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// Since when nobody has looked.
+    fn idle(&self) -> Duration {
+        self.lock().last.elapsed()
+    }
+
+    fn may_declare_lost(&self) -> bool {
+        Instant::now() >= self.lock().may_declare_lost_from
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks once, over whatever connection, and acts on what it finds.
+pub async fn look<'c>(
+    shared: &Shared,
+    executor: impl sqlx::PgExecutor<'c>,
+) -> Result<(), sqlx::Error> {
+    let lease = shared.lease();
+    let had_gap = !lease.is_usable();
+    let may_declare_lost = !had_gap && shared.looks.may_declare_lost();
+    let found = lease.look(executor, may_declare_lost).await?;
+    {
+        let mut state = shared.looks.lock();
+        state.last = Instant::now();
+        if had_gap {
+            state.may_declare_lost_from = state.last + shared.options.cleanup.lease;
+        }
+    }
+    if found.renewed {
+        shared.pace.share_among(found.alive);
+    } else {
+        register_anew(shared, &lease.worker).await;
+    }
+    act_on(shared, found);
+    Ok(())
+}
+
+impl crate::queue::listen::Look for Shared {
+    fn look<'l>(
+        &'l self,
+        connection: &'l mut PgListener,
+    ) -> BoxFuture<'l, Result<(), sqlx::Error>> {
+        Box::pin(look(self, connection))
+    }
+}
+
+fn act_on(shared: &Shared, found: Look) {
+    if found.newly_lost > 0 {
+        tracing::warn!(workers = found.newly_lost, "workers vanished");
+    }
+    if found.to_rescue {
+        shared.to_rescue.notify_one();
+    }
+    if found.due {
+        shared.due.notify_one();
+    }
+}
+
+/// Rescues and prunes, and looks when the listener does not, until cancelled (after the last job has
+/// settled).
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let lease = shared.options.cleanup.lease;
-    let mut beat = tokio::time::interval(lease / BEATS_PER_LEASE);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look = tokio::time::interval(shared.options.cleanup.poll_interval.min(lease));
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = tokio::time::interval(shared.looks.every() / 4);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut prune = tokio::time::interval(PRUNE_INTERVAL);
-    // Whoever had a gap in its beat cannot tell a dead worker from an absent database.
-    let mut rescue_from = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = beat.tick() => {
-                let had_gap = !shared.lease().is_usable();
-                if renew(&shared).await && had_gap {
-                    rescue_from = Instant::now() + lease;
-                }
-            }
-            _ = look.tick() => {
-                if Instant::now() >= rescue_from && shared.lease().is_usable() {
-                    rescue_lost(&shared).await;
-                }
-            }
+            _ = tick.tick() => look_if_nobody_does(&shared).await,
+            () = shared.to_rescue.notified() => rescue_lost(&shared).await,
             _ = prune.tick() => {
                 match prune::prune(&shared.pool, shared.options.cleanup.retention_days).await {
                     Ok(0) => {}
@@ -51,36 +133,30 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// Beats once; true if the lease stands.
-async fn renew(shared: &Shared) -> bool {
-    match shared.lease().beat(&shared.pool).await {
-        Ok(Beat::Renewed { alive }) => {
-            shared.pace.share_among(alive);
-            true
-        }
-        Ok(Beat::Lost) => {
-            let old = shared.lease().worker.clone();
-            let options = &shared.options;
-            match Lease::register(&shared.pool, &options.name, options.cleanup.lease).await {
-                Ok(lease) => {
-                    tracing::warn!(
-                        worker = old,
-                        new = lease.worker,
-                        "taken for dead; goes on under a new id"
-                    );
-                    shared.set_lease(lease);
-                    true
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot register anew");
-                    false
-                }
-            }
+async fn look_if_nobody_does(shared: &Shared) {
+    if shared.looks.idle() < shared.looks.every() * 5 / 4 {
+        return;
+    }
+    if let Err(error) = look(shared, &shared.pool).await {
+        tracing::warn!(%error, "cannot renew the lease");
+    }
+}
+
+/// Taken for dead by others, who took its tasks: goes on under a new id.
+async fn register_anew(shared: &Shared, old: &str) {
+    let options = &shared.options;
+    match Lease::register(&shared.pool, &options.name, options.cleanup.lease).await {
+        Ok(lease) => {
+            tracing::warn!(
+                worker = old,
+                new = lease.worker,
+                "taken for dead; goes on under a new id"
+            );
+            shared.set_lease(lease);
         }
         Err(error) => {
-            tracing::warn!(%error, "cannot renew the lease");
+            tracing::warn!(%error, "cannot register anew");
             tokio::time::sleep(database_pause(0)).await;
-            false
         }
     }
 }
@@ -96,7 +172,7 @@ async fn rescue_lost(shared: &Shared) {
     );
     match rescued.await {
         Ok(0) => {}
-        Ok(tasks) => tracing::warn!(tasks, "took up the tasks of vanished workers"),
-        Err(error) => tracing::warn!(%error, "cannot look for vanished workers"),
+        Ok(tasks) => tracing::warn!(tasks, "took up the tasks of lost workers"),
+        Err(error) => tracing::warn!(%error, "cannot take up the tasks of lost workers"),
     }
 }

@@ -131,5 +131,8 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
             .await,
         0
     );
-    assert_eq!(world.count("cleanup_workers").await, 0);
+    assert_eq!(
+        world.count("cleanup_workers where lost_at is null").await,
+        0
+    );
 }

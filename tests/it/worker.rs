@@ -38,7 +38,10 @@ async fn a_deleted_sample_loses_its_objects_then_its_rows_and_the_audit_says_so(
         1
     );
     worker.stop().await;
-    assert_eq!(world.count("cleanup_workers").await, 0);
+    assert_eq!(
+        world.count("cleanup_workers where lost_at is null").await,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
