@@ -11,6 +11,7 @@ mod crash;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+mod model;
 mod rooms;
 #[cfg(feature = "dev")]
 mod storage;
