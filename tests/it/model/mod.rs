@@ -86,7 +86,7 @@ fn holds_in_every_state(name: &str, limits: Limits) {
         limits,
         wanted: None,
     };
-    let checker = lethe.checker().spawn_dfs().join();
+    let checker = lethe.checker().symmetry().spawn_dfs().join();
     println!(
         "{name}: {} states, {} transitions, longest path {}, {:.1} s",
         checker.unique_state_count(),

@@ -27,7 +27,9 @@ pub fn always() -> Vec<Property<Lethe>> {
         }),
         Property::always(STALE_WRITE, |_, state: &State| !state.seen.stale_write),
         Property::always(ENDED_ONCE, |_, state: &State| !state.seen.ended_twice),
-        Property::always(NOT_ASKED_LATE, |_, state: &State| !state.seen.asked_after_end),
+        Property::always(NOT_ASKED_LATE, |_, state: &State| {
+            !state.seen.asked_after_end
+        }),
         Property::always(RESTORED_LIVES, |_, state: &State| {
             each(state, |task| {
                 task.restore != Restore::Done || (task.object_exists && task.rows_exist)
@@ -57,38 +59,64 @@ pub fn sometimes() -> Vec<Property<Lethe>> {
             any(state, |task| task.status == Status::Dead)
         }),
         Property::sometimes("a sample is restored", |_, state: &State| {
-            any(state, |task| task.status == Status::Cancelled && task.restore == Restore::Done)
+            any(state, |task| {
+                task.status == Status::Cancelled && task.restore == Restore::Done
+            })
         }),
         Property::sometimes("a task is rescued", |_, state: &State| {
             any(state, |task| task.status == Status::Failed && task.crashed)
         }),
         Property::sometimes("a rescued task is completed", |_, state: &State| {
-            any(state, |task| task.status == Status::Completed && task.attempts > 1)
-        }),
-        Property::sometimes("a process that still runs has lost its lease", |_, state: &State| {
-            state.workers.iter().enumerate().any(|(worker, process)| {
-                process.up && state.row((worker, process.boot)).lost
+            any(state, |task| {
+                task.status == Status::Completed && task.attempts > 1
             })
         }),
-        Property::sometimes("a worker goes on under a new id with an old claim", |_, state: &State| {
-            let jobs = state.workers.iter().filter_map(|w| Some((w.boot, w.job?)));
-            jobs.into_iter().any(|(boot, job)| job.boot < boot)
-        }),
-        Property::sometimes("the fence refuses a claim that another replaced", |lethe: &Lethe, state: &State| {
-            state.workers.iter().filter_map(|worker| worker.job).any(|job| {
-                matches!(job.phase, Phase::Over(_))
-                    && job.token < state.tasks[job.task].token
-                    && !state.fence_accepts(&lethe.design, &job)
-            })
-        }),
-        Property::sometimes("the fence refuses a settle whose commit was not heard of", |lethe: &Lethe, state: &State| {
-            state.workers.iter().filter_map(|worker| worker.job).any(|job| {
-                let task = &state.tasks[job.task];
-                job.token == task.token
-                    && task.status == Status::Completed
-                    && !state.fence_accepts(&lethe.design, &job)
-            })
-        }),
+        Property::sometimes(
+            "a process that still runs has lost its lease",
+            |_, state: &State| {
+                state
+                    .workers
+                    .iter()
+                    .enumerate()
+                    .any(|(worker, process)| process.up && state.row((worker, process.boot)).lost)
+            },
+        ),
+        Property::sometimes(
+            "a worker goes on under a new id with an old claim",
+            |_, state: &State| {
+                let jobs = state.workers.iter().filter_map(|w| Some((w.boot, w.job?)));
+                jobs.into_iter().any(|(boot, job)| job.boot < boot)
+            },
+        ),
+        Property::sometimes(
+            "the fence refuses a claim that another replaced",
+            |lethe: &Lethe, state: &State| {
+                state
+                    .workers
+                    .iter()
+                    .filter_map(|worker| worker.job)
+                    .any(|job| {
+                        matches!(job.phase, Phase::Over(_))
+                            && job.token < state.tasks[job.task].token
+                            && !state.fence_accepts(&lethe.design, &job)
+                    })
+            },
+        ),
+        Property::sometimes(
+            "the fence refuses a settle whose commit was not heard of",
+            |lethe: &Lethe, state: &State| {
+                state
+                    .workers
+                    .iter()
+                    .filter_map(|worker| worker.job)
+                    .any(|job| {
+                        let task = &state.tasks[job.task];
+                        job.token == task.token
+                            && task.status == Status::Completed
+                            && !state.fence_accepts(&lethe.design, &job)
+                    })
+            },
+        ),
         Property::sometimes("a late request meets a later claim", |_, state: &State| {
             any(state, |task| {
                 task.late_request && task.token > 1 && task.status == Status::Running

@@ -1,5 +1,7 @@
 //! The database, the store, and what each worker's process knows.
 
+use stateright::Representative;
+
 use super::design::{Design, Fence, LEASE_TICKS, Limits};
 
 /// A worker's row: which worker, and which of its boots.
@@ -46,7 +48,7 @@ pub struct Task {
 }
 
 /// A row of `cleanup_workers`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row {
     /// `expires_at` less the database's now; over at 0.
     pub expires_in: i8,
@@ -65,7 +67,7 @@ impl Row {
 }
 
 /// What became of a task's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     Gone,
     /// A live image names it.
@@ -74,7 +76,7 @@ pub enum Fate {
     Refused,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     Claimed,
     /// The database said that no live image names the key.
@@ -86,7 +88,7 @@ pub enum Phase {
 }
 
 /// A claim in the hands of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Job {
     pub task: usize,
     pub token: u8,
@@ -96,7 +98,7 @@ pub struct Job {
 }
 
 /// A beat whose answer is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Beat {
     pub renewed: bool,
     /// Ticks since it was sent, by the worker's clock.
@@ -104,7 +106,7 @@ pub struct Beat {
 }
 
 /// A process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Worker {
     pub up: bool,
     /// Its row is this one.
@@ -218,5 +220,25 @@ impl State {
             && self.tasks.iter().all(|task| {
                 task.status.is_final() && !task.late_request && task.restore != Restore::Open
             })
+    }
+}
+
+/// The two workers do the same things, so a state and its mirror image are explored as one.
+impl Representative for State {
+    fn representative(&self) -> Self {
+        let mut state = self.clone();
+        let [first, second] = [0, 1].map(|worker| (&self.workers[worker], &self.rows[worker]));
+        if second < first {
+            state.workers.swap(0, 1);
+            state.rows.swap(0, 1);
+            for (worker, _) in state
+                .tasks
+                .iter_mut()
+                .filter_map(|task| task.owner.as_mut())
+            {
+                *worker = 1 - *worker;
+            }
+        }
+        state
     }
 }

@@ -7,13 +7,19 @@ use super::state::{Beat, Fate, Job, Phase, Restore, Row, State, Status, Task};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A tick passes; the clock of one worker may miss it.
-    Tick { missed_by: Option<usize> },
+    Tick {
+        missed_by: Option<usize>,
+    },
     /// The beat renews the worker's row (`beat.sql`).
     Beat(usize),
     /// The beat's answer comes. If the row is lost, the worker goes on under a new id.
     HearBeat(usize),
     /// `claim.sql`; the worker may not hear that it has claimed.
-    Claim { worker: usize, task: usize, heard: bool },
+    Claim {
+        worker: usize,
+        task: usize,
+        heard: bool,
+    },
     /// The job asks the database which keys are live (`protected_keys.sql`).
     AskDatabase(usize),
     /// The job sends DeleteObjects.
@@ -27,21 +33,38 @@ pub enum Step {
     /// The lease is over: nothing more is asked, and nobody waits for what is on its way.
     StopAsking(usize),
     /// A request that nobody waits for takes effect.
-    LateDelete { task: usize },
+    LateDelete {
+        task: usize,
+    },
     /// The transaction of the settle; the worker may not hear that it was committed, and tries again.
-    Settle { worker: usize, heard: bool },
+    Settle {
+        worker: usize,
+        heard: bool,
+    },
     /// Rows whose lease is over are lost (`mark_lost.sql`).
-    MarkLost { rescuer: usize },
+    MarkLost {
+        rescuer: usize,
+    },
     /// A lost worker's task is taken from it (`lost_tasks.sql`, `rescue.sql`).
-    Rescue { rescuer: usize, task: usize },
+    Rescue {
+        rescuer: usize,
+        task: usize,
+    },
     /// A worker gives back a task that its row holds and that it knows nothing of.
-    HandBack { worker: usize, task: usize },
+    HandBack {
+        worker: usize,
+        task: usize,
+    },
     Crash(usize),
     /// The process starts again, under a new id.
     Restart(usize),
     /// A restore looks at the task, and locks it.
-    BeginRestore { task: usize },
-    CommitRestore { task: usize },
+    BeginRestore {
+        task: usize,
+    },
+    CommitRestore {
+        task: usize,
+    },
 }
 
 const WORKERS: [usize; 2] = [0, 1];
@@ -91,17 +114,29 @@ fn due_of_worker(design: &Design, state: &State, worker: usize, steps: &mut Vec<
     if !process.lease_is_usable(design) {
         return;
     }
-    if state.rows.iter().flatten().any(|row| is_expired(design, worker, row)) {
+    if state
+        .rows
+        .iter()
+        .flatten()
+        .any(|row| is_expired(design, worker, row))
+    {
         steps.push(Step::MarkLost { rescuer: worker });
     }
     for task in 0..state.tasks.len() {
         if process.job.is_none() && can_claim(design, state, worker, task) {
-            steps.push(Step::Claim { worker, task, heard: true });
+            steps.push(Step::Claim {
+                worker,
+                task,
+                heard: true,
+            });
         }
         let running = &state.tasks[task];
         let Some(owner) = running.owner else { continue };
         if state.row(owner).lost {
-            steps.push(Step::Rescue { rescuer: worker, task });
+            steps.push(Step::Rescue {
+                rescuer: worker,
+                task,
+            });
         }
         if design.hands_back_strays && is_stray(state, worker, task) {
             steps.push(Step::HandBack { worker, task });
@@ -116,7 +151,10 @@ fn due_of_job(design: &Design, state: &State, worker: usize, job: &Job, steps: &
         Phase::Claimed if may_ask => steps.push(Step::AskDatabase(worker)),
         Phase::Unprotected if may_ask => steps.push(Step::AskStore(worker)),
         Phase::Asked(true) => steps.push(Step::StoreAnswers(worker)),
-        Phase::Over(_) => steps.push(Step::Settle { worker, heard: true }),
+        Phase::Over(_) => steps.push(Step::Settle {
+            worker,
+            heard: true,
+        }),
         _ => {}
     }
     if !may_ask && !matches!(job.phase, Phase::Over(_)) {
@@ -142,19 +180,32 @@ pub fn possible(design: &Design, state: &State, steps: &mut Vec<Step>) {
         }
         steps.push(Step::Crash(worker));
         if state.stall_left && state.ticks_left > 0 {
-            steps.push(Step::Tick { missed_by: Some(worker) });
+            steps.push(Step::Tick {
+                missed_by: Some(worker),
+            });
         }
         match process.job.map(|job| job.phase) {
             Some(Phase::Asked(_)) => steps.push(Step::StoreRefuses(worker)),
-            Some(Phase::Over(_)) => steps.push(Step::Settle { worker, heard: false }),
+            Some(Phase::Over(_)) => steps.push(Step::Settle {
+                worker,
+                heard: false,
+            }),
             Some(_) => {}
             None => {
                 for task in 0..state.tasks.len() {
                     if can_claim(design, state, worker, task) {
-                        steps.push(Step::Claim { worker, task, heard: false });
+                        steps.push(Step::Claim {
+                            worker,
+                            task,
+                            heard: false,
+                        });
                         // The claimer does not look at its own lease; the database does.
                         if !process.lease_is_usable(design) {
-                            steps.push(Step::Claim { worker, task, heard: true });
+                            steps.push(Step::Claim {
+                                worker,
+                                task,
+                                heard: true,
+                            });
                         }
                     }
                 }
@@ -173,7 +224,11 @@ pub fn after(design: &Design, limits: &Limits, before: &State, step: Step) -> St
         Step::Tick { missed_by } => tick(&mut state, missed_by),
         Step::Beat(worker) => beat(design, &mut state, worker),
         Step::HearBeat(worker) => hear_beat(design, &mut state, worker),
-        Step::Claim { worker, task, heard } => claim(&mut state, worker, task, heard),
+        Step::Claim {
+            worker,
+            task,
+            heard,
+        } => claim(&mut state, worker, task, heard),
         Step::AskDatabase(worker) => ask_database(design, &mut state, worker),
         Step::AskStore(worker) => ask_store(&mut state, worker),
         Step::StoreDeletes(worker) => {
@@ -264,12 +319,16 @@ fn is_stray(state: &State, worker: usize, task: usize) -> bool {
 
 /// A task is held by a row that is neither lost nor renewed by anybody.
 fn awaits_expiry(state: &State) -> bool {
-    state.tasks.iter().filter_map(|task| task.owner).any(|owner| {
-        let row = state.row(owner);
-        let (worker, boot) = owner;
-        let renewed = state.workers[worker].up && state.workers[worker].boot == boot;
-        !row.lost && row.expires_in > 0 && !renewed
-    })
+    state
+        .tasks
+        .iter()
+        .filter_map(|task| task.owner)
+        .any(|owner| {
+            let row = state.row(owner);
+            let (worker, boot) = owner;
+            let renewed = state.workers[worker].up && state.workers[worker].boot == boot;
+            !row.lost && row.expires_in > 0 && !renewed
+        })
 }
 
 fn tick(state: &mut State, missed_by: Option<usize>) {
@@ -302,7 +361,11 @@ fn beat(design: &Design, state: &mut State, worker: usize) {
 fn hear_beat(design: &Design, state: &mut State, worker: usize) {
     match state.workers[worker].beat.take() {
         Some(beat) if beat.renewed => {
-            let age = if design.counts_from_sending { beat.age } else { 0 };
+            let age = if design.counts_from_sending {
+                beat.age
+            } else {
+                0
+            };
             state.workers[worker].lease_left = LEASE_TICKS - age;
         }
         Some(_) => register(state, worker),
@@ -314,7 +377,11 @@ fn hear_beat(design: &Design, state: &mut State, worker: usize) {
 fn forget_rows(state: &mut State) {
     for worker in WORKERS {
         for boot in 0..state.workers[worker].boot {
-            if state.tasks.iter().all(|task| task.owner != Some((worker, boot))) {
+            if state
+                .tasks
+                .iter()
+                .all(|task| task.owner != Some((worker, boot)))
+            {
                 state.rows[worker][boot] = Row::LOST;
             }
         }
@@ -432,7 +499,9 @@ fn crash(state: &mut State, worker: usize) {
 }
 
 fn job(state: &State, worker: usize) -> Job {
-    state.workers[worker].job.expect("only a worker with a job takes this step")
+    state.workers[worker]
+        .job
+        .expect("only a worker with a job takes this step")
 }
 
 fn set_phase(state: &mut State, worker: usize, phase: Phase) {
