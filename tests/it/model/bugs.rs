@@ -8,7 +8,7 @@ use super::{Lethe, properties, story};
 const LIMITS: Limits = Limits {
     tasks: 1,
     ticks: 3,
-    faults: 2,
+    faults: 1,
     max_attempts: 2,
 };
 
