@@ -1,4 +1,4 @@
-//! Everything that needs a real PostgreSQL or a real HTTP connection, in one binary.
+//! Everything that needs a real PostgreSQL or a real HTTP connection, and the model, in one binary.
 
 // A test that cannot go on has failed: that is what its unwraps say.
 #![allow(clippy::unwrap_used)]
@@ -11,6 +11,7 @@ mod crash;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+mod model;
 mod rooms;
 #[cfg(feature = "dev")]
 mod storage;
