@@ -43,7 +43,8 @@ pub struct Ask {
 /// Claims due tasks of all lanes in one statement, in order of due time.
 ///
 /// # Errors
-/// When the database cannot be asked; nothing is claimed then, or the lease runs out by itself.
+/// When the database cannot be asked. Tasks may have been claimed all the same, if only the answer was lost:
+/// the caller must then give up this worker's id, so that others take them up.
 pub async fn claim(pool: &PgPool, worker: &str, ask: &Ask) -> Result<Vec<Claim>, sqlx::Error> {
     let [small, bulk, quarantine] = ask.limits.map(i64::from);
     let mut claims = sqlx::query_file_as!(

@@ -13,6 +13,7 @@ use super::shared::{Shared, database_pause};
 use super::{job, settle};
 use crate::queue::Lane;
 use crate::queue::claim::{Ask, Claim, claim};
+use crate::queue::lease::Lease;
 
 /// Under load without a pause for so long, a worker says that it needs no notification.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
@@ -39,16 +40,11 @@ pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         let Ok(slot) = slot else { break };
         // A claim is never cut off: what it took would only be free again when the lease ends.
-        let Ok(mut claims) = claimer.claim().await else {
+        let Ok((lease, claims)) = claimer.claim_a_request().await else {
             drop(slot);
             claimer.pause().await;
             continue;
         };
-        if claimer.is_half_a_request(&claims)
-            && let Ok(more) = claimer.claim().await
-        {
-            claims.extend(more);
-        }
         if claims.is_empty() {
             drop(slot);
             tokio::select! {
@@ -56,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
                 () = claimer.rest() => {}
             }
         } else {
-            claimer.hand_on(claims, slot, &shutdown).await;
+            claimer.hand_on(&lease, claims, slot, &shutdown).await;
         }
     }
 }
@@ -112,7 +108,41 @@ impl Claimer {
             && keys < MAX_KEYS_PER_REQUEST
     }
 
-    async fn claim(&mut self) -> Result<Vec<Claim>, sqlx::Error> {
+    /// Claims, twice if once is half a request, all under one lease.
+    async fn claim_a_request(&mut self) -> Result<(Arc<Lease>, Vec<Claim>), sqlx::Error> {
+        let lease = self.usable_lease().await?;
+        let mut claims = self.claim(&lease).await?;
+        if self.is_half_a_request(&claims)
+            && let Ok(more) = self.claim(&lease).await
+        {
+            claims.extend(more);
+        }
+        Ok((lease, claims))
+    }
+
+    /// A lease under which every claim is known, and which does not end at once.
+    async fn usable_lease(&self) -> Result<Arc<Lease>, sqlx::Error> {
+        let shared = &self.shared;
+        if shared.is_in_doubt() {
+            let options = &shared.options;
+            let new = Lease::register(&shared.pool, &options.name, options.cleanup.lease).await?;
+            tracing::warn!(
+                old = shared.lease().worker,
+                new = new.worker,
+                "a claim may have been lost on the way; goes on under a new id"
+            );
+            shared.set_lease(new);
+        }
+        let lease = shared.lease();
+        if lease.is_usable() {
+            Ok(lease)
+        } else {
+            // The looks do not get through: whatever were claimed would have to be given back at once.
+            Err(sqlx::Error::PoolTimedOut)
+        }
+    }
+
+    async fn claim(&mut self, lease: &Lease) -> Result<Vec<Claim>, sqlx::Error> {
         let shared = self.shared.clone();
         if Instant::now() >= self.rescan_at {
             self.watermarks = [DateTime::UNIX_EPOCH; 3];
@@ -123,12 +153,14 @@ impl Claimer {
             watermarks: self.watermarks,
         };
         let started = Instant::now();
-        let claims = match claim(&shared.pool, &shared.lease().worker, &ask).await {
+        let claims = match claim(&shared.pool, &lease.worker, &ask).await {
             Ok(claims) => {
                 self.failures = 0;
                 claims
             }
             Err(error) => {
+                // It may have been done all the same, and only the answer was lost.
+                shared.doubt_claims();
                 tracing::warn!(%error, "cannot claim");
                 return Err(error);
             }
@@ -178,6 +210,7 @@ impl Claimer {
     /// Packs claims into jobs and runs them. `slot` is the first job's.
     async fn hand_on(
         &mut self,
+        lease: &Arc<Lease>,
         claims: Vec<Claim>,
         slot: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
@@ -201,7 +234,7 @@ impl Claimer {
                     };
                     let Some(free) = free else {
                         let untouched = claims.into_iter().map(settle::untouched).collect();
-                        settle::settle(&self.shared, untouched).await;
+                        settle::settle(&self.shared, lease, untouched).await;
                         continue;
                     };
                     free
@@ -219,9 +252,9 @@ impl Claimer {
             } else {
                 None
             };
-            let shared = self.shared.clone();
+            let (shared, lease) = (self.shared.clone(), lease.clone());
             self.shared.jobs.spawn(async move {
-                job::run(shared, claims).await;
+                job::run(shared, lease, claims).await;
                 drop((slot, lane_slot));
             });
         }

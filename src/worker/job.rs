@@ -14,48 +14,54 @@ use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::storage::{Failure, FailureClass, KeyOutcome};
 
-/// Runs a job to its end. A panic is an attempt of its tasks, and is survived.
-pub async fn run(shared: Arc<Shared>, claims: Vec<Claim>) {
-    let inner = tokio::spawn(work(shared.clone(), claims.clone()));
+/// Runs a job to its end, under the lease it was claimed under. A panic is an attempt of its tasks, and is
+/// survived.
+pub async fn run(shared: Arc<Shared>, lease: Arc<Lease>, claims: Vec<Claim>) {
+    let inner = tokio::spawn(work(shared.clone(), lease.clone(), claims.clone()));
     let Err(error) = inner.await else { return };
     tracing::error!(%error, tasks = claims.len(), "a job panicked");
-    let outcomes = claims
-        .into_iter()
-        .map(|claim| {
-            let crash = Remains::Failed(ErrorClass::Crash, "the job panicked".to_owned());
-            let mut remaining: Vec<(String, Remains)> = claim
-                .object_keys
-                .iter()
-                .map(|key| (key.clone(), crash.clone()))
-                .collect();
-            if remaining.is_empty() {
-                remaining.push((String::new(), crash));
-            }
-            Outcome {
-                claim,
-                kept: Vec::new(),
-                remaining,
-            }
-        })
-        .collect();
-    settle::settle(&shared, outcomes).await;
+    let outcomes = claims.into_iter().map(crashed).collect();
+    let settled = {
+        let shared = shared.clone();
+        tokio::spawn(async move { settle::settle(&shared, &lease, outcomes).await })
+    };
+    if let Err(error) = settled.await {
+        tracing::error!(%error, "settling a job that panicked panicked too");
+        shared.doubt_claims();
+    }
 }
 
-async fn work(shared: Arc<Shared>, claims: Vec<Claim>) {
+fn crashed(claim: Claim) -> Outcome {
+    let crash = Remains::Failed(ErrorClass::Crash, "the job panicked".to_owned());
+    let mut remaining: Vec<(String, Remains)> = claim
+        .object_keys
+        .iter()
+        .map(|key| (key.clone(), crash.clone()))
+        .collect();
+    if remaining.is_empty() {
+        remaining.push((String::new(), crash));
+    }
+    Outcome {
+        claim,
+        kept: Vec::new(),
+        remaining,
+    }
+}
+
+async fn work(shared: Arc<Shared>, lease: Arc<Lease>, claims: Vec<Claim>) {
     let (roots, claims): (Vec<Claim>, Vec<Claim>) = claims
         .into_iter()
         .partition(|claim| Kind::parse(&claim.kind) == Some(Kind::UserDelete));
     if !claims.is_empty() {
-        let lease = shared.lease();
         let fates = delete_objects(&shared, &lease, &claims).await;
         let outcomes = claims
             .into_iter()
             .map(|claim| outcome(claim, &fates))
             .collect();
-        settle::settle(&shared, outcomes).await;
+        settle::settle(&shared, &lease, outcomes).await;
     }
     for claim in roots {
-        root::step(&shared, claim).await;
+        root::step(&shared, &lease, claim).await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::settle;
 use super::shared::{Shared, database_pause};
 use crate::deletion::erase_user::{Removed, Step, erase_user_step};
 use crate::queue::claim::Claim;
+use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
 use crate::queue::{ErrorClass, transaction};
 
@@ -12,10 +13,10 @@ use crate::queue::{ErrorClass, transaction};
 const MOST_TRIES: u32 = 3;
 
 /// Does one step; as long as the database is away it waits.
-pub async fn step(shared: &Shared, claim: Claim) {
-    let worker = shared.lease().worker.clone();
+pub async fn step(shared: &Shared, lease: &Lease, claim: Claim) {
+    let worker = &lease.worker;
     for tries in 0.. {
-        let error = match try_step(shared, &worker, &claim).await {
+        let error = match try_step(shared, worker, &claim).await {
             Ok(()) => return,
             Err(error) => error,
         };
@@ -30,11 +31,11 @@ pub async fn step(shared: &Shared, claim: Claim) {
                 kept: Vec::new(),
                 remaining: vec![(String::new(), failed)],
             };
-            return settle::settle_failure(shared, outcome).await;
+            return settle::settle_failure(shared, lease, outcome).await;
         }
         tracing::warn!(task_id = claim.id, %error, "a step of an erasure is tried again");
         tokio::select! {
-            () = shared.abort.cancelled() => return,
+            () = shared.abort.cancelled() => return shared.doubt_claims(),
             () = tokio::time::sleep(database_pause(tries)) => {}
         }
     }

@@ -87,17 +87,29 @@ pub async fn run(
             tracing::error!(%error, name, "a loop of the worker ended badly");
         }
     }
-    let left = tokio::time::timeout(HAND_BACK, shared.lease().leave(&shared.pool)).await;
-    if !matches!(left, Ok(Ok(()))) {
+    if tokio::time::timeout(HAND_BACK, leave(&shared))
+        .await
+        .is_err()
+    {
         tracing::warn!("left without goodbye; the lease runs out by itself");
     }
     tracing::info!("stopped");
+}
+
+async fn leave(shared: &Shared) {
+    let retired = shared.retired().into_iter().map(|(lease, _)| lease);
+    for lease in retired.chain([shared.lease()]) {
+        if let Err(error) = lease.leave(&shared.pool).await {
+            tracing::warn!(%error, worker = lease.worker, "left without goodbye; the lease runs out by itself");
+        }
+    }
 }
 
 /// A claimer that panicked is started again: a worker that beats and does not work would be the worst.
 async fn keep_claiming(shared: Arc<Shared>, shutdown: CancellationToken) {
     while let Err(error) = tokio::spawn(claimer::run(shared.clone(), shutdown.clone())).await {
         tracing::error!(%error, "the claimer panicked; it starts again");
+        shared.doubt_claims();
         tokio::time::sleep(database_pause(3)).await;
     }
 }

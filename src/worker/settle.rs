@@ -11,6 +11,7 @@ use super::report::Report;
 use super::shared::{Shared, database_pause};
 use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::kind::Kind;
+use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict};
 use crate::queue::{ErrorClass, settle as queue, transaction};
 
@@ -18,11 +19,11 @@ use crate::queue::{ErrorClass, settle as queue, transaction};
 const HELD_DELAY: Duration = Duration::from_millis(200);
 
 /// Settles outcomes, and tries for as long as the database is away: the work is done and must not be
-/// lost. Only the end of a shutdown gives up; the leases run out then, and others do it again.
-pub async fn settle(shared: &Shared, outcomes: Vec<Outcome>) {
-    let worker = shared.lease().worker.clone();
+/// lost. Only the end of a shutdown gives up; others do it again then.
+pub async fn settle(shared: &Shared, lease: &Lease, outcomes: Vec<Outcome>) {
+    let worker = &lease.worker;
     for tries in 0.. {
-        match try_settle(shared, &worker, &outcomes).await {
+        match try_settle(shared, worker, &outcomes).await {
             Ok(report) => return report.publish(shared, &outcomes),
             Err(error) if transaction::is_passing(&error) => {
                 tracing::warn!(%error, tasks = outcomes.len(), "settling must wait for the database");
@@ -30,7 +31,7 @@ pub async fn settle(shared: &Shared, outcomes: Vec<Outcome>) {
             Err(error) if outcomes.len() > 1 => {
                 tracing::error!(%error, tasks = outcomes.len(), "settling one by one after an error");
                 for outcome in outcomes {
-                    Box::pin(settle(shared, vec![outcome])).await;
+                    Box::pin(settle(shared, lease, vec![outcome])).await;
                 }
                 return;
             }
@@ -40,6 +41,7 @@ pub async fn settle(shared: &Shared, outcomes: Vec<Outcome>) {
                 if tries >= 3 {
                     return give_up(
                         shared,
+                        lease,
                         &outcomes,
                         &format!("rows cannot be removed: {error}"),
                     )
@@ -48,24 +50,24 @@ pub async fn settle(shared: &Shared, outcomes: Vec<Outcome>) {
             }
         }
         tokio::select! {
-            () = shared.abort.cancelled() => return,
+            () = shared.abort.cancelled() => return shared.doubt_claims(),
             () = tokio::time::sleep(database_pause(tries)) => {}
         }
     }
 }
 
 /// Writes a failure that is not the store's: its keys stay with the task, and the reason is seen.
-pub async fn settle_failure(shared: &Shared, outcome: Outcome) {
+pub async fn settle_failure(shared: &Shared, lease: &Lease, outcome: Outcome) {
     let error = match outcome.remaining.first() {
         Some((_, Remains::Failed(_, error))) => error.clone(),
         _ => String::new(),
     };
-    give_up(shared, &[outcome], &error).await;
+    give_up(shared, lease, &[outcome], &error).await;
 }
 
 /// A task whose rows cannot be removed (a trigger or a foreign key of the application refuses) fails with
 /// the database's reason, so that it is seen; its keys stay with it.
-async fn give_up(shared: &Shared, outcomes: &[Outcome], error: &str) {
+async fn give_up(shared: &Shared, lease: &Lease, outcomes: &[Outcome], error: &str) {
     let written = async {
         let mut tx = transaction::begin(&shared.pool).await?;
         let claims: Vec<_> = outcomes.iter().map(|outcome| &outcome.claim).collect();
@@ -79,7 +81,7 @@ async fn give_up(shared: &Shared, outcomes: &[Outcome], error: &str) {
             })
             .collect();
         let audit = Audit::of(&settled, &held.iter().copied().collect(), &HashSet::new());
-        let worker = &shared.lease().worker;
+        let worker = &lease.worker;
         let nothing = Pairs::default();
         audit
             .write(&mut tx, worker, &nothing, &nothing, &HardDeleted::default())
@@ -88,7 +90,8 @@ async fn give_up(shared: &Shared, outcomes: &[Outcome], error: &str) {
         tx.commit().await
     };
     if let Err(error) = written.await {
-        tracing::error!(%error, "a failure cannot be written; the lease will run out");
+        tracing::error!(%error, "a failure cannot be written; others will take the task up");
+        shared.doubt_claims();
     }
 }
 

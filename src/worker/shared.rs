@@ -60,7 +60,17 @@ pub(super) struct Shared {
     pub quarantine_slots: Arc<Semaphore>,
     /// Stop asking the store: the time for a shutdown in order is over.
     pub abort: CancellationToken,
-    lease: Mutex<Arc<Lease>>,
+    lease: Mutex<Leases>,
+}
+
+/// The lease under which this worker claims, and former ones that jobs in flight still work under.
+struct Leases {
+    current: Arc<Lease>,
+    retired: Vec<Arc<Lease>>,
+    /// A claim may exist that no job of this process holds: its answer was lost, or a job ended without
+    /// settling it. The next claim is made under a new id; when the jobs of the old one are done, it
+    /// leaves, and what is still held under it is taken up by others.
+    in_doubt: bool,
 }
 
 impl Shared {
@@ -89,20 +99,57 @@ impl Shared {
             bulk_slots: Arc::new(Semaphore::new(slots.saturating_sub(1).max(1))),
             quarantine_slots: Arc::new(Semaphore::new(1)),
             abort: CancellationToken::new(),
-            lease: Mutex::new(Arc::new(lease)),
+            lease: Mutex::new(Leases {
+                current: Arc::new(lease),
+                retired: Vec::new(),
+                in_doubt: false,
+            }),
             options,
         }
     }
 
+    /// The lease under which the next claim is made. A job keeps the one it was claimed under.
     pub fn lease(&self) -> Arc<Lease> {
-        self.lease
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.leases().current.clone()
     }
 
+    /// From now on claims are made under this lease.
     pub fn set_lease(&self, lease: Lease) {
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(lease);
+        let mut leases = self.leases();
+        leases.in_doubt = false;
+        let old = std::mem::replace(&mut leases.current, Arc::new(lease));
+        leases.retired.push(old);
+    }
+
+    /// Says that a claim may exist of which no job knows.
+    pub fn doubt_claims(&self) {
+        self.leases().in_doubt = true;
+    }
+
+    pub fn is_in_doubt(&self) -> bool {
+        self.leases().in_doubt
+    }
+
+    /// Former leases with whether a job still works under them.
+    pub fn retired(&self) -> Vec<(Arc<Lease>, bool)> {
+        let leases = self.leases();
+        let in_use = |lease: &Arc<Lease>| Arc::strong_count(lease) > 1;
+        leases
+            .retired
+            .iter()
+            .map(|lease| (lease.clone(), in_use(lease)))
+            .collect()
+    }
+
+    /// This one has left.
+    pub fn forget_retired(&self, lease: &Lease) {
+        self.leases()
+            .retired
+            .retain(|one| one.worker != lease.worker);
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

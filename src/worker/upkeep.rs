@@ -87,7 +87,26 @@ pub async fn look<'c>(
         register_anew(shared, &lease.worker).await;
     }
     act_on(shared, found);
+    tend_retired(shared).await;
     Ok(())
+}
+
+/// A retired lease is renewed as long as a job works under it; then it leaves, and others take up what no
+/// job of this process knew of.
+async fn tend_retired(shared: &Shared) {
+    for (lease, in_use) in shared.retired() {
+        let tended = if in_use {
+            lease.look(&shared.pool, false).await.map(|_| ())
+        } else {
+            lease
+                .leave(&shared.pool)
+                .await
+                .map(|()| shared.forget_retired(&lease))
+        };
+        if let Err(error) = tended {
+            tracing::warn!(%error, worker = lease.worker, "cannot tend a former lease");
+        }
+    }
 }
 
 impl crate::queue::listen::Look for Shared {
@@ -111,17 +130,30 @@ fn act_on(shared: &Shared, found: Look) {
     }
 }
 
-/// Rescues and prunes, and looks when the listener does not, until cancelled (after the last job has
-/// settled).
+/// Looks when the listener does not, and rescues and prunes beside it, until cancelled (after the last job
+/// has settled).
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    tokio::join!(keep_looking(&shared, &stop), tend(&shared, &stop));
+}
+
+async fn keep_looking(shared: &Shared, stop: &CancellationToken) {
     let mut tick = tokio::time::interval(shared.looks.every() / 4);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => look_if_nobody_does(shared).await,
+        }
+    }
+}
+
+/// A long rescue must not hold up a look, nor the lease.
+async fn tend(shared: &Shared, stop: &CancellationToken) {
     let mut prune = tokio::time::interval(PRUNE_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = tick.tick() => look_if_nobody_does(&shared).await,
-            () = shared.to_rescue.notified() => rescue_lost(&shared).await,
+            () = shared.to_rescue.notified() => rescue_lost(shared).await,
             _ = prune.tick() => {
                 match prune::prune(&shared.pool, shared.options.cleanup.retention_days).await {
                     Ok(0) => {}

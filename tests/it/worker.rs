@@ -55,7 +55,7 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
     world
         .until("exists (select from cleanup_workers where sleeping)")
         .await;
-    world.until("exists (select from pg_stat_activity where query ilike 'listen%' and datname = current_database())").await;
+    world.until("exists (select from pg_stat_activity where (query ilike 'listen%' or query like '-- What a worker does%') and datname = current_database())").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let task = world.delete_sample(sample).await;
     world.until_status(task, "completed").await;
