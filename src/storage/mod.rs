@@ -1,8 +1,8 @@
 //! The object store: deleting keys, and knowing of each whether it is gone. Knows the AWS SDK alone.
 //!
 //! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), sends targets in
-//! batches and tells one bad key from a bad bucket (`batch`), one request at a time (`calls`), whose
-//! answers are read key by key (`coverage`) and whose failures get a class (`classify`).
+//! batches and tells one bad key from a bad bucket (`batch`), one request at a time (`calls`), whose answers are read key by key (`coverage`) and whose
+//! failures get a class (`classify`) and, where a lock is to blame, its end (`locks`).
 
 mod batch;
 mod calls;
@@ -10,6 +10,7 @@ mod classify;
 mod coverage;
 mod delete;
 mod learned;
+mod locks;
 mod objects;
 mod probe;
 mod target;

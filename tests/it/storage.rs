@@ -467,6 +467,99 @@ async fn a_locked_version_blocks_its_key_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_locked_key_of_a_thousand_versions_is_isolated_in_few_requests() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    let asked = numbered(1_000);
+    asked.iter().for_each(|key| s3.put(key));
+    s3.poison("k777", "ObjectLocked");
+    s3.lock_until("k777", "2099-01-01T00:00:00Z");
+    let found = store.delete(&asked).await;
+    for (key, outcome) in asked.iter().zip(&found.outcomes) {
+        assert_eq!(failure(outcome).is_some(), key == "k777", "{key}");
+    }
+    assert_eq!(s3.keys(), ["k777"]);
+    // Versions go in batches of 100 keys; without the lock it would have been ten requests.
+    let further = s3.asked().len() - 10 + s3.count("GetObjectRetention");
+    assert!(further <= 21, "{further} further requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_read_with_its_date_and_a_legal_hold_has_none() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    let keys = ["a", "dated", "held", "both", "denied"];
+    keys.iter().for_each(|key| s3.put(key));
+    s3.lock_until("dated", "2099-01-01T00:00:00Z");
+    s3.hold_legally("held");
+    s3.lock_until("both", "2098-01-01T00:00:00.5Z");
+    s3.hold_legally("both");
+    s3.fail_key("denied", "AccessDenied", None);
+    let found = store.delete(&owned(&keys)).await.outcomes;
+    let found: Vec<_> = found
+        .iter()
+        .map(|outcome| failure(outcome).map(|f| (f.class, f.retry_at.map(|at| at.timestamp()))))
+        .collect();
+    let refused = |at| Some((Blocked, at));
+    assert_eq!(
+        found,
+        [
+            None,
+            refused(Some(4_070_908_800)),
+            refused(None),
+            refused(Some(4_039_372_800)),
+            refused(None),
+        ]
+    );
+    let said = store.delete(&owned(&["dated", "held"])).await.outcomes;
+    let said: Vec<&str> = said
+        .iter()
+        .filter_map(|outcome| Some(failure(outcome)?.message.as_str()))
+        .collect();
+    assert!(
+        said[0].starts_with("locked until 2099-01-01T00:00:00Z (COMPLIANCE)"),
+        "{said:?}"
+    );
+    assert!(said[1].starts_with("under a legal hold"), "{said:?}");
+    s3.unlock("dated");
+    assert_eq!(delete(&store, &["dated"]).await, [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_cannot_be_read_leaves_the_refusal_as_it_was() {
+    for (status, code, asked_again) in [
+        (403, "AccessDenied", true),
+        (500, "InternalError", true),
+        (501, "NotImplemented", false),
+        (400, "InvalidRequest", false),
+    ] {
+        let (s3, store) = world(&[]).await;
+        s3.keep_versions();
+        s3.put("a");
+        s3.lock_until("a", "2099-01-01T00:00:00Z");
+        s3.refuse("GetObjectRetention", status, code);
+        for _ in 0..2 {
+            let found = store.delete(&owned(&["a"])).await.outcomes;
+            let failure = failure(&found[0]).unwrap();
+            assert_eq!((failure.class, failure.retry_at), (Blocked, None), "{code}");
+        }
+        assert_eq!(s3.count("GetObjectRetention") > 1, asked_again, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_of_a_locked_key_add_no_markers() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    s3.put("a");
+    s3.lock_until("a", "2099-01-01T00:00:00Z");
+    for _ in 0..3 {
+        assert_eq!(delete(&store, &["a"]).await, [Some(Blocked)]);
+        assert_eq!(s3.versions("a"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_can_be_withheld_after_the_deletion() {
     let (s3, store) = world(&["a"]).await;
     s3.hold();
