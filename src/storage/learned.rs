@@ -15,6 +15,9 @@ pub(super) struct Learned {
     singles: Lacking,
     /// Locks cannot be read: the bucket has none, or the store does not know them.
     locks: Lacking,
+    /// Open uploads cannot be listed.
+    uploads: Lacking,
+    warned_of_uploads: AtomicBool,
     /// Never unlearned: versioning can be suspended, but not taken off a bucket.
     shows_markers: AtomicBool,
     versioning: Mutex<Option<(Versioning, Instant)>>,
@@ -45,6 +48,17 @@ impl Learned {
 
     pub(super) fn learn_no_locks(&self) {
         self.locks.learn();
+    }
+
+    /// Whether asking for open uploads is in vain.
+    pub(super) fn lacks_uploads(&self) -> bool {
+        self.uploads.is_known()
+    }
+
+    /// Tells whether this is news.
+    pub(super) fn learn_no_uploads(&self) -> bool {
+        self.uploads.learn();
+        !self.warned_of_uploads.swap(true, Ordering::Relaxed)
     }
 
     /// What is known of versions, if it is not older than `fresh_for`.

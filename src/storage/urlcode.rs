@@ -6,7 +6,12 @@ pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
     if !encoded {
         return found == key;
     }
-    decoded(found, false) == key.as_bytes() || decoded(found, true) == key.as_bytes()
+    readings(found).iter().any(|read| read == key.as_bytes())
+}
+
+/// What a name in a listing may mean: with `+` as itself, and as a space.
+pub(super) fn readings(found: &str) -> [Vec<u8>; 2] {
+    [decoded(found, false), decoded(found, true)]
 }
 
 fn decoded(text: &str, plus_is_space: bool) -> Vec<u8> {

@@ -560,6 +560,94 @@ async fn retries_of_a_locked_key_add_no_markers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_open_under_exactly_the_keys_are_aborted() {
+    let keys = ["a", "a b", "x/\u{1}+", "é&<", "none"];
+    let stay = ["a ", "a+b", "ab", "x/", "z"];
+    for versioned in [false, true] {
+        let (s3, store) = world(&["a", "ab"]).await;
+        if versioned {
+            s3.keep_versions();
+        }
+        for key in keys[..4].iter().chain(&keys[..1]).chain(&stay) {
+            s3.open_upload(key);
+        }
+        assert_eq!(delete(&store, &keys).await, [None; 5]);
+        assert_eq!(s3.uploads(), stay);
+        assert_eq!(s3.keys(), ["ab"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_without_open_uploads_costs_one_list_for_a_thousand_keys() {
+    let (s3, store) = world(&[]).await;
+    store.delete(&numbered(1_000)).await;
+    assert_eq!(s3.count("ListMultipartUploads"), 1);
+    assert_eq!(s3.requests().len(), 3, "versioning, uploads, deletion");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_more_open_uploads_than_a_few_pages_those_of_the_keys_are_found() {
+    let (s3, store) = world(&[]).await;
+    s3.page_listings(2);
+    for n in 0..50 {
+        s3.open_upload(&format!("k{n}"));
+        s3.open_upload(&format!("other{n}"));
+    }
+    // More of one key than a try lists: each try makes progress, none says gone too early.
+    (0..20).for_each(|_| drop(s3.open_upload("many")));
+    assert_eq!(delete(&store, &["many"]).await, [Some(Transient)]);
+    assert_eq!(delete(&store, &["many"]).await, [None]);
+    let found = store.delete(&numbered(50)).await;
+    assert_eq!(found.outcomes, vec![KeyOutcome::Gone; 50]);
+    assert_eq!(s3.uploads().len(), 50);
+    assert!(s3.uploads().iter().all(|key| key.starts_with("other")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_upload_stays_open_is_not_gone() {
+    for (status, code, expected) in [
+        (403, "AccessDenied", Blocked),
+        (500, "InternalError", Transient),
+        (429, "", Throttle),
+    ] {
+        let (s3, store) = world(&["a", "b"]).await;
+        s3.open_upload("b");
+        s3.refuse("AbortMultipartUpload", status, code);
+        let classes = delete(&store, &["a", "b"]).await;
+        assert_eq!(classes[1], Some(expected), "{code}");
+        assert_eq!(s3.uploads(), ["b"]);
+    }
+    let (s3, store) = world(&["a"]).await;
+    s3.open_upload("a");
+    s3.refuse("AbortMultipartUpload", 404, "NoSuchUpload");
+    assert_eq!(delete(&store, &["a"]).await, [None], "completed meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_list_uploads_is_remembered_and_others_are_not_believed() {
+    for (status, code) in [
+        (501, "NotImplemented"),
+        (501, ""),
+        (405, "MethodNotAllowed"),
+        (403, "AccessDenied"),
+    ] {
+        let (s3, store) = world(&["a", "b"]).await;
+        s3.refuse("ListMultipartUploads", status, code);
+        assert_eq!(delete(&store, &["a"]).await, [None], "{status} {code}");
+        assert_eq!(delete(&store, &["b"]).await, [None], "{status} {code}");
+        assert_eq!(s3.count("ListMultipartUploads"), 1, "remembered");
+    }
+    let (s3, store) = world(&["a"]).await;
+    s3.open_upload("a");
+    s3.cut_listings(true);
+    assert_eq!(delete(&store, &["a"]).await, [Some(Transient)]);
+    s3.cut_listings(false);
+    s3.refuse("ListMultipartUploads", 503, "SlowDown");
+    assert_eq!(delete(&store, &["a"]).await, [Some(Throttle)]);
+    assert_eq!(s3.uploads(), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_can_be_withheld_after_the_deletion() {
     let (s3, store) = world(&["a"]).await;
     s3.hold();
