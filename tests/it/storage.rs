@@ -132,6 +132,9 @@ async fn broken_connections_and_silence_are_transient() {
         Behaviour::Drop,
         Behaviour::Hang,
         Behaviour::HangAfterHeaders,
+        Behaviour::Drip(Duration::from_secs(1)),
+        // Faster than the wait for one byte, slower than one try may take.
+        Behaviour::Drip(Duration::from_millis(100)),
     ] {
         let (s3, store) = world(&["a"]).await;
         s3.next_requests(behaviour.clone(), None);
@@ -141,10 +144,62 @@ async fn broken_connections_and_silence_are_transient() {
             [Some(Transient)],
             "{behaviour:?}"
         );
-        assert!(started.elapsed() < Duration::from_secs(10), "{behaviour:?}");
+        // Three seconds for the call with its retries, and never a minute for each byte.
+        assert!(started.elapsed() < Duration::from_secs(6), "{behaviour:?}");
         s3.behave();
         assert_eq!(delete(&store, &["a"]).await, [None], "{behaviour:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_are_transient() {
+    for behaviour in [Behaviour::Drop, Behaviour::BreakBody] {
+        let (s3, store) = world(&["a"]).await;
+        s3.reset_connections(true);
+        s3.next_requests(behaviour.clone(), None);
+        let class = delete(&store, &["a"]).await;
+        assert_eq!(class, [Some(Transient)], "{behaviour:?}");
+        s3.reset_connections(false);
+        s3.behave();
+        assert_eq!(delete(&store, &["a"]).await, [None], "{behaviour:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_that_takes_too_long_is_an_outage() {
+    // Nobody accepts, and the queue of those who wait is full: further connects get no answer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let deaf = socket.listen(1).unwrap();
+    let address = deaf.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(
+        Duration::from_millis(200),
+        tokio::net::TcpStream::connect(address),
+    )
+    .await
+    {
+        waiting.push(stream);
+    }
+    let store = Store::connect(StoreConfig {
+        connect_timeout: Duration::from_millis(300),
+        ..config(format!("http://{address}"))
+    })
+    .await;
+    let started = Instant::now();
+    assert_eq!(delete(&store, &["a", "b"]).await, [Some(Outage); 2]);
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_without_a_key_is_of_the_only_key_or_of_nobody() {
+    let (s3, store) = world(&["a", "b"]).await;
+    s3.omit_key_of_errors();
+    s3.fail_key("b", "SlowDown", None);
+    assert_eq!(delete(&store, &["b"]).await, [Some(Throttle)]);
+    // Of several, nobody knows which: what is not named is not gone.
+    assert_eq!(delete(&store, &["a", "b"]).await, [None, Some(Transient)]);
+    assert_eq!(s3.keys(), ["b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
