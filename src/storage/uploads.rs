@@ -22,7 +22,7 @@ use futures::stream::{self, StreamExt as _};
 
 use super::calls::Calls;
 use super::classify::{self, Failure, FailureClass};
-use super::urlcode::{names, readings};
+use super::urlcode::{readings, readings_unsaid};
 use super::wire::ReadToEnd;
 
 /// Most pages (of 1,000) under one prefix before it is narrowed.
@@ -192,16 +192,17 @@ async fn page(
     found
 }
 
-/// Takes the uploads of exactly one key, which was the prefix of the listing: both readings of a `+` are
-/// safe then.
+/// Takes the uploads of exactly one key, which was the prefix of the listing: what does not begin with the
+/// key is not in it, so that any reading of a name will do. Should a name be misread all the same, its
+/// upload's id is refused, for it belongs to another key.
 fn collect_of_one(
     page: &ListMultipartUploadsOutput,
     key: &str,
     open: &mut Vec<Open>,
 ) -> Result<(), Failure> {
-    let encoded = page.encoding_type() == Some(&EncodingType::Url);
     for upload in page.uploads() {
-        if !upload.key().is_some_and(|found| names(found, key, encoded)) {
+        let meanings = meanings(page, upload.key().unwrap_or_default());
+        if !meanings.iter().any(|meaning| meaning == key.as_bytes()) {
             continue;
         }
         let id = upload.upload_id().ok_or_else(|| {
@@ -219,18 +220,12 @@ fn collect_of_one(
     Ok(())
 }
 
-/// Takes the uploads of exactly the wanted keys. Where a `+` may be a space or itself, the keys that it
+/// Takes the uploads of exactly the wanted keys. Where a name can be read in several ways, the keys that it
 /// may mean are to be asked for alone, so that no other key's upload is touched; so is one without an id.
 fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &mut Found) {
-    let encoded = page.encoding_type() == Some(&EncodingType::Url);
     for upload in page.uploads() {
-        let name = upload.key().unwrap_or_default();
-        let meanings = if encoded {
-            readings(name)
-        } else {
-            [name.into(), name.into()]
-        };
-        let certain = meanings[0] == meanings[1];
+        let meanings = meanings(page, upload.key().unwrap_or_default());
+        let certain = meanings.iter().all(|meaning| *meaning == meanings[0]);
         for meaning in &meanings {
             let Some(key) = wanted.get(meaning.as_slice()) else {
                 continue;
@@ -247,6 +242,14 @@ fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &m
                 }
             }
         }
+    }
+}
+
+fn meanings(page: &ListMultipartUploadsOutput, name: &str) -> Vec<Vec<u8>> {
+    if page.encoding_type() == Some(&EncodingType::Url) {
+        readings(name).into()
+    } else {
+        readings_unsaid(name).into()
     }
 }
 
