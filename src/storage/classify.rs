@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use chrono::{DateTime, Utc};
 
 /// An error's text is cut to so many characters: enough for a person, bounded for a row.
 const LONGEST_MESSAGE_CHARS: usize = 500;
@@ -54,6 +55,8 @@ pub struct Failure {
     pub code: String,
     /// The store's words, without control characters, at most 500 characters.
     pub message: String,
+    /// When a retention period of the object ends, by the store's word: no try before it can succeed.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 impl Failure {
@@ -65,6 +68,15 @@ impl Failure {
             class,
             code: printable(&code, LONGEST_CODE_CHARS),
             message: printable(message, LONGEST_MESSAGE_CHARS),
+            retry_at: None,
+        }
+    }
+
+    /// The same failure in other words.
+    pub(super) fn saying(&self, message: &str) -> Self {
+        Self {
+            retry_at: self.retry_at,
+            ..Self::new(self.class, self.code.clone(), message)
         }
     }
 

@@ -7,7 +7,7 @@ use super::batch::delete_targets;
 use super::calls::{Calls, RequestRecord};
 use super::classify::{Failure, FailureClass};
 use super::target::{Fate, Target, flaw_of};
-use super::versions;
+use super::{uploads, versions};
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub struct Deletion {
 }
 
 impl Store {
-    /// Deletes objects with all of their versions, and says of each key whether it is gone.
+    /// Deletes objects with all of their versions and the uploads that stand open under their keys, and
+    /// says of each key whether it is gone.
     ///
     /// Made for at most [`MAX_KEYS_PER_REQUEST`](super::MAX_KEYS_PER_REQUEST) distinct keys; more go in
     /// several requests, one after the other. There is no error for the whole: each key has its own, and
@@ -51,7 +52,7 @@ impl Store {
             }
         }
         let calls = Calls::new(self);
-        let found = delete_keys(&calls, &names).await;
+        let found = delete_keys_and_uploads(&calls, &names).await;
         outcomes.extend(names.into_iter().zip(found));
         let outcomes = keys
             .iter()
@@ -65,8 +66,9 @@ impl Store {
     }
 }
 
-/// Deletes distinct keys that can name objects, in whichever way the bucket keeps them.
-async fn delete_keys(calls: &Calls<'_>, keys: &[&str]) -> Vec<KeyOutcome> {
+/// Deletes distinct keys that can name objects. Uploads first: one that is completed meanwhile becomes an
+/// object that is deleted after it.
+async fn delete_keys_and_uploads(calls: &Calls<'_>, keys: &[&str]) -> Vec<KeyOutcome> {
     if keys.is_empty() {
         return Vec::new();
     }
@@ -74,6 +76,19 @@ async fn delete_keys(calls: &Calls<'_>, keys: &[&str]) -> Vec<KeyOutcome> {
         Ok(versioning) => versioning.is_kept(),
         Err(failure) => return vec![KeyOutcome::Failed(failure); keys.len()],
     };
+    let mut open = uploads::abort_all(calls, keys).await;
+    let outcomes = delete_keys(calls, keys, versioned).await;
+    keys.iter()
+        .zip(outcomes)
+        .map(|(key, outcome)| match (outcome, open.remove(*key)) {
+            (KeyOutcome::Gone, Some(failure)) => KeyOutcome::Failed(failure),
+            (outcome, _) => outcome,
+        })
+        .collect()
+}
+
+/// In whichever way the bucket keeps them.
+async fn delete_keys(calls: &Calls<'_>, keys: &[&str], versioned: bool) -> Vec<KeyOutcome> {
     if versioned {
         let results = versions::delete_all(calls, keys).await;
         return results.into_iter().map(outcome_of).collect();

@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::versions::Versioning;
 
-/// How long a store is taken to have no multi-delete; a proxy's passing 405 must not cost speed for ever.
-const SINGLES_FOR: Duration = Duration::from_secs(600);
+/// How long a store is taken to lack an operation; a proxy's passing 405 must not count for ever.
+const LACKING_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(super) struct Learned {
     md5: AtomicBool,
-    singles_since: Mutex<Option<Instant>>,
+    singles: Lacking,
+    /// Locks cannot be read: the bucket has none, or the store does not know them.
+    locks: Lacking,
+    /// Open uploads cannot be listed.
+    uploads: Lacking,
+    warned_of_uploads: AtomicBool,
     /// Never unlearned: versioning can be suspended, but not taken off a bucket.
     shows_markers: AtomicBool,
     versioning: Mutex<Option<(Versioning, Instant)>>,
@@ -29,11 +34,31 @@ impl Learned {
 
     /// Whether keys are to be deleted one by one.
     pub(super) fn singles(&self) -> bool {
-        lock(&self.singles_since).is_some_and(|since| since.elapsed() < SINGLES_FOR)
+        self.singles.is_known()
     }
 
     pub(super) fn learn_singles(&self) {
-        *lock(&self.singles_since) = Some(Instant::now());
+        self.singles.learn();
+    }
+
+    /// Whether asking for an object's lock is in vain.
+    pub(super) fn lacks_locks(&self) -> bool {
+        self.locks.is_known()
+    }
+
+    pub(super) fn learn_no_locks(&self) {
+        self.locks.learn();
+    }
+
+    /// Whether asking for open uploads is in vain.
+    pub(super) fn lacks_uploads(&self) -> bool {
+        self.uploads.is_known()
+    }
+
+    /// Tells whether this is news.
+    pub(super) fn learn_no_uploads(&self) -> bool {
+        self.uploads.learn();
+        !self.warned_of_uploads.swap(true, Ordering::Relaxed)
     }
 
     /// What is known of versions, if it is not older than `fresh_for`.
@@ -54,6 +79,20 @@ impl Learned {
     /// An answer showed a delete marker: versions are kept, whatever the bucket says.
     pub(super) fn learn_versioned(&self) {
         self.shows_markers.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Since when an operation is known to be missing.
+#[derive(Default)]
+struct Lacking(Mutex<Option<Instant>>);
+
+impl Lacking {
+    fn is_known(&self) -> bool {
+        lock(&self.0).is_some_and(|since| since.elapsed() < LACKING_FOR)
+    }
+
+    fn learn(&self) {
+        *lock(&self.0) = Some(Instant::now());
     }
 }
 

@@ -1,8 +1,9 @@
 //! The object store: deleting keys, and knowing of each whether it is gone. Knows the AWS SDK alone.
 //!
-//! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), sends targets in
-//! batches and tells one bad key from a bad bucket (`batch`), one request at a time (`calls`), whose
-//! answers are read key by key (`coverage`) and whose failures get a class (`classify`).
+//! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), aborts uploads that
+//! stand open under its keys (`uploads`), sends targets in batches and tells one bad key from a bad bucket
+//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`coverage`) and whose
+//! failures get a class (`classify`) and, where a lock is to blame, its end (`locks`).
 
 mod batch;
 mod calls;
@@ -10,9 +11,11 @@ mod classify;
 mod coverage;
 mod delete;
 mod learned;
+mod locks;
 mod objects;
 mod probe;
 mod target;
+mod uploads;
 mod urlcode;
 mod versions;
 mod wire;

@@ -4,6 +4,7 @@ use super::Store;
 use super::batch::{refusal_of_unknown_key, unknown_key};
 use super::calls::Calls;
 use super::classify::{self, Failure};
+use super::uploads;
 use super::versions::{self, Versioning};
 
 /// One thing that was tried.
@@ -20,8 +21,8 @@ pub struct Probe {
 }
 
 impl Store {
-    /// Tries the bucket, the permission to delete (with a key that never existed) and versioning. Changes
-    /// nothing in the bucket.
+    /// Tries the bucket, the permission to delete (with a key that never existed), versioning and the
+    /// list of open uploads. Changes nothing in the bucket.
     pub async fn probe(&self) -> Vec<Probe> {
         let calls = Calls::new(self);
         let versioning = versions::versioning(&calls).await;
@@ -36,6 +37,7 @@ impl Store {
                 remedy: "grant s3:DeleteObject (and s3:DeleteObjectVersion) on the bucket's objects",
             },
             probe_versioning(&versioning),
+            probe_uploads(uploads::refusal_of_list(&calls, &unknown_key()).await),
         ];
         if kept {
             let nothing = unknown_key();
@@ -85,6 +87,23 @@ fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
         ok,
         detail,
         remedy: "grant s3:GetBucketVersioning on the bucket, and check the endpoint",
+    }
+}
+
+/// A store without multipart uploads is usable; one that hides them would keep what they hold.
+fn probe_uploads(refusal: Option<Failure>) -> Probe {
+    let lacking = refusal
+        .as_ref()
+        .is_some_and(|failure| uploads::is_lack(failure) && !failure.is_denial());
+    Probe {
+        name: "open uploads",
+        ok: refusal.is_none() || lacking,
+        detail: match refusal {
+            Some(failure) if lacking => format!("this store does not list them ({failure})"),
+            refusal => detail(refusal, "they can be listed"),
+        },
+        remedy: "grant s3:ListBucketMultipartUploads on the bucket and s3:AbortMultipartUpload on its \
+                 objects",
     }
 }
 

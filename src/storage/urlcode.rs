@@ -6,7 +6,19 @@ pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
     if !encoded {
         return found == key;
     }
-    decoded(found, false) == key.as_bytes() || decoded(found, true) == key.as_bytes()
+    readings(found).iter().any(|read| read == key.as_bytes())
+}
+
+/// What an encoded name may mean: with `+` as itself, and as a space.
+pub(super) fn readings(found: &str) -> [Vec<u8>; 2] {
+    [decoded(found, false), decoded(found, true)]
+}
+
+/// What a name may mean in a listing that was asked for encoded names and does not say whether they are:
+/// radosgw 16.2 encodes those of open uploads without a word, moto 5.1 does not.
+pub(super) fn readings_unsaid(found: &str) -> [Vec<u8>; 3] {
+    let [plain, plus_is_space] = readings(found);
+    [found.into(), plain, plus_is_space]
 }
 
 fn decoded(text: &str, plus_is_space: bool) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Buckets that keep versions: an object is gone when every version and delete marker of it is.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
@@ -9,6 +10,7 @@ use futures::stream::{self, StreamExt as _};
 use super::batch::delete_targets;
 use super::calls::Calls;
 use super::classify::{self, Failure, FailureClass, UNREACHABLE};
+use super::locks;
 use super::target::{Fate, Target};
 use super::urlcode::names;
 use super::wire::ReadToEnd;
@@ -102,7 +104,8 @@ pub(super) async fn delete_all(calls: &Calls<'_>, keys: &[&str]) -> Vec<Result<(
             .filter_map(|(key, listing)| Some((key, listing.as_ref().ok()?)))
             .flat_map(|(key, listing)| targets_of(key, listing))
             .collect();
-        let mut fates = delete_targets(calls, &targets).await.into_iter();
+        let fates = delete_targets(calls, &targets).await;
+        let mut fates = locks::explain(calls, &targets, fates).await.into_iter();
         for listing in listings {
             outcomes.push(outcome_of(listing, &mut fates));
         }
@@ -134,8 +137,12 @@ fn outcome_of(
         Fate::Failed(failure) => Some(failure),
         Fate::Gone | Fate::Hidden(_) => None,
     });
-    // A lock on one version outweighs what passes by itself.
-    match failures.max_by_key(|failure| weight(failure.class)) {
+    // A lock on one version outweighs what passes by itself; of several, the first to end is next.
+    let failure = failures.max_by_key(|failure| {
+        let ends = failure.retry_at.map(Reverse);
+        (weight(failure.class), ends)
+    });
+    match failure {
         Some(failure) => Err(failure),
         None if listing.whole => Ok(()),
         None => Err(Failure::new(

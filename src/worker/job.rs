@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::outcome::{Outcome, Remains, class_of};
+use chrono::Utc;
+
+use super::outcome::{Outcome, Remains, class_of, lock_wait};
 use super::shared::{Shared, database_pause};
 use super::{root, settle};
 use crate::deletion::kind::Kind;
@@ -71,6 +73,7 @@ enum Fate {
     Gone,
     Kept,
     Failed(ErrorClass, String),
+    Locked { wait: Duration, error: String },
 }
 
 async fn delete_objects(shared: &Shared, lease: &Lease, claims: &[Claim]) -> HashMap<String, Fate> {
@@ -143,9 +146,13 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
             .map(|(key, outcome)| {
                 let fate = match outcome {
                     KeyOutcome::Gone => Fate::Gone,
-                    KeyOutcome::Failed(failure) => {
-                        Fate::Failed(class_of(failure.class), failure.to_string())
-                    }
+                    KeyOutcome::Failed(failure) => match lock_wait(&failure, Utc::now()) {
+                        Some(wait) => Fate::Locked {
+                            wait,
+                            error: failure.to_string(),
+                        },
+                        None => Fate::Failed(class_of(failure.class), failure.to_string()),
+                    },
                 };
                 (key, fate)
             }),
@@ -204,6 +211,10 @@ fn outcome(claim: Claim, fates: &HashMap<String, Fate>) -> Outcome {
             Some(Fate::Kept) => kept.push(key.clone()),
             Some(Fate::Failed(class, error)) => {
                 remaining.push((key.clone(), Remains::Failed(*class, error.clone())));
+            }
+            Some(Fate::Locked { wait, error }) => {
+                let (wait, error) = (*wait, error.clone());
+                remaining.push((key.clone(), Remains::Locked { wait, error }));
             }
             None => remaining.push((key.clone(), Remains::NotAsked)),
         }

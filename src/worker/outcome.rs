@@ -3,11 +3,22 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::queue::ErrorClass;
 use crate::queue::backoff::Backoff;
 use crate::queue::claim::Claim;
 use crate::queue::settle::Verdict;
-use crate::storage::FailureClass;
+use crate::storage::{Failure, FailureClass};
+
+/// The longest wait for a lock's end. A lock may be lifted or shortened before its date, and somebody
+/// should see that it is still there.
+const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far the clocks of a store and a worker may be apart: S3 refuses requests of clocks further off
+/// (Amazon S3 API reference, "Error responses", RequestTimeTooSkewed). A lock is tried so often while it
+/// may have ended by one of the two.
+const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+const LOCK_MARGIN: Duration = Duration::from_secs(60);
 
 /// A released task is taken up again by whoever is next, after so long.
 const RELEASE_DELAY: Duration = Duration::ZERO;
@@ -19,6 +30,8 @@ pub enum Remains {
     NotAsked,
     /// The store did not delete it.
     Failed(ErrorClass, String),
+    /// The store keeps it until a known time, which is so far off.
+    Locked { wait: Duration, error: String },
 }
 
 /// A claimed task after its objects were dealt with. Keys that stand in neither list are gone.
@@ -61,20 +74,49 @@ pub const fn class_of(class: FailureClass) -> ErrorClass {
     }
 }
 
+/// How long a refused key is not worth a try, if the store named an end: to a little after the date, at
+/// most a day. A date that is long past says nothing.
+pub fn lock_wait(failure: &Failure, now: DateTime<Utc>) -> Option<Duration> {
+    let ahead = failure.retry_at? - now;
+    if failure.class != FailureClass::Blocked || ahead < -CLOCK_SKEW {
+        return None;
+    }
+    let ahead = ahead.to_std().unwrap_or_default();
+    Some((ahead + LOCK_MARGIN).min(LONGEST_LOCK_WAIT))
+}
+
 /// What becomes of the task. One key that may still succeed keeps it alive; only keys that cannot
 /// succeed, or were refused to the last attempt, make it `dead`.
+///
+/// A lock with a date is no such refusal, however many attempts were made: the task is `failed`, class
+/// `blocked`, and its next try is the date (or a day from now, if that is sooner). Its attempts are
+/// counted as ever, so that it shows how often it was tried; once the date has passed, the usual limit
+/// holds. A legal hold has no date, and is a refusal.
 pub fn verdict(outcome: &Outcome, backoff: Backoff, max_attempts: i32) -> Verdict {
     let mut worst: Option<(ErrorClass, &str)> = None;
     let mut not_asked = false;
+    let mut lock: Option<(Duration, &str)> = None;
     for (_, remains) in &outcome.remaining {
         match remains {
             Remains::NotAsked => not_asked = true,
+            Remains::Locked { wait, error } => {
+                if lock.is_none_or(|(shortest, _)| *wait < shortest) {
+                    lock = Some((*wait, error));
+                }
+            }
             Remains::Failed(class, error) => {
                 if worst.is_none_or(|(seen, _)| rank(*class) < rank(seen)) {
                     worst = Some((*class, error));
                 }
             }
         }
+    }
+    let refused = worst.map(|(class, _)| class);
+    // A key that waits for a date has more hope than one that is refused.
+    if let Some((_, error)) = lock
+        && refused.is_none_or(|class| rank(class) >= rank(ErrorClass::Blocked))
+    {
+        worst = Some((ErrorClass::Blocked, error));
     }
     let Some((class, error)) = worst else {
         return if not_asked {
@@ -102,6 +144,19 @@ pub fn verdict(outcome: &Outcome, backoff: Backoff, max_attempts: i32) -> Verdic
             delay: RELEASE_DELAY,
             error: Some((class, error)),
         },
+        ErrorClass::Blocked if let Some((wait, _)) = lock => {
+            let tried_sooner = refused == Some(ErrorClass::Blocked) && attempts < max_attempts;
+            let delay = if tried_sooner {
+                backoff.random_delay(attempts).min(wait)
+            } else {
+                wait
+            };
+            Verdict::Failed {
+                delay,
+                class,
+                error,
+            }
+        }
         ErrorClass::Permanent => Verdict::Dead { class, error },
         _ if class.can_kill() && attempts >= max_attempts => Verdict::Dead { class, error },
         _ => Verdict::Failed {
@@ -207,5 +262,66 @@ mod tests {
                 Verdict::Continued { .. }
             ));
         }
+    }
+
+    fn locked(wait_s: u64) -> Remains {
+        Remains::Locked {
+            wait: Duration::from_secs(wait_s),
+            error: "locked".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_lock_with_a_date_waits_for_it_and_never_kills() {
+        let remaining = [locked(7_200), locked(9_000), failed(ErrorClass::Permanent)];
+        for attempts in [1, 8, 99] {
+            let found = verdict(&outcome(attempts, &remaining), BACKOFF, 8);
+            let Verdict::Failed {
+                delay,
+                class,
+                error,
+            } = found
+            else {
+                panic!("{found:?}");
+            };
+            assert_eq!(delay, Duration::from_secs(7_200));
+            assert_eq!(class, ErrorClass::Blocked);
+            assert_eq!(error, "locked (3 objects remain)");
+        }
+    }
+
+    #[test]
+    fn other_keys_do_not_wait_for_a_lock_as_long_as_they_may_be_tried() {
+        let delay = |attempts, class| {
+            let remaining = [locked(80_000), failed(class)];
+            match verdict(&outcome(attempts, &remaining), BACKOFF, 8) {
+                Verdict::Failed { delay, .. } => delay,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(delay(3, ErrorClass::Blocked) <= BACKOFF.max);
+        assert_eq!(delay(8, ErrorClass::Blocked), Duration::from_secs(80_000));
+        assert!(delay(99, ErrorClass::Transient) <= BACKOFF.max);
+        let remaining = [locked(80_000), failed(ErrorClass::Outage)];
+        assert!(matches!(
+            verdict(&outcome(99, &remaining), BACKOFF, 8),
+            Verdict::Continued { .. }
+        ));
+    }
+
+    #[test]
+    fn the_wait_ends_a_little_after_the_date_and_within_a_day() {
+        let now = DateTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let wait = |ahead_s: i64| {
+            let mut failure = Failure::new(FailureClass::Blocked, "AccessDenied", "locked");
+            failure.retry_at = Some(now + chrono::TimeDelta::seconds(ahead_s));
+            lock_wait(&failure, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait(3_600), Some(3_660));
+        assert_eq!(wait(-10), Some(60));
+        assert_eq!(wait(-901), None);
+        assert_eq!(wait(10 * 365 * 86_400), Some(86_400));
+        let undated = Failure::new(FailureClass::Blocked, "AccessDenied", "no");
+        assert_eq!(lock_wait(&undated, now), None);
     }
 }

@@ -12,6 +12,8 @@ mod crash;
 mod embedded;
 mod http_edge;
 mod model;
+#[cfg(feature = "dev")]
+mod real_stores;
 mod rooms;
 #[cfg(feature = "dev")]
 mod storage;

@@ -132,6 +132,9 @@ async fn broken_connections_and_silence_are_transient() {
         Behaviour::Drop,
         Behaviour::Hang,
         Behaviour::HangAfterHeaders,
+        Behaviour::Drip(Duration::from_secs(1)),
+        // Faster than the wait for one byte, slower than one try may take.
+        Behaviour::Drip(Duration::from_millis(100)),
     ] {
         let (s3, store) = world(&["a"]).await;
         s3.next_requests(behaviour.clone(), None);
@@ -141,10 +144,62 @@ async fn broken_connections_and_silence_are_transient() {
             [Some(Transient)],
             "{behaviour:?}"
         );
-        assert!(started.elapsed() < Duration::from_secs(10), "{behaviour:?}");
+        // Three seconds for the call with its retries, and never a minute for each byte.
+        assert!(started.elapsed() < Duration::from_secs(6), "{behaviour:?}");
         s3.behave();
         assert_eq!(delete(&store, &["a"]).await, [None], "{behaviour:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_are_transient() {
+    for behaviour in [Behaviour::Drop, Behaviour::BreakBody] {
+        let (s3, store) = world(&["a"]).await;
+        s3.reset_connections(true);
+        s3.next_requests(behaviour.clone(), None);
+        let class = delete(&store, &["a"]).await;
+        assert_eq!(class, [Some(Transient)], "{behaviour:?}");
+        s3.reset_connections(false);
+        s3.behave();
+        assert_eq!(delete(&store, &["a"]).await, [None], "{behaviour:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_that_takes_too_long_is_an_outage() {
+    // Nobody accepts, and the queue of those who wait is full: further connects get no answer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let deaf = socket.listen(1).unwrap();
+    let address = deaf.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(
+        Duration::from_millis(200),
+        tokio::net::TcpStream::connect(address),
+    )
+    .await
+    {
+        waiting.push(stream);
+    }
+    let store = Store::connect(StoreConfig {
+        connect_timeout: Duration::from_millis(300),
+        ..config(format!("http://{address}"))
+    })
+    .await;
+    let started = Instant::now();
+    assert_eq!(delete(&store, &["a", "b"]).await, [Some(Outage); 2]);
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_without_a_key_is_of_the_only_key_or_of_nobody() {
+    let (s3, store) = world(&["a", "b"]).await;
+    s3.omit_key_of_errors();
+    s3.fail_key("b", "SlowDown", None);
+    assert_eq!(delete(&store, &["b"]).await, [Some(Throttle)]);
+    // Of several, nobody knows which: what is not named is not gone.
+    assert_eq!(delete(&store, &["a", "b"]).await, [None, Some(Transient)]);
+    assert_eq!(s3.keys(), ["b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -464,6 +519,187 @@ async fn a_locked_version_blocks_its_key_alone() {
         [None, Some(Blocked)]
     );
     assert_eq!(s3.keys(), ["locked"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_locked_key_of_a_thousand_versions_is_isolated_in_few_requests() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    let asked = numbered(1_000);
+    asked.iter().for_each(|key| s3.put(key));
+    s3.poison("k777", "ObjectLocked");
+    s3.lock_until("k777", "2099-01-01T00:00:00Z");
+    let found = store.delete(&asked).await;
+    for (key, outcome) in asked.iter().zip(&found.outcomes) {
+        assert_eq!(failure(outcome).is_some(), key == "k777", "{key}");
+    }
+    assert_eq!(s3.keys(), ["k777"]);
+    // Versions go in batches of 100 keys; without the lock it would have been ten requests.
+    let further = s3.asked().len() - 10 + s3.count("GetObjectRetention");
+    assert!(further <= 21, "{further} further requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_read_with_its_date_and_a_legal_hold_has_none() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    let keys = ["a", "dated", "held", "both", "denied"];
+    keys.iter().for_each(|key| s3.put(key));
+    s3.lock_until("dated", "2099-01-01T00:00:00Z");
+    s3.hold_legally("held");
+    s3.lock_until("both", "2098-01-01T00:00:00.5Z");
+    s3.hold_legally("both");
+    s3.fail_key("denied", "AccessDenied", None);
+    let found = store.delete(&owned(&keys)).await.outcomes;
+    let found: Vec<_> = found
+        .iter()
+        .map(|outcome| failure(outcome).map(|f| (f.class, f.retry_at.map(|at| at.timestamp()))))
+        .collect();
+    let refused = |at| Some((Blocked, at));
+    assert_eq!(
+        found,
+        [
+            None,
+            refused(Some(4_070_908_800)),
+            refused(None),
+            refused(Some(4_039_372_800)),
+            refused(None),
+        ]
+    );
+    let said = store.delete(&owned(&["dated", "held"])).await.outcomes;
+    let said: Vec<&str> = said
+        .iter()
+        .filter_map(|outcome| Some(failure(outcome)?.message.as_str()))
+        .collect();
+    assert!(
+        said[0].starts_with("locked until 2099-01-01T00:00:00Z (COMPLIANCE)"),
+        "{said:?}"
+    );
+    assert!(said[1].starts_with("under a legal hold"), "{said:?}");
+    s3.unlock("dated");
+    assert_eq!(delete(&store, &["dated"]).await, [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_cannot_be_read_leaves_the_refusal_as_it_was() {
+    for (status, code, asked_again) in [
+        (403, "AccessDenied", true),
+        (500, "InternalError", true),
+        (501, "NotImplemented", false),
+        (400, "InvalidRequest", false),
+    ] {
+        let (s3, store) = world(&[]).await;
+        s3.keep_versions();
+        s3.put("a");
+        s3.lock_until("a", "2099-01-01T00:00:00Z");
+        s3.refuse("GetObjectRetention", status, code);
+        for _ in 0..2 {
+            let found = store.delete(&owned(&["a"])).await.outcomes;
+            let failure = failure(&found[0]).unwrap();
+            assert_eq!((failure.class, failure.retry_at), (Blocked, None), "{code}");
+        }
+        assert_eq!(s3.count("GetObjectRetention") > 1, asked_again, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_of_a_locked_key_add_no_markers() {
+    let (s3, store) = world(&[]).await;
+    s3.keep_versions();
+    s3.put("a");
+    s3.lock_until("a", "2099-01-01T00:00:00Z");
+    for _ in 0..3 {
+        assert_eq!(delete(&store, &["a"]).await, [Some(Blocked)]);
+        assert_eq!(s3.versions("a"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_open_under_exactly_the_keys_are_aborted() {
+    let keys = ["a", "a b", "x/\u{1}+", "é&<", "none"];
+    let stay = ["a ", "a+b", "ab", "x/", "z"];
+    for versioned in [false, true] {
+        let (s3, store) = world(&["a", "ab"]).await;
+        if versioned {
+            s3.keep_versions();
+        }
+        for key in keys[..4].iter().chain(&keys[..1]).chain(&stay) {
+            s3.open_upload(key);
+        }
+        assert_eq!(delete(&store, &keys).await, [None; 5]);
+        assert_eq!(s3.uploads(), stay);
+        assert_eq!(s3.keys(), ["ab"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_without_open_uploads_costs_one_list_for_a_thousand_keys() {
+    let (s3, store) = world(&[]).await;
+    store.delete(&numbered(1_000)).await;
+    assert_eq!(s3.count("ListMultipartUploads"), 1);
+    assert_eq!(s3.requests().len(), 3, "versioning, uploads, deletion");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_more_open_uploads_than_a_few_pages_those_of_the_keys_are_found() {
+    let (s3, store) = world(&[]).await;
+    s3.page_listings(2);
+    for n in 0..50 {
+        s3.open_upload(&format!("k{n}"));
+        s3.open_upload(&format!("other{n}"));
+    }
+    // More of one key than a try lists: each try makes progress, none says gone too early.
+    (0..20).for_each(|_| drop(s3.open_upload("many")));
+    assert_eq!(delete(&store, &["many"]).await, [Some(Transient)]);
+    assert_eq!(delete(&store, &["many"]).await, [None]);
+    let found = store.delete(&numbered(50)).await;
+    assert_eq!(found.outcomes, vec![KeyOutcome::Gone; 50]);
+    assert_eq!(s3.uploads().len(), 50);
+    assert!(s3.uploads().iter().all(|key| key.starts_with("other")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_upload_stays_open_is_not_gone() {
+    for (status, code, expected) in [
+        (403, "AccessDenied", Blocked),
+        (500, "InternalError", Transient),
+        (429, "", Throttle),
+    ] {
+        let (s3, store) = world(&["a", "b"]).await;
+        s3.open_upload("b");
+        s3.refuse("AbortMultipartUpload", status, code);
+        let classes = delete(&store, &["a", "b"]).await;
+        assert_eq!(classes[1], Some(expected), "{code}");
+        assert_eq!(s3.uploads(), ["b"]);
+    }
+    let (s3, store) = world(&["a"]).await;
+    s3.open_upload("a");
+    s3.refuse("AbortMultipartUpload", 404, "NoSuchUpload");
+    assert_eq!(delete(&store, &["a"]).await, [None], "completed meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_list_uploads_is_remembered_and_others_are_not_believed() {
+    for (status, code) in [
+        (501, "NotImplemented"),
+        (501, ""),
+        (405, "MethodNotAllowed"),
+        (403, "AccessDenied"),
+    ] {
+        let (s3, store) = world(&["a", "b"]).await;
+        s3.refuse("ListMultipartUploads", status, code);
+        assert_eq!(delete(&store, &["a"]).await, [None], "{status} {code}");
+        assert_eq!(delete(&store, &["b"]).await, [None], "{status} {code}");
+        assert_eq!(s3.count("ListMultipartUploads"), 1, "remembered");
+    }
+    let (s3, store) = world(&["a"]).await;
+    s3.open_upload("a");
+    s3.cut_listings(true);
+    assert_eq!(delete(&store, &["a"]).await, [Some(Transient)]);
+    s3.cut_listings(false);
+    s3.refuse("ListMultipartUploads", 503, "SlowDown");
+    assert_eq!(delete(&store, &["a"]).await, [Some(Throttle)]);
+    assert_eq!(s3.uploads(), ["a"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -222,6 +222,46 @@ async fn an_error_in_a_200_fails_that_key_alone_and_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts() {
+    let world = World::new().await;
+    world.s3.keep_versions();
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["free", "locked"]).await;
+    let until = chrono::Utc::now() + Duration::from_secs(3_600);
+    world.s3.lock_until("locked", &until.to_rfc3339());
+    let task = world.delete_sample(sample).await;
+    world
+        .execute(&format!(
+            "update cleanup_tasks set attempts = 7 where id = {task}"
+        ))
+        .await;
+    let worker = world.worker().await;
+    world.until_status(task, "failed").await;
+    assert_eq!(
+        world
+            .count(
+                "cleanup_tasks where attempts = 8 and error_class = 'blocked'
+                 and object_keys = '{locked}' and last_error like '%locked until %'
+                 and scheduled_at between now() + interval '59 minutes' and now() + interval '62 minutes'"
+            )
+            .await,
+        1
+    );
+    assert_eq!(world.count("sample_images").await, 1);
+    assert_eq!(world.s3.keys(), ["locked"]);
+    world.s3.unlock("locked");
+    world
+        .execute(&format!(
+            "update cleanup_tasks set scheduled_at = now() where id = {task}"
+        ))
+        .await;
+    world.until_status(task, "completed").await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(world.count("samples").await, 0);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_key_ends_dead_after_the_last_attempt_and_its_row_stays() {
     let world = World::new().await;
     world.user("user_a").await;

@@ -77,7 +77,7 @@ impl State {
         let operation = operation(call);
         let wanted = match operation {
             "DeleteObjects" => wanted(&String::from_utf8_lossy(&call.body)),
-            "ListObjectVersions" | "ListObjectsV2" => {
+            "ListObjectVersions" | "ListObjectsV2" | "ListMultipartUploads" => {
                 vec![(
                     call.parameter("prefix").unwrap_or_default().to_owned(),
                     None,
@@ -100,11 +100,31 @@ impl State {
         {
             return Answer::error(404, "NoSuchBucket");
         }
+        if let Some((status, code)) = self.refused.get(operation) {
+            return match code.as_str() {
+                "" => Answer::new(*status, String::new()),
+                code => Answer::error(*status, code),
+            };
+        }
         match operation {
             "DeleteObjects" | "DeleteObject" => self.delete(call, operation, &wanted),
             "GetBucketVersioning" => self.versioning(),
             "ListObjectVersions" => self.list_versions(call),
             "ListObjectsV2" => self.list(call),
+            "ListMultipartUploads" => self.list_uploads(call),
+            "AbortMultipartUpload" => {
+                let id = call.parameter("uploadId").unwrap_or_default();
+                if self
+                    .bucket
+                    .uploads
+                    .remove(&(call.key.clone(), id.to_owned()))
+                {
+                    Answer::new(204, String::new())
+                } else {
+                    Answer::error(404, "NoSuchUpload")
+                }
+            }
+            "GetObjectRetention" | "GetObjectLegalHold" => self.lock(call, operation),
             "HeadBucket" | "CreateBucket" => Answer::new(200, String::new()),
             "PutObject" => {
                 self.bucket.put(&call.key, call.body.clone());
@@ -193,9 +213,14 @@ impl State {
         } else {
             escape(key)
         };
-        if let Some((code, message)) = self.error_of(key) {
+        if let Some((code, message)) = self.error_of(key, id) {
+            let named = if self.omits_key_of_errors {
+                String::new()
+            } else {
+                format!("<Key>{named}</Key>")
+            };
             return format!(
-                "<Error><Key>{named}</Key><Code>{code}</Code><Message>{}</Message></Error>",
+                "<Error>{named}<Code>{code}</Code><Message>{}</Message></Error>",
                 escape(&message)
             );
         }
@@ -217,7 +242,73 @@ impl State {
         format!("<Deleted><Key>{named}</Key>{rest}</Deleted>")
     }
 
-    fn error_of(&mut self, key: &str) -> Option<(String, String)> {
+    fn lock(&self, call: &Call, operation: &str) -> Answer {
+        let Some(lock) = self.bucket.locks.get(&call.key) else {
+            return if self.bucket.locks.is_empty() {
+                let message = "Bucket is missing Object Lock Configuration";
+                Answer::new(400, error_body("InvalidRequest", message))
+            } else {
+                Answer::error(404, "NoSuchObjectLockConfiguration")
+            };
+        };
+        let body = match (operation, &lock.until) {
+            ("GetObjectRetention", Some(until)) => format!(
+                "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
+            ),
+            ("GetObjectLegalHold", _) if lock.legal_hold => {
+                "<LegalHold><Status>ON</Status></LegalHold>".to_owned()
+            }
+            _ => return Answer::error(404, "NoSuchObjectLockConfiguration"),
+        };
+        Answer::new(200, body)
+    }
+
+    fn list_uploads(&self, call: &Call) -> Answer {
+        let prefix = call.parameter("prefix").unwrap_or_default();
+        let url = call.parameter("encoding-type") == Some("url");
+        let encode = |key: &str| if url { url_encode(key) } else { escape(key) };
+        let key = call.parameter("key-marker").unwrap_or_default();
+        let id = call.parameter("upload-id-marker").unwrap_or("\u{ffff}");
+        let mut found = self
+            .bucket
+            .uploads
+            .iter()
+            .filter(|(k, i)| {
+                k.starts_with(prefix) && (key.is_empty() || (k.as_str(), i.as_str()) > (key, id))
+            })
+            .peekable();
+        let mut body = String::new();
+        let mut last = None;
+        for (key, id) in found.by_ref().take(self.page_size.unwrap_or(1_000)) {
+            body += &format!(
+                "<Upload><Key>{}</Key><UploadId>{id}</UploadId></Upload>",
+                encode(key)
+            );
+            last = Some((key, id));
+        }
+        let more = found.peek().is_some();
+        if let (true, Some((key, id))) = (more, last) {
+            body += &format!(
+                "<NextKeyMarker>{}</NextKeyMarker><NextUploadIdMarker>{id}</NextUploadIdMarker>",
+                encode(key)
+            );
+        }
+        body += &format!("<IsTruncated>{more}</IsTruncated>");
+        if url {
+            body += "<EncodingType>url</EncodingType>";
+        }
+        let end = if self.cut_listings {
+            ""
+        } else {
+            "</ListMultipartUploadsResult>"
+        };
+        Answer::new(200, format!("<ListMultipartUploadsResult>{body}{end}"))
+    }
+
+    fn error_of(&mut self, key: &str, id: Option<&str>) -> Option<(String, String)> {
+        if id.is_some() && self.bucket.locks.contains_key(key) {
+            return Some(("AccessDenied".to_owned(), "Access Denied".to_owned()));
+        }
         if self.denies_all {
             return Some(("AccessDenied".to_owned(), "Access Denied".to_owned()));
         }
@@ -229,7 +320,7 @@ impl State {
         if let Some(code) = self.poison.get(key).filter(|code| *code != "MalformedXML") {
             return Answer::error(status_of(code), code);
         }
-        if let Some((code, message)) = self.error_of(key) {
+        if let Some((code, message)) = self.error_of(key, id) {
             return Answer::new(status_of(&code), error_body(&code, &message));
         }
         let mut answer = Answer::new(204, String::new());
@@ -327,11 +418,15 @@ fn operation(call: &Call) -> &'static str {
         ("POST", true) if has("delete") => "DeleteObjects",
         ("GET", true) if has("versioning") => "GetBucketVersioning",
         ("GET", true) if has("versions") => "ListObjectVersions",
+        ("GET", true) if has("uploads") => "ListMultipartUploads",
         ("GET", true) => "ListObjectsV2",
         ("HEAD", true) => "HeadBucket",
         ("PUT", true) => "CreateBucket",
         ("PUT", false) => "PutObject",
+        ("DELETE", false) if has("uploadId") => "AbortMultipartUpload",
         ("DELETE", false) => "DeleteObject",
+        ("GET", false) if has("retention") => "GetObjectRetention",
+        ("GET", false) if has("legal-hold") => "GetObjectLegalHold",
         ("GET", false) => "GetObject",
         ("HEAD", false) => "HeadObject",
         _ => "Unknown",

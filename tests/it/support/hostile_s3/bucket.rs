@@ -1,6 +1,6 @@
 //! A bucket in memory, with versions when it keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -19,6 +19,14 @@ pub struct Version {
     pub body: Option<Bytes>,
 }
 
+/// What keeps a key's versions.
+#[derive(Clone, Debug, Default)]
+pub struct Lock {
+    /// RFC 3339.
+    pub until: Option<String>,
+    pub legal_hold: bool,
+}
+
 /// What a deletion did.
 pub enum Deleted {
     Object,
@@ -33,6 +41,10 @@ pub struct Bucket {
     pub keeps: Versions,
     /// Each key's versions, the newest last.
     pub objects: BTreeMap<String, Vec<Version>>,
+    /// Open uploads: key and id, in order.
+    pub uploads: BTreeSet<(String, String)>,
+    /// Locks of keys, on all of their versions.
+    pub locks: BTreeMap<String, Lock>,
     last_id: u64,
 }
 
@@ -53,6 +65,13 @@ impl Bucket {
             id: id.clone(),
             body,
         });
+        id
+    }
+
+    pub fn open_upload(&mut self, key: &str) -> String {
+        self.last_id += 1;
+        let id = format!("u{}", self.last_id);
+        self.uploads.insert((key.to_owned(), id.clone()));
         id
     }
 

@@ -43,6 +43,8 @@ pub enum Behaviour {
     Hang,
     /// Deleted, but the connection closes without an answer.
     Drop,
+    /// Deleted, then the answer comes byte by byte, one each so often.
+    Drip(Duration),
     /// Deleted and answered, late.
     Delay(Duration),
 }
@@ -75,6 +77,11 @@ struct State {
     trims_slash: bool,
     page_size: Option<usize>,
     cut_listings: bool,
+    /// Operations that are refused with a status and a code.
+    refused: HashMap<&'static str, (u16, String)>,
+    omits_key_of_errors: bool,
+    /// Connections end with a reset in place of a farewell.
+    resets: bool,
     asked: Vec<Asked>,
 }
 
@@ -129,6 +136,11 @@ impl HostileS3 {
         self.with(|state| state.bucket.objects.keys().cloned().collect())
     }
 
+    /// How many versions and markers are left of a key.
+    pub fn versions(&self, key: &str) -> usize {
+        self.with(|state| state.bucket.objects.get(key).map_or(0, Vec::len))
+    }
+
     /// Buckets of another name do not exist.
     pub fn only_bucket(&self, name: &str) {
         self.with(|state| state.only_bucket = Some(name.to_owned()));
@@ -165,6 +177,72 @@ impl HostileS3 {
     pub fn fail_key_saying(&self, key: &str, code: &str, message: &str, times: Times) {
         let error = (code.to_owned(), message.to_owned(), times);
         self.with(|state| state.key_errors.insert(key.to_owned(), error));
+    }
+
+    /// Errors inside a 200 do not name their key.
+    pub fn omit_key_of_errors(&self) {
+        self.with(|state| state.omits_key_of_errors = true);
+    }
+
+    /// Connections accepted from now on end with a reset.
+    pub fn reset_connections(&self, reset: bool) {
+        self.with(|state| state.resets = reset);
+    }
+
+    /// Each request of this operation is refused; without a code, the body is empty.
+    pub fn refuse(&self, operation: &'static str, status: u16, code: &str) {
+        self.with(|state| state.refused.insert(operation, (status, code.to_owned())));
+    }
+
+    /// Opens a multipart upload.
+    pub fn open_upload(&self, key: &str) -> String {
+        self.with(|state| state.bucket.open_upload(key))
+    }
+
+    /// Keys of open uploads, in order.
+    pub fn uploads(&self) -> Vec<String> {
+        self.with(|state| {
+            state
+                .bucket
+                .uploads
+                .iter()
+                .map(|(key, _)| key.clone())
+                .collect()
+        })
+    }
+
+    /// Locks a key's versions until a date (RFC 3339).
+    pub fn lock_until(&self, key: &str, until: &str) {
+        self.with(|state| {
+            state.bucket.locks.entry(key.to_owned()).or_default().until = Some(until.to_owned())
+        });
+    }
+
+    /// Puts a key's versions under a legal hold.
+    pub fn hold_legally(&self, key: &str) {
+        self.with(|state| {
+            state
+                .bucket
+                .locks
+                .entry(key.to_owned())
+                .or_default()
+                .legal_hold = true
+        });
+    }
+
+    pub fn unlock(&self, key: &str) {
+        self.with(|state| state.bucket.locks.remove(key));
+    }
+
+    /// So many requests of this operation came.
+    pub fn count(&self, operation: &str) -> usize {
+        self.with(|state| {
+            state
+                .asked
+                .iter()
+                .filter(|asked| asked.operation == operation)
+                .count()
+        })
     }
 
     /// Each key of each request is denied, as by AWS without s3:DeleteObject.

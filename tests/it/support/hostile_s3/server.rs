@@ -26,6 +26,10 @@ pub async fn run(listener: TcpListener, state: Arc<Mutex<State>>, held: watch::S
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (state, held) = (state.clone(), held.clone());
+        if state.lock().unwrap().resets {
+            // Closing does not wait for what is unsent, and says so with a reset.
+            stream.set_zero_linger().unwrap();
+        }
         connections.spawn(async move {
             let service = service_fn(move |request| serve(state.clone(), held.clone(), request));
             hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -86,6 +90,14 @@ async fn bend(answer: Answer) -> Result<Response<Body>, io::Error> {
         Some(Behaviour::Delay(delay)) => {
             tokio::time::sleep(delay).await;
             whole(text)
+        }
+        Some(Behaviour::Drip(pause)) => {
+            let bytes: Vec<_> = text.into_bytes();
+            let drops = stream::iter(bytes).then(move |byte| async move {
+                tokio::time::sleep(pause).await;
+                Ok(Frame::data(Bytes::copy_from_slice(&[byte])))
+            });
+            BodyExt::boxed(StreamBody::new(drops))
         }
         Some(Behaviour::BreakBody) => {
             let error = stream::iter([Err(io::Error::other("as the test wishes"))]);

@@ -1,0 +1,206 @@
+//! Locks: until when the store keeps a version that it refuses to delete.
+
+use std::time::Instant;
+
+use aws_sdk_s3::types::ObjectLockLegalHoldStatus;
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::stream::{self, StreamExt as _};
+
+use super::calls::Calls;
+use super::classify::{self, Failure, FailureClass};
+use super::target::{Fate, Target};
+
+/// Locks read at once in one round.
+const LOCK_CONCURRENCY: usize = 8;
+
+/// Finds out of each refused version whether a lock is to blame, and when it ends.
+///
+/// Stores refuse a locked version with the words of a missing permission (AWS and radosgw with
+/// AccessDenied), so the lock itself is read: its retention period, and if there is none, a legal hold,
+/// which has no end. Both need a right of their own (`s3:GetObjectRetention`, `s3:GetObjectLegalHold`),
+/// and no right to read the object; where the first is not answered, the object's headers are tried. A
+/// version under both is worth a try when the period is over.
+pub(super) async fn explain(
+    calls: &Calls<'_>,
+    targets: &[Target],
+    mut fates: Vec<Fate>,
+) -> Vec<Fate> {
+    let refused: Vec<(usize, Failure)> = fates
+        .iter()
+        .enumerate()
+        .filter_map(|(place, fate)| match fate {
+            Fate::Failed(failure) if failure.class == FailureClass::Blocked => {
+                Some((place, failure.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let explained: Vec<(usize, Failure)> = stream::iter(refused)
+        .map(|(place, failure)| async move {
+            let target = &targets[place];
+            (place, explained(calls, target, failure).await)
+        })
+        .buffer_unordered(LOCK_CONCURRENCY)
+        .collect()
+        .await;
+    for (place, failure) in explained {
+        fates[place] = Fate::Failed(failure);
+    }
+    fates
+}
+
+async fn explained(calls: &Calls<'_>, target: &Target, failure: Failure) -> Failure {
+    if calls.halted().is_some() || calls.store.learned.lacks_locks() {
+        return failure;
+    }
+    match lock_of(calls, target).await {
+        Ok(Some(lock)) => Failure {
+            retry_at: lock.ends,
+            ..failure.saying(&format!("{}: {}", lock.name, failure.message))
+        },
+        Ok(None) => failure,
+        Err(unread) => {
+            calls.note(&unread);
+            failure.saying(&format!(
+                "{} (whether it is locked cannot be read: {unread})",
+                failure.message
+            ))
+        }
+    }
+}
+
+struct Lock {
+    name: String,
+    ends: Option<DateTime<Utc>>,
+}
+
+impl Lock {
+    fn until(date: Option<&aws_sdk_s3::primitives::DateTime>, mode: Option<&str>) -> Option<Self> {
+        let date = date?;
+        let ends = DateTime::from_timestamp(date.secs(), date.subsec_nanos())?;
+        let date = ends.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let mode = mode.unwrap_or("retention");
+        Some(Self {
+            name: format!("locked until {date} ({mode})"),
+            ends: Some(ends),
+        })
+    }
+
+    fn legal_hold() -> Self {
+        Self {
+            name: "under a legal hold".to_owned(),
+            ends: None,
+        }
+    }
+}
+
+async fn lock_of(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Failure> {
+    match retention(calls, target).await {
+        Ok(Some(lock)) => return Ok(Some(lock)),
+        Ok(None) => {}
+        // moto 5.1 answers with the object itself; and who may read objects may not be allowed this.
+        Err(failure) => {
+            return match head(calls, target).await {
+                Some(lock) => Ok(Some(lock)),
+                None => Err(failure),
+            };
+        }
+    }
+    if calls.store.learned.lacks_locks() {
+        return Ok(None);
+    }
+    let held = legal_hold(calls, target).await?;
+    Ok(held.then(Lock::legal_hold))
+}
+
+async fn retention(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Failure> {
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .get_object_retention()
+        .bucket(&*calls.store.bucket)
+        .key(&*target.key)
+        .set_version_id(target.version.clone())
+        .send()
+        .await
+        .map_err(|error| classify::of_sdk_error(&error));
+    let found = read(calls, "GetObjectRetention", started, answer)?;
+    let Some(retention) = found.and_then(|answer| answer.retention) else {
+        return Ok(None);
+    };
+    let mode = retention.mode().map(|mode| mode.as_str());
+    Ok(Lock::until(retention.retain_until_date(), mode))
+}
+
+/// The lock that the object's own headers show, if any. They leave out what the credentials may not see,
+/// so that no lock there proves nothing.
+async fn head(calls: &Calls<'_>, target: &Target) -> Option<Lock> {
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .head_object()
+        .bucket(&*calls.store.bucket)
+        .key(&*target.key)
+        .set_version_id(target.version.clone())
+        .send()
+        .await
+        .map_err(|error| classify::of_sdk_error(&error));
+    let outcome = answer.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+    calls.record("HeadObject", started, outcome);
+    let head = answer.ok()?;
+    let mode = head.object_lock_mode().map(|mode| mode.as_str());
+    let held = head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On);
+    Lock::until(head.object_lock_retain_until_date(), mode).or(held.then(Lock::legal_hold))
+}
+
+async fn legal_hold(calls: &Calls<'_>, target: &Target) -> Result<bool, Failure> {
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .get_object_legal_hold()
+        .bucket(&*calls.store.bucket)
+        .key(&*target.key)
+        .set_version_id(target.version.clone())
+        .send()
+        .await
+        .map_err(|error| classify::of_sdk_error(&error));
+    let found = read(calls, "GetObjectLegalHold", started, answer)?;
+    let status = found.and_then(|answer| answer.legal_hold?.status);
+    Ok(status == Some(ObjectLockLegalHoldStatus::On))
+}
+
+/// What a lock's answer says; `None` where there is no such lock.
+fn read<T>(
+    calls: &Calls<'_>,
+    operation: &'static str,
+    started: Instant,
+    answer: Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let failure = match answer {
+        Ok(found) => {
+            calls.record(operation, started, "ok");
+            return Ok(Some(found));
+        }
+        Err(failure) => failure,
+    };
+    match failure.code.as_str() {
+        // No lock on this version; or nothing to lock, which a delete marker (405) is too.
+        "NoSuchObjectLockConfiguration"
+        | "ObjectLockConfigurationNotFoundError"
+        | "NoSuchKey"
+        | "NoSuchVersion"
+        | "MethodNotAllowed" => {}
+        // The bucket was made without locks (Amazon S3 API reference, "GetObjectRetention": "Bucket is
+        // missing Object Lock Configuration"), or the store knows none.
+        "InvalidRequest" | "NotImplemented" | "Http501" => calls.store.learned.learn_no_locks(),
+        _ => {
+            calls.record(operation, started, failure.class.as_str());
+            return Err(failure);
+        }
+    }
+    calls.record(operation, started, "ok");
+    Ok(None)
+}

@@ -1,0 +1,352 @@
+//! Multipart uploads left open: bytes under a key that no listing of objects shows.
+//!
+//! An upload that was open when the deletion of its key was asked for must not outlive it: aborted, or the
+//! key is not gone. So open uploads are listed **before** the objects are deleted: one that is completed
+//! meanwhile either was so before the listing, and its object goes with the rest, or is aborted in time.
+//! A listing done earlier, or one kept for a while, would miss an upload begun in between.
+//!
+//! What it costs: one ListMultipartUploads for up to 1,000 keys, under the prefix that all of them share.
+//! Most buckets have no open uploads, and answer with an empty page. Where so many are open that they do
+//! not fit into [`MOST_PAGES`], the keys are halved in order, which lengthens the prefix, down to single
+//! keys.
+//!
+//! A store that has no such list, or does not permit it, is remembered for ten minutes and warned of once:
+//! deletion goes on without.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::types::EncodingType;
+use futures::stream::{self, StreamExt as _};
+
+use super::calls::Calls;
+use super::classify::{self, Failure, FailureClass};
+use super::urlcode::{readings, readings_unsaid};
+use super::wire::ReadToEnd;
+
+/// Most pages (of 1,000) under one prefix before it is narrowed.
+const MOST_PAGES: usize = 8;
+/// Aborts in flight at once in one round.
+const ABORT_CONCURRENCY: usize = 8;
+
+/// Aborts the uploads that stand open under exactly these keys, which are distinct. Gives the keys of
+/// which an upload may still be open, each with the reason.
+pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<String, Failure> {
+    let mut failures = HashMap::new();
+    if calls.store.learned.lacks_uploads() {
+        return failures;
+    }
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    let mut waiting: Vec<&[&str]> = vec![&sorted];
+    while let Some(keys) = waiting.pop() {
+        let found = match calls.halted() {
+            Some(failure) => Err(failure),
+            None => list(calls, keys).await,
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) if is_lack(&failure) => {
+                learn_lack(calls, &failure);
+                return failures;
+            }
+            Err(failure) => {
+                calls.note(&failure);
+                failures.extend(keys.iter().map(|key| ((*key).to_owned(), failure.clone())));
+                continue;
+            }
+        };
+        failures.extend(abort(calls, found.open).await);
+        if found.whole {
+            let doubtful = |key: &&str| found.doubtful.contains(*key);
+            waiting.extend(
+                (0..keys.len())
+                    .filter(|&place| doubtful(&keys[place]))
+                    .map(|place| &keys[place..=place]),
+            );
+        } else if let [key] = keys {
+            let failure = Failure::new(
+                FailureClass::Transient,
+                "MoreUploads",
+                "more uploads are open under the key than one try aborts",
+            );
+            failures.entry((*key).to_owned()).or_insert(failure);
+        } else {
+            let (left, right) = keys.split_at(keys.len() / 2);
+            waiting.extend([right, left]);
+        }
+    }
+    failures
+}
+
+/// Lists open uploads once, for `lethe check`.
+pub(super) async fn refusal_of_list(calls: &Calls<'_>, key: &str) -> Option<Failure> {
+    page(calls, key, None).await.err()
+}
+
+/// Whether a failure says that this store does not list uploads, or not to us, rather than that it is
+/// out or busy.
+pub(super) fn is_lack(failure: &Failure) -> bool {
+    match failure.class {
+        FailureClass::Blocked | FailureClass::Permanent => true,
+        FailureClass::Outage => matches!(
+            failure.code.as_str(),
+            "NotImplemented" | "MethodNotAllowed" | "Http501" | "Http405"
+        ),
+        FailureClass::Transient | FailureClass::Throttle => false,
+    }
+}
+
+fn learn_lack(calls: &Calls<'_>, failure: &Failure) {
+    if calls.store.learned.learn_no_uploads() {
+        tracing::warn!(
+            error = %failure,
+            "open multipart uploads cannot be listed; those under deleted keys are not aborted"
+        );
+    }
+}
+
+/// An open upload.
+struct Open {
+    key: String,
+    id: String,
+}
+
+/// What a listing found of some keys.
+struct Found {
+    open: Vec<Open>,
+    /// Keys to be asked for alone: the listing names something that may be them.
+    doubtful: HashSet<String>,
+    /// Whether the listing was read to its end.
+    whole: bool,
+}
+
+/// Open uploads of these keys, which ascend.
+async fn list(calls: &Calls<'_>, keys: &[&str]) -> Result<Found, Failure> {
+    let prefix = common_prefix(keys);
+    let wanted: HashSet<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+    let mut found = Found {
+        open: Vec::new(),
+        doubtful: HashSet::new(),
+        whole: false,
+    };
+    let mut from = None;
+    for _ in 0..MOST_PAGES {
+        let page = page(calls, prefix, from.take()).await?;
+        if let [key] = keys {
+            collect_of_one(&page, key, &mut found.open)?;
+        } else {
+            collect(&page, &wanted, &mut found);
+        }
+        if page.is_truncated() != Some(true) {
+            found.whole = true;
+            break;
+        }
+        let (key, id) = (page.next_key_marker(), page.next_upload_id_marker());
+        let Some(key) = key else { break };
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        from = Some((marker(key, encoded), id.unwrap_or_default().to_owned()));
+    }
+    Ok(found)
+}
+
+/// One page of open uploads whose keys begin with the prefix.
+async fn page(
+    calls: &Calls<'_>,
+    prefix: &str,
+    from: Option<(String, String)>,
+) -> Result<ListMultipartUploadsOutput, Failure> {
+    let (read_to_end, complete) = ReadToEnd::watch("ListMultipartUploadsResult");
+    let (key, id) = from.unzip();
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .list_multipart_uploads()
+        .bucket(&*calls.store.bucket)
+        .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
+        // A key may hold what XML cannot.
+        .encoding_type(EncodingType::Url)
+        .set_key_marker(key)
+        .set_upload_id_marker(id.filter(|id| !id.is_empty()))
+        .customize()
+        .interceptor(read_to_end)
+        .send()
+        .await;
+    let found = match answer {
+        Ok(_) if !complete.get() => Err(Failure::new(
+            FailureClass::Transient,
+            "IncompleteAnswer",
+            "the list of open uploads broke off",
+        )),
+        Ok(page) => Ok(page),
+        Err(error) => Err(classify::of_sdk_error(&error)),
+    };
+    let outcome = match &found {
+        // What a store does not have is no failed request.
+        Err(failure) if !is_lack(failure) => failure.class.as_str(),
+        Ok(_) | Err(_) => "ok",
+    };
+    calls.record("ListMultipartUploads", started, outcome);
+    found
+}
+
+/// Takes the uploads of exactly one key, which was the prefix of the listing: what does not begin with the
+/// key is not in it, so that any reading of a name will do. Should a name be misread all the same, its
+/// upload's id is refused, for it belongs to another key.
+fn collect_of_one(
+    page: &ListMultipartUploadsOutput,
+    key: &str,
+    open: &mut Vec<Open>,
+) -> Result<(), Failure> {
+    for upload in page.uploads() {
+        let meanings = meanings(page, upload.key().unwrap_or_default());
+        if !meanings.iter().any(|meaning| meaning == key.as_bytes()) {
+            continue;
+        }
+        let id = upload.upload_id().ok_or_else(|| {
+            Failure::new(
+                FailureClass::Transient,
+                "UploadWithoutId",
+                "the store lists an open upload without its id",
+            )
+        })?;
+        open.push(Open {
+            key: key.to_owned(),
+            id: id.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Takes the uploads of exactly the wanted keys. Where a name can be read in several ways, the keys that it
+/// may mean are to be asked for alone, so that no other key's upload is touched; so is one without an id.
+fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &mut Found) {
+    for upload in page.uploads() {
+        let meanings = meanings(page, upload.key().unwrap_or_default());
+        let certain = meanings.iter().all(|meaning| *meaning == meanings[0]);
+        for meaning in &meanings {
+            let Some(key) = wanted.get(meaning.as_slice()) else {
+                continue;
+            };
+            let key = String::from_utf8_lossy(key).into_owned();
+            match upload.upload_id().filter(|_| certain) {
+                Some(id) => {
+                    let id = id.to_owned();
+                    found.open.push(Open { key, id });
+                    break;
+                }
+                None => {
+                    found.doubtful.insert(key);
+                }
+            }
+        }
+    }
+}
+
+fn meanings(page: &ListMultipartUploadsOutput, name: &str) -> Vec<Vec<u8>> {
+    if page.encoding_type() == Some(&EncodingType::Url) {
+        readings(name).into()
+    } else {
+        readings_unsaid(name).into()
+    }
+}
+
+/// Where the next page begins. Of the two readings of a `+` the lesser, so that nothing is passed over;
+/// what is listed twice is aborted twice.
+fn marker(key: &str, encoded: bool) -> String {
+    if encoded {
+        let [_, plus_is_space] = readings(key);
+        String::from_utf8_lossy(&plus_is_space).into_owned()
+    } else {
+        key.to_owned()
+    }
+}
+
+/// What all of these begin with. They ascend, so that the first and the last differ most.
+fn common_prefix<'a>(keys: &[&'a str]) -> &'a str {
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
+        return "";
+    };
+    let same = first
+        .chars()
+        .zip(last.chars())
+        .take_while(|(left, right)| left == right)
+        .map(|(left, _)| left.len_utf8())
+        .sum();
+    &first[..same]
+}
+
+async fn abort(calls: &Calls<'_>, open: Vec<Open>) -> Vec<(String, Failure)> {
+    stream::iter(open)
+        .map(|upload| async move {
+            let failure = match calls.halted() {
+                Some(failure) => Some(failure),
+                None => abort_one(calls, &upload).await.err(),
+            };
+            if let Some(failure) = &failure {
+                calls.note(failure);
+            }
+            failure.map(|failure| (upload.key, failure))
+        })
+        .buffer_unordered(ABORT_CONCURRENCY)
+        .filter_map(|failed| async move { failed })
+        .collect()
+        .await
+}
+
+async fn abort_one(calls: &Calls<'_>, upload: &Open) -> Result<(), Failure> {
+    if upload.key.trim().is_empty() {
+        // aws-sdk-s3 1.157 takes such a key for a missing one and builds no request.
+        return Err(Failure::new(
+            FailureClass::Permanent,
+            "UploadOfBlankKey",
+            "an upload is open under a key of white space alone, which cannot be named in a URL",
+        ));
+    }
+    let started = Instant::now();
+    let answer = calls
+        .store
+        .client
+        .abort_multipart_upload()
+        .bucket(&*calls.store.bucket)
+        .key(&upload.key)
+        .upload_id(&upload.id)
+        .send()
+        .await
+        .map_err(|error| classify::of_sdk_error(&error));
+    let result = match answer {
+        Ok(_) => Ok(()),
+        // Completed or aborted by someone else; a completed one is an object by now, and goes with it.
+        Err(failure) if matches!(failure.code.as_str(), "NoSuchUpload" | "NoSuchKey") => Ok(()),
+        Err(failure) => Err(failure.saying(&format!(
+            "an open upload cannot be aborted: {}",
+            failure.message
+        ))),
+    };
+    let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |()| "ok");
+    calls.record("AbortMultipartUpload", started, outcome);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_what_all_keys_share_in_whole_characters() {
+        assert_eq!(common_prefix(&["a/1", "a/2", "a/33"]), "a/");
+        assert_eq!(common_prefix(&["a"]), "a");
+        assert_eq!(common_prefix(&["a", "ab"]), "a");
+        assert_eq!(common_prefix(&["é", "è"]), "");
+        assert_eq!(common_prefix(&["x", "y"]), "");
+    }
+
+    #[test]
+    fn the_next_page_begins_no_later_than_the_last_one_ended() {
+        assert_eq!(marker("a%20b%C3%A9", true), "a bé");
+        assert_eq!(marker("a+b", true), "a b");
+        assert_eq!(marker("a+b", false), "a+b");
+    }
+}
