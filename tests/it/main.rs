@@ -11,6 +11,8 @@ mod crash;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
 mod storage;
