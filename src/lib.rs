@@ -10,6 +10,7 @@ pub mod deletion;
 pub mod embedded;
 pub mod http;
 pub mod queue;
+pub mod reconcile;
 pub mod schema;
 pub mod storage;
 pub mod telemetry;

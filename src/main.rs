@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use lethe::app::{self, migrate, pool};
-use lethe::cli::args::{Cli, Command, TasksArgs};
-use lethe::cli::{check, openapi, tasks};
+use lethe::cli::args::{Cli, Command, ReconcileArgs, ReconcileCommand, TasksArgs};
+use lethe::cli::{check, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{ConfigError, Database, Log, Section, Serve, Source, Worker};
+use lethe::config::{
+    ClerkBackend, ConfigError, Database, Log, Reconcile, Section, Serve, Source, Worker,
+};
 use lethe::telemetry::logging;
 
 /// Failed, or something is wrong.
@@ -74,6 +76,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Check { .. } => check(&source).await,
         Command::Tasks(args) => tasks(&source, &args).await,
+        Command::Reconcile(args) => reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => send_webhook(source, &args).await,
         #[cfg(feature = "dev")]
@@ -164,6 +167,36 @@ async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode> {
         eprintln!("error: {line}");
     }
     Ok(success_if(outcome.refused.is_empty()))
+}
+
+async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    let (log, (database, config)) = <(Log, (Database, Reconcile))>::parse(source)?;
+    let backend = match args.command {
+        Some(ReconcileCommand::Clerk) => {
+            let (_, (_, backend)) = <(Log, (Database, ClerkBackend))>::parse(source)?;
+            Some(backend)
+        }
+        None => None,
+    };
+    start_log(&log)?;
+    let stop = app::signals::shutdown_token()?;
+    let pool = pool::lazy(&database)?;
+    let command = reconcile::Command {
+        pool: &pool,
+        config: &config,
+        worker: app::worker::host_and_pid(),
+        apply: args.apply,
+        json: args.json,
+        stop: &stop,
+    };
+    let outcome = match backend {
+        Some(backend) => command.with_clerk(backend).await,
+        None => command.with_database().await,
+    };
+    pool::close(&pool).await;
+    let outcome = outcome?;
+    print(&outcome.text);
+    Ok(success_if(outcome.is_done))
 }
 
 /// Who sits at the terminal, for the audit trail.

@@ -1,18 +1,26 @@
 //! `lethe worker`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::PgPool;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{pool, side_server};
 use crate::config::{Secret, Storage, Worker};
 use crate::http::api;
 use crate::http::api::health::{self, ReadyCheck};
+use crate::reconcile::{state, timer};
 use crate::storage::{Store, StoreConfig};
 use crate::telemetry::metrics::Metrics;
 use crate::worker::{self, Options, Status};
+
+/// After the drain, a reconciliation under way may take so long to end.
+const RECONCILIATION_GOODBYE: Duration = Duration::from_secs(2);
+/// Readiness waits no longer to be told how the last reconciliation went.
+const COMPLAINT_WAIT: Duration = Duration::from_secs(2);
 
 /// Works until `shutdown`, then finishes or hands back what is in flight.
 ///
@@ -34,7 +42,9 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     };
     let store = store(&config.storage).await;
     let options = options(&config, host_and_pid());
+    let reconciling = reconciling(&config, &pool, &metrics, &shutdown);
     worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
+    wait_for(reconciling).await?;
     drained.cancel();
     if let Some((_, task)) = side {
         task.await
@@ -52,6 +62,34 @@ pub fn options(config: &Worker, name: String) -> Options {
         delete_rate: config.storage.delete_rate,
         listen_url: config.database.listen_url.expose().to_owned(),
     }
+}
+
+/// A reconciliation under way ends within moments, unless the database hangs.
+async fn wait_for(mut reconciling: JoinHandle<()>) -> anyhow::Result<()> {
+    match tokio::time::timeout(RECONCILIATION_GOODBYE, &mut reconciling).await {
+        Ok(ended) => ended.context("reconciliation ended badly"),
+        Err(_) => {
+            reconciling.abort();
+            tracing::warn!("a reconciliation was cut off; its turn runs out by itself");
+            Ok(())
+        }
+    }
+}
+
+/// Starts what finds deletions without a task, until `shutdown`.
+pub fn reconciling(
+    config: &Worker,
+    pool: &PgPool,
+    metrics: &Arc<Metrics>,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
+    tokio::spawn(timer::run(
+        pool.clone(),
+        config.reconcile.clone(),
+        host_and_pid(),
+        Arc::clone(metrics),
+        shutdown.clone(),
+    ))
 }
 
 /// The way to the bucket. Nothing is asked of it yet.
@@ -83,17 +121,29 @@ pub fn host_and_pid() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-/// Ready is: the database is reachable and migrated, and the worker can work.
+/// Ready is: the database is reachable and migrated, and the worker can work. A reconciliation that was
+/// stopped is told, and is no reason not to be ready: all other work goes on.
 fn ready(pool: PgPool, status: Arc<Status>) -> ReadyCheck {
-    let database = health::database_ready(pool);
+    let database = health::database_ready(pool.clone());
     Arc::new(move || {
-        let (database, status) = (database(), Arc::clone(&status));
+        let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());
         Box::pin(async move {
             database.await?;
             match status.problem() {
-                None => Ok(()),
+                None => Ok(complaint(&pool).await),
                 Some(problem) => Err(problem),
             }
         })
     })
+}
+
+async fn complaint(pool: &PgPool) -> Option<String> {
+    match tokio::time::timeout(COMPLAINT_WAIT, state::read(pool)).await {
+        Ok(Ok(states)) => state::complaint(&states),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cannot read how the last reconciliation went");
+            None
+        }
+        Err(_) => None,
+    }
 }

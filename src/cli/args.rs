@@ -2,7 +2,9 @@
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use super::settings::{Everything, Logging, Migrating, Queueing, Serving, Settings, Working};
+use super::settings::{
+    Everything, Logging, Migrating, Queueing, Reconciling, Serving, Settings, Working,
+};
 #[cfg(feature = "dev")]
 use crate::config::Secret;
 use crate::config::Source;
@@ -172,6 +174,27 @@ Exit codes:
   1  failed, such as a task that does not exist
   2  bad flags or bad configuration")]
     Tasks(TasksArgs),
+
+    /// Find what was soft-deleted without a task, and with --apply write the task
+    ///
+    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
+    /// users who were erased and whose row is there again, as after a backup was restored.
+    /// Reports what it finds and changes nothing, unless --apply is given. Workers do the same
+    /// every RECONCILE_INTERVAL_MS. What would take more than RECONCILE_MAX_USER_SHARE percent of
+    /// all users within 24 hours takes nothing: look at it, and if it is right, apply it with a
+    /// higher --reconcile-max-user-share.
+    #[command(after_long_help = "\
+Examples:
+  lethe reconcile                                       # report, change nothing
+  lethe reconcile --apply
+  lethe reconcile --apply --reconcile-max-user-share 60 # after a look at the report
+  lethe reconcile clerk --help                          # users that Clerk no longer has
+
+Exit codes:
+  0  done
+  1  failed, or stopped because too many users would be taken
+  2  bad flags or bad configuration; nothing was looked at")]
+    Reconcile(ReconcileArgs),
 
     /// Send the webhook that Clerk would send when a user is deleted
     ///
@@ -394,6 +417,46 @@ pub struct RetryArgs {
     pub reason: String,
 }
 
+/// Of `lethe reconcile`.
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// What to compare with, if not the queue.
+    #[command(subcommand)]
+    pub command: Option<ReconcileCommand>,
+    /// Write the tasks that are missing; else only report them
+    #[arg(long, global = true)]
+    pub apply: bool,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The settings given as flags.
+    #[command(flatten)]
+    pub settings: Settings<Reconciling>,
+}
+
+/// What to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ReconcileCommand {
+    /// Find users that Clerk no longer has, and with --apply erase them
+    ///
+    /// Asks Clerk's Backend API for every live user here, and a second time and alone for each that
+    /// its list leaves out. Reports who is missing and changes nothing, unless --apply is given.
+    /// Any failure, an empty or cut answer, or too many missing users ends it with nothing erased.
+    /// Users younger than a minute, and ids that are none of Clerk's, are left alone. Workers do the
+    /// same every RECONCILE_CLERK_INTERVAL_MS, if that is set.
+    #[command(after_long_help = "\
+Examples:
+  lethe reconcile clerk                                 # report, change nothing
+  lethe reconcile clerk --apply
+  CLERK_SECRET_KEY_FILE=/run/secrets/clerk lethe reconcile clerk --json
+
+Exit codes:
+  0  done
+  1  failed, or stopped because too many users would be taken
+  2  bad flags or bad configuration; nothing was looked at")]
+    Clerk,
+}
+
 /// A task's status, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatusFilter {
@@ -478,6 +541,7 @@ impl Cli {
             Command::Openapi { .. } => &[],
             Command::Check { settings } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
+            Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             #[cfg(feature = "dev")]
             Command::SendWebhook(send) => {
                 let secret = send.secret.iter().map(|secret| {
@@ -558,6 +622,8 @@ mod tests {
         ("tasks show", false),
         ("tasks retry", false),
         ("tasks stats", false),
+        ("reconcile", true),
+        ("reconcile clerk", true),
     ];
 
     #[test]
@@ -705,6 +771,30 @@ mod tests {
         }
         assert!(reason("  ").is_err() && reason(&"x".repeat(501)).is_err());
         assert!(reason(&"ä".repeat(500)).is_ok());
+    }
+
+    #[test]
+    fn a_reconciliation_changes_nothing_unless_told_to() {
+        for (line, clerk, apply) in [
+            ("lethe reconcile", false, false),
+            ("lethe reconcile --apply", false, true),
+            ("lethe reconcile clerk", true, false),
+            ("lethe reconcile clerk --apply --json", true, true),
+            ("lethe reconcile --apply clerk", true, true),
+        ] {
+            let Command::Reconcile(args) = parse(line).unwrap().command else {
+                panic!()
+            };
+            assert_eq!(
+                (args.command.is_some(), args.apply),
+                (clerk, apply),
+                "{line}"
+            );
+        }
+        let line = "lethe reconcile clerk --clerk-secret-key hunter2 --database-url postgres://db";
+        let cli = parse(line).unwrap();
+        assert!(!format!("{cli:?}").contains("hunter2"), "{cli:?}");
+        assert_eq!(cli.flags().len(), 2);
     }
 
     #[test]

@@ -6,15 +6,19 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use comfy_table::{ContentArrangement, Table, presets};
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{Connection, PgConnection, Row};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{Clerk, Database, JwtKeys, Secret, Serve, Worker};
+use crate::config::{Clerk, ClerkBackend, Database, JwtKeys, Secret, Serve, Worker};
 use crate::http::session::{SessionConfig, SessionKeys, SessionVerifier};
 use crate::http::webhook_signature::WebhookVerifier;
+use crate::reconcile::clerk_api::{ClerkApi, Patience};
+use crate::reconcile::state;
 use crate::schema;
 use crate::storage::Store;
 
@@ -28,7 +32,7 @@ const PREPARING_ROUNDS: i32 = 10;
 /// Columns of the table when the terminal does not say: it must be legible in a log, too.
 const WIDTH: u16 = 120;
 /// The tables, each with the rights that the service needs.
-const RIGHTS: [(&str, &str); 8] = [
+const RIGHTS: [(&str, &str); 9] = [
     ("users", "select,update,delete"),
     ("collections", "select,update,delete"),
     ("samples", "select,update,delete"),
@@ -36,6 +40,7 @@ const RIGHTS: [(&str, &str); 8] = [
     ("cleanup_tasks", "select,insert,update,delete"),
     ("cleanup_workers", "select,insert,update,delete"),
     ("cleanup_audit", "select,insert"),
+    ("cleanup_reconciliations", "select,update"),
     ("user_tombstones", "select,insert"),
 ];
 
@@ -95,7 +100,12 @@ pub async fn run(
 ) -> Vec<Finding> {
     let mut findings = check_database(database).await;
     match worker {
-        Some((worker, store)) => findings.extend(check_store(worker, store).await),
+        Some((worker, store)) => {
+            findings.extend(check_store(worker, store).await);
+            if let Some(backend) = &worker.reconcile.clerk {
+                findings.push(clerk_backend(backend).await);
+            }
+        }
         None => findings.push(Finding::note(
             "bucket",
             "not configured: S3_BUCKET is not set",
@@ -165,6 +175,7 @@ async fn check_database(database: &Database) -> Vec<Finding> {
         writable(&mut connection).await,
         migrations(&mut connection).await,
         rights(&mut connection).await,
+        reconciliation(&mut connection).await,
         prepared_statements(&database.url).await,
     ];
     findings.push(
@@ -291,6 +302,41 @@ async fn rights(connection: &mut PgConnection) -> Finding {
         format!("missing: {}", missing.join(", ")),
         "Grant them to this role, as the database's owner.",
     )
+}
+
+/// Whether the last passes came to their end.
+async fn reconciliation(connection: &mut PgConnection) -> Finding {
+    const NAME: &str = "reconciliation";
+    let states = match answer(state::read(connection)).await {
+        Ok(states) => states,
+        // The line about migrations says why.
+        Err(problem) => return Finding::note(NAME, format!("not known: {problem}"), ""),
+    };
+    if let Some(complaint) = state::complaint(&states) {
+        return Finding::wrong(
+            NAME,
+            complaint,
+            "Look with `lethe reconcile` or `lethe reconcile clerk`. If too many users is right, run \
+             it with --apply and a higher --reconcile-max-user-share.",
+        );
+    }
+    let ended: Vec<String> = states
+        .iter()
+        .filter_map(|state| {
+            let at = state
+                .finished_at?
+                .to_rfc3339_opts(SecondsFormat::Secs, true);
+            Some(format!("{} at {at}", state.source))
+        })
+        .collect();
+    if ended.is_empty() {
+        return Finding::note(
+            NAME,
+            "there was none yet",
+            "A running `lethe worker` does it.",
+        );
+    }
+    Finding::works(NAME, format!("the last ended well: {}", ended.join(", ")))
 }
 
 /// PgBouncer before 1.21 in transaction mode sends a statement and its preparation to different
@@ -437,6 +483,34 @@ async fn session_keys(clerk: &Clerk) -> Finding {
     match warm {
         Ok(()) => Finding::works(NAME, detail),
         Err(problem) => Finding::wrong(NAME, problem, remedy),
+    }
+}
+
+/// Asks Clerk's Backend API for one user, as a comparison begins.
+async fn clerk_backend(backend: &ClerkBackend) -> Finding {
+    const NAME: &str = "Clerk's Backend API";
+    let patience = Patience {
+        connect: PATIENCE,
+        request: PATIENCE,
+        tries: 1,
+        throttles: 0,
+        ..Patience::default()
+    };
+    let asked = async {
+        let api = ClerkApi::new(backend.clone(), patience, CancellationToken::new())?;
+        api.oldest_user().await
+    };
+    match asked.await {
+        Ok(_) => Finding::works(
+            NAME,
+            format!("lists users at {}", without_user(&backend.url)),
+        ),
+        Err(error) => Finding::wrong(
+            NAME,
+            chain(&error),
+            "Copy CLERK_SECRET_KEY (sk_…) from Clerk's dashboard, API keys, of the instance whose users \
+             these are.",
+        ),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod args;
 pub mod banner;
 pub mod check;
 pub mod openapi;
+pub mod reconcile;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

@@ -39,13 +39,15 @@ topics! {
     /// What `serve` reads.
     Serving(false): Database Api Metrics Clerk Admin Lifetime;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime;
     /// What `migrate` reads.
     Migrating(false): Database;
     /// What `tasks` and each of its subcommands read.
     Queueing(true): Database;
+    /// What `reconcile` and each of its subcommands read.
+    Reconciling(true): Database Reconcile Lifetime;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Lifetime;
+    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -11,6 +11,7 @@ mod database;
 mod fault;
 mod log;
 mod reader;
+mod reconcile;
 mod secret;
 mod source;
 mod storage;
@@ -26,6 +27,7 @@ pub use database::Database;
 pub use fault::{ConfigError, Fault};
 pub use log::{Log, LogFormat};
 pub use reader::{Reader, Section};
+pub use reconcile::{ClerkBackend, Reconcile};
 pub use secret::Secret;
 pub use source::{Origin, Source};
 pub use storage::Storage;
@@ -92,6 +94,8 @@ pub struct Worker {
     pub storage: Storage,
     /// How the queue is worked off.
     pub cleanup: Cleanup,
+    /// How what was deleted without a task is found.
+    pub reconcile: Reconcile,
     /// Where metrics and health are served; nowhere if unset.
     pub metrics_addr: Option<SocketAddr>,
 }
@@ -101,11 +105,13 @@ impl Section for Worker {
         let database = Database::read(reader);
         let storage = Storage::read(reader);
         let cleanup = Cleanup::read(reader);
+        let reconcile = Reconcile::read(reader);
         let metrics_addr = reader.address(&METRICS_ADDR);
         Some(Self {
             database: database?,
             storage: storage?,
             cleanup: cleanup?,
+            reconcile: reconcile?,
             metrics_addr,
         })
     }

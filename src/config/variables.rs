@@ -2,6 +2,8 @@
 //!
 //! The parser, the flags and their help text are all made from this table, so they cannot differ.
 
+/// Milliseconds in a minute.
+const MINUTE_MS: u64 = 60_000;
 /// Milliseconds in an hour.
 const HOUR_MS: u64 = 3_600_000;
 /// Milliseconds in a day: the upper bound of most durations. A longer one is a slip of units
@@ -27,6 +29,8 @@ const MOST_REQUESTS: u64 = 256;
 const MOST_ATTEMPTS: u64 = 1_000;
 /// Longest retention of finished tasks, in days: ten years.
 const LONGEST_RETENTION_DAYS: u64 = 3_650;
+/// Highest share, in percent: all of them.
+const ALL_PERCENT: u64 = 100;
 /// Largest pool of one process, in connections: PostgreSQL itself starts to suffer below this.
 const LARGEST_POOL_CONNECTIONS: u64 = 1_000;
 /// Highest delete rate, in objects per second: what S3 grants one prefix (3,500 requests per
@@ -50,6 +54,8 @@ pub enum Topic {
     Admin,
     /// How the queue is worked off.
     Cleanup,
+    /// How what was deleted without a task is found.
+    Reconcile,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     /// What is logged, and how.
@@ -67,6 +73,7 @@ impl Topic {
             Self::Clerk => "Clerk",
             Self::Admin => "Administration",
             Self::Cleanup => "Cleanup",
+            Self::Reconcile => "Reconciliation",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
         }
@@ -445,6 +452,44 @@ variables! {
         ("days", 30, 0, LONGEST_RETENTION_DAYS),
         "Finished tasks are pruned after so many days",
     );
+    /// The pass on the database.
+    RECONCILE_INTERVAL_MS = number(
+        Topic::Reconcile,
+        (MS, 300_000, 0, DAY_MS),
+        "How often one of the workers looks for what was soft-deleted without a task; 0 is never",
+    );
+    /// The break.
+    RECONCILE_MAX_USER_SHARE = number(
+        Topic::Reconcile,
+        ("percent", 5, 0, ALL_PERCENT),
+        "Most users, in percent of all, that reconciliation takes within 24 hours; what would \
+         take more is stopped and takes nothing. Ten users are always allowed",
+    );
+    /// The comparison with Clerk.
+    RECONCILE_CLERK_INTERVAL_MS = optional_number(
+        Topic::Reconcile,
+        (MS, MINUTE_MS, YEAR_MS),
+        "How often one of the workers compares users with Clerk; needs CLERK_SECRET_KEY",
+    );
+    /// Whether the workers' comparison deletes.
+    RECONCILE_CLERK_APPLY = switch(
+        Topic::Reconcile,
+        "false",
+        "Whether the workers' comparison also deletes the users that Clerk no longer has; else it \
+         reports them",
+    );
+    /// Of Clerk's Backend API.
+    CLERK_SECRET_KEY = secret(
+        Topic::Reconcile,
+        "required by `reconcile clerk`",
+        "Secret key of Clerk's Backend API (sk_…)",
+    );
+    /// Of Clerk's Backend API.
+    CLERK_API_URL = text(
+        Topic::Reconcile,
+        ("URL", "https://api.clerk.com"),
+        "Clerk's Backend API, without /v1",
+    );
     /// The limit of a graceful stop.
     SHUTDOWN_TIMEOUT_MS = number(
         Topic::Lifetime,
@@ -500,6 +545,11 @@ mod tests {
             ("CLEANUP_BACKOFF_MAX_MS", "3600000"),
             ("CLEANUP_MAX_ATTEMPTS", "8"),
             ("CLEANUP_RETENTION_DAYS", "30"),
+            ("RECONCILE_INTERVAL_MS", "300000"),
+            ("RECONCILE_MAX_USER_SHARE", "5"),
+            ("RECONCILE_CLERK_INTERVAL_MS", "unset"),
+            ("RECONCILE_CLERK_APPLY", "false"),
+            ("CLERK_API_URL", "https://api.clerk.com"),
             ("SHUTDOWN_TIMEOUT_MS", "25000"),
             ("LOG_FORMAT", "pretty on a terminal, else json"),
             ("DATABASE_URL", "required"),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgPool, query_file_as};
+use sqlx::{PgPool, query_file, query_file_as};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::metrics::Metrics;
@@ -71,6 +71,12 @@ impl Gauges {
                 Ok(Err(error)) => tracing::debug!(%error, "the gauges could not be refreshed"),
                 Err(_) => tracing::debug!("the database took too long to refresh the gauges"),
             }
+            // Apart, because an older database does not have it.
+            match timeout(MAX_WAIT, self.read_reconciliations()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "reconciliations cannot be shown"),
+                Err(_) => tracing::debug!("the database took too long to show reconciliations"),
+            }
             *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
         }
         drop(due);
@@ -84,6 +90,27 @@ impl Gauges {
         let state = QueueState::read(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(state)
+    }
+
+    async fn read_reconciliations(&self) -> Result<(), sqlx::Error> {
+        let begin = "begin read only; set local statement_timeout = '4s'";
+        let mut transaction = self.pool.begin_with(begin).await?;
+        let rows = query_file!("sql/telemetry/reconciliations.sql")
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        for row in rows {
+            let gauges = [
+                (&self.metrics.reconcile_stopped, row.stopped),
+                (&self.metrics.reconcile_failed, row.failed),
+            ];
+            for (gauge, is_so) in gauges {
+                gauge
+                    .with_label_values(&[&row.source])
+                    .set(i64::from(is_so));
+            }
+        }
+        Ok(())
     }
 
     fn show(&self, state: QueueState) {

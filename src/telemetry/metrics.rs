@@ -27,6 +27,8 @@ const S3_OUTCOMES: [&str; 6] = [
     "blocked",
     "permanent",
 ];
+/// What reconciliation compares with, and what it can ask the deletion of.
+const RECONCILED: &[(&str, &[&str])] = &[("database", &["user", "sample"]), ("clerk", &["user"])];
 const WAKE_SOURCES: [&str; 2] = ["notify", "poll"];
 const WEBHOOK_OUTCOMES: [&str; 7] = [
     "accepted",
@@ -63,6 +65,9 @@ pub struct Metrics {
     pub wakeups: IntCounterVec,
     pub webhook_events: IntCounterVec,
     pub task_wait: Histogram,
+    pub reconciled: IntCounterVec,
+    pub reconcile_stopped: IntGaugeVec,
+    pub reconcile_failed: IntGaugeVec,
 }
 
 impl Metrics {
@@ -149,6 +154,24 @@ impl Metrics {
                 "From a task's due time to its claim.",
                 &WAIT_BUCKETS,
             )?,
+            reconciled: counters(
+                &registry,
+                "lethe_reconciled_total",
+                "Deletions that this process asked for because there was no task.",
+                &["source", "entity_type"],
+            )?,
+            reconcile_stopped: gauges(
+                &registry,
+                "lethe_reconcile_stopped",
+                "1 while the last reconciliation took nothing, because it would have taken too many users.",
+                &["source"],
+            )?,
+            reconcile_failed: gauges(
+                &registry,
+                "lethe_reconcile_failed",
+                "1 while the last reconciliation did not come to its end.",
+                &["source"],
+            )?,
             registry,
         };
         metrics.start_at_zero();
@@ -163,6 +186,13 @@ impl Metrics {
             for outcome in TASK_OUTCOMES {
                 self.tasks_settled.with_label_values(&[kind, outcome]);
             }
+        }
+        for (source, entity_types) in RECONCILED {
+            for entity_type in *entity_types {
+                self.reconciled.with_label_values(&[*source, *entity_type]);
+            }
+            self.reconcile_stopped.with_label_values(&[*source]);
+            self.reconcile_failed.with_label_values(&[*source]);
         }
         for (family, values) in [
             (&self.rows_deleted, &TABLES[..]),
@@ -202,6 +232,15 @@ fn counters(
     labels: &[&str],
 ) -> Result<IntCounterVec, prometheus::Error> {
     add(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    add(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn histogram(

@@ -14,6 +14,8 @@ mod http_edge;
 mod model;
 #[cfg(feature = "dev")]
 mod real_stores;
+#[cfg(feature = "dev")]
+mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
 mod storage;

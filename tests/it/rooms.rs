@@ -10,6 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &["config"]),
     ("deletion", &["queue"]),
+    ("reconcile", &["queue", "telemetry", "config"]),
     (
         "worker",
         &["queue", "storage", "deletion", "telemetry", "config"],

@@ -103,6 +103,7 @@ impl Machine<'_> {
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
         let work_pool = pool::lazy_for_worker(&self.worker.database)?;
         let workers = self.start_workers(args.workers, &work_pool, &store, &metrics, &shutdown);
+        let reconciling = worker::reconciling(&self.worker, &work_pool, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 
         let banner = self.banner(args, &api_pool, address, metrics_address).await;
@@ -111,7 +112,7 @@ impl Machine<'_> {
 
         serve::serve(listener, &self.serve, api_pool.clone(), metrics, shutdown).await?;
         note("stopping …");
-        for task in workers.into_iter().chain([progress]) {
+        for task in workers.into_iter().chain([reconciling, progress]) {
             task.await.context("a worker ended badly")?;
         }
         pool::close(&work_pool).await;

@@ -20,8 +20,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 problems!(pub ReadyFailures: 503);
 
-/// Says why this process is not ready, if it is not.
-pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// Says why this process is not ready, if it is not; else what a person should look at, if there is anything.
+pub type ReadyCheck =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
 /// Ready is: the database answers within 2 s, and its tables and functions are there.
 pub fn database_ready(pool: PgPool) -> ReadyCheck {
@@ -30,7 +31,7 @@ pub fn database_ready(pool: PgPool) -> ReadyCheck {
         Box::pin(async move {
             let asked = query_file_scalar!("sql/http/ready.sql").fetch_one(&pool);
             match timeout(MAX_WAIT, asked).await {
-                Ok(Ok(true)) => Ok(()),
+                Ok(Ok(true)) => Ok(None),
                 Ok(Ok(false)) => Err("The database is not migrated: run `lethe migrate`.".into()),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "not ready");
@@ -45,9 +46,12 @@ pub fn database_ready(pool: PgPool) -> ReadyCheck {
 
 /// How this process is.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct Health {
     /// `live` or `ready`.
     pub status: String,
+    /// What a person should look at although the process is ready.
+    pub detail: Option<String>,
 }
 
 /// `GET /health/live` and `GET /health/ready`
@@ -60,6 +64,7 @@ impl HealthApi {
     async fn live(&self) -> Json<Health> {
         Json(Health {
             status: "live".into(),
+            detail: None,
         })
     }
 
@@ -70,8 +75,9 @@ impl HealthApi {
         check: Data<&ReadyCheck>,
     ) -> Result<Json<Health>, Problems<ReadyFailures>> {
         match (check.0)().await {
-            Ok(()) => Ok(Json(Health {
+            Ok(detail) => Ok(Json(Health {
                 status: "ready".into(),
+                detail,
             })),
             Err(why) => Err(Problem::unavailable(why, RETRY_AFTER).into()),
         }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod clerk;
 pub mod hostile_s3;
 pub mod real_stores;
 pub mod service;

@@ -135,7 +135,20 @@ impl World {
 
     /// Starts `lethe <arguments>` as a process of its own, with this world's servers in its environment.
     pub fn process(&self, arguments: &[&str], more: &[(&str, &str)]) -> tokio::process::Child {
-        tokio::process::Command::new(env!("CARGO_BIN_EXE_lethe"))
+        self.command(arguments, more).spawn().unwrap()
+    }
+
+    /// Runs `lethe <arguments>` to its end, and returns what it said.
+    pub async fn run(&self, arguments: &[&str], more: &[(&str, &str)]) -> std::process::Output {
+        let mut command = self.command(arguments, more);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
+        output.unwrap().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str], more: &[(&str, &str)]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command
             .args(arguments)
             .env_clear()
             .env("DATABASE_URL", &self.url)
@@ -153,9 +166,8 @@ impl World {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
 
     /// A user with a collection.

@@ -1,0 +1,664 @@
+//! What was deleted without a task is found, once, and never too much of it.
+
+use std::time::{Duration, Instant};
+
+use lethe::reconcile::clerk::{self, Progress};
+use lethe::reconcile::clerk_api::{ClerkApi, Patience};
+use lethe::reconcile::limit::Limit;
+use lethe::reconcile::turn::Ended;
+use lethe::reconcile::{Context, ReconcileError, Source, Turn, database};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::clerk::{Asked, Bend, ClerkDouble, SECRET_KEY};
+use crate::support::world::World;
+
+const LIMIT: Limit = Limit { max_user_share: 5 };
+const OPTIONS: database::Options = database::Options {
+    limit: LIMIT,
+    grace_period: Duration::ZERO,
+};
+
+impl World {
+    /// So many users, `<prefix><n>`, an hour old.
+    async fn old_users(&self, prefix: &str, count: u32) {
+        self.execute(&format!(
+            "insert into users (id, created_at)
+             select '{prefix}' || n, now() - interval '1 hour' from generate_series(1, {count}) n"
+        ))
+        .await;
+    }
+
+    /// The application marks by itself.
+    async fn mark(&self, table: &str, filter: &str) {
+        self.execute(&format!(
+            "update {table} set deleted_at = now() - interval '1 minute', deleted_by = 'app' where {filter}"
+        ))
+        .await;
+    }
+
+    async fn reconcile(&self) -> Result<database::Report, ReconcileError> {
+        let stop = CancellationToken::new();
+        database::run(self.context(&stop), OPTIONS).await
+    }
+
+    fn context<'a>(&'a self, stop: &'a CancellationToken) -> Context<'a> {
+        Context {
+            pool: &self.pool,
+            turn: None,
+            stop,
+        }
+    }
+
+    async fn compare(
+        &self,
+        clerk: &ClerkDouble,
+        apply: bool,
+    ) -> Result<clerk::Report, ReconcileError> {
+        let patience = Patience {
+            connect: Duration::from_secs(1),
+            request: Duration::from_secs(1),
+            tries: 2,
+            pause: Duration::from_millis(10),
+            throttles: 3,
+            longest_throttle: Duration::from_secs(5),
+        };
+        let stop = CancellationToken::new();
+        let api = ClerkApi::new(clerk.backend(), patience, stop.clone())?;
+        let options = clerk::Options {
+            limit: LIMIT,
+            apply,
+        };
+        clerk::run(self.context(&stop), &api, options, |_: Progress| {}).await
+    }
+
+    async fn requested(&self) -> i64 {
+        self.count(
+            "cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested')",
+        )
+        .await
+    }
+}
+
+fn text(output: &std::process::Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_application_marked_by_itself_are_erased_by_the_workers() {
+    let world = World::new().await;
+    for user in ["user_a", "user_b", "user_c"] {
+        world.user(user).await;
+    }
+    world.sample("user_a", &["a/1"]).await;
+    let marked = world.sample("user_b", &["b/1"]).await;
+    world.sample("user_b", &["b/2"]).await;
+    world.sample("user_c", &["c/1"]).await;
+    world.mark("users", "id = 'user_a'").await;
+    world.mark("samples", &format!("id = '{marked}'")).await;
+    let quick = [("RECONCILE_INTERVAL_MS", "200")];
+    let _workers = [
+        world.process(&["worker"], &quick),
+        world.process(&["worker"], &quick),
+    ];
+    world
+        .until("(select count(*) = 2 from users) and (select count(*) = 2 from samples)")
+        .await;
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    assert_eq!(world.s3.keys(), ["b/2", "c/1"]);
+    let actors = "cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
+    assert_eq!(world.count(actors).await, 2);
+    world
+        .until("(select enqueued = 0 and failed is null and stopped is null from cleanup_reconciliations where source = 'database')")
+        .await;
+    assert_eq!(world.requested().await, 2, "nothing is asked for twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_came_back_from_a_backup_is_erased_again() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.sample("user_a", &["a/1"]).await;
+    world.delete_user("user_a").await;
+    let worker = world.worker().await;
+    world.until("not exists (select from users)").await;
+    // A restore of the table alone goes past the trigger; the rows are live.
+    world
+        .execute("alter table users disable trigger users_not_tombstoned")
+        .await;
+    world.user("user_a").await;
+    world
+        .execute("alter table users enable trigger users_not_tombstoned")
+        .await;
+    world.sample("user_a", &["a/1"]).await;
+    let output = world.run(&["reconcile"], &[]).await;
+    assert!(
+        text(&output).contains("1 users and 0 samples"),
+        "{}",
+        text(&output)
+    );
+    let output = world.run(&["reconcile", "--apply"], &[]).await;
+    assert!(output.status.success(), "{}", text(&output));
+    world.until("not exists (select from users)").await;
+    assert_eq!(world.count("samples").await, 0);
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(
+        world
+            .count("cleanup_audit where event = 'user-erased'")
+            .await,
+        2
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_an_open_task_is_left_alone() {
+    let world = World::new().await;
+    for user in ["user_a", "user_b"] {
+        world.user(user).await;
+    }
+    let dead = world.sample("user_a", &["a/1"]).await;
+    let graced = world.sample("user_a", &["a/2"]).await;
+    let restored = world.sample("user_a", &["a/3"]).await;
+    let planned = world.sample("user_a", &["a/4"]).await;
+    world.sample("user_b", &["b/1"]).await;
+    let task = world.delete_sample(dead).await;
+    world
+        .execute(&format!(
+            "update cleanup_tasks set status = 'dead' where id = {task}"
+        ))
+        .await;
+    world
+        .execute(&format!(
+            "select lethe_delete_sample('{graced}', 'test', '1 hour')"
+        ))
+        .await;
+    let task = world.delete_sample(restored).await;
+    world
+        .execute(&format!(
+            "update cleanup_tasks set status = 'cancelled', finished_at = now() where id = {task}"
+        ))
+        .await;
+    world
+        .execute(&format!(
+            "update samples set deleted_at = null, deleted_by = null where id = '{restored}'"
+        ))
+        .await;
+    world
+        .execute(&format!(
+            "update samples set deleted_at = now() + interval '1 day' where id = '{planned}'"
+        ))
+        .await;
+    world.delete_user("user_b").await;
+    let before = world.count("cleanup_tasks").await;
+    assert_eq!(
+        world.reconcile().await.unwrap(),
+        database::Report::default()
+    );
+    assert_eq!(world.count("cleanup_tasks").await, before);
+    // A sample that is marked again after it was restored has no open task.
+    world.mark("samples", &format!("id = '{restored}'")).await;
+    assert_eq!(world.reconcile().await.unwrap().samples_enqueued, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_runs_from_the_soft_delete_on() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.sample("user_a", &["a/1"]).await;
+    world
+        .execute("update samples set deleted_at = now() - interval '1 hour'")
+        .await;
+    let stop = CancellationToken::new();
+    let options = database::Options {
+        grace_period: Duration::from_secs(3 * 3600),
+        ..OPTIONS
+    };
+    database::run(world.context(&stop), options).await.unwrap();
+    let wait: f64 = world
+        .one("select extract(epoch from scheduled_at - now())::float8 from cleanup_tasks")
+        .await;
+    assert!((7100.0..7201.0).contains(&wait), "{wait}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_changes_nothing() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.user("user_b").await;
+    let sample = world.sample("user_b", &["b/1", "b/2"]).await;
+    let lone = world.sample("user_b", &["b/3"]).await;
+    world.mark("users", "id = 'user_a'").await;
+    world.mark("samples", &format!("id = '{sample}'")).await;
+    world
+        .mark("sample_images", &format!("sample_id = '{lone}'"))
+        .await;
+    let all = "select string_agg(row::text, '' order by row::text) from (
+        select users::text as row from users union all select samples::text from samples
+        union all select sample_images::text from sample_images
+        union all select cleanup_reconciliations::text from cleanup_reconciliations
+        union all select cleanup_tasks::text from cleanup_tasks
+        union all select cleanup_audit::text from cleanup_audit) t";
+    let before: String = world.one(all).await;
+    let output = world.run(&["reconcile"], &[]).await;
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    for part in [
+        "1 users and 1 samples",
+        "user user_a",
+        &format!("sample {sample}"),
+        "1 soft-deleted images",
+        "--apply",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let output = world.run(&["reconcile", "--json"], &[]).await;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["usersFound"], 1, "{json}");
+    assert_eq!(json["users"][0], "user_a", "{json}");
+    assert_eq!(json["applied"], false, "{json}");
+    assert_eq!(world.one::<String>(all).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
+    let world = World::new().await;
+    world.old_users("user_", 300).await;
+    world.mark("users", "id like 'user\\_1_'").await;
+    world.sample("user_200", &["x/1"]).await;
+    world
+        .execute("insert into samples (user_id) select id from users where id like 'user\\_2_'")
+        .await;
+    world.mark("samples", "true").await;
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let address = format!("127.0.0.1:{port}");
+    let _worker = world.process(
+        &["worker"],
+        &[("RECONCILE_INTERVAL_MS", "200"), ("METRICS_ADDR", &address)],
+    );
+    world
+        .until(
+            "(select stopped is not null from cleanup_reconciliations where source = 'database')",
+        )
+        .await;
+    assert_eq!(world.count("cleanup_tasks").await, 0);
+    assert_eq!(world.count("user_tombstones").await, 0);
+    // Ready, since all other work goes on, and telling it.
+    let started = Instant::now();
+    loop {
+        let ready = reqwest::get(format!("http://{address}/health/ready"))
+            .await
+            .unwrap();
+        let body = ready.text().await.unwrap();
+        if body.contains("reconciliation (database) was stopped") {
+            assert!(body.contains("would take 21 of 300 users"), "{body}");
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let metrics = reqwest::get(format!("http://{address}/metrics"))
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(
+        metrics.contains("lethe_reconcile_stopped{source=\"database\"} 1"),
+        "{metrics}"
+    );
+    let check = world.run(&["check"], &[]).await;
+    assert!(
+        text(&check).contains("reconciliation") && !check.status.success(),
+        "{}",
+        text(&check)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_looked_can_raise_the_limit() {
+    let world = World::new().await;
+    world.old_users("user_", 300).await;
+    world.mark("users", "id like 'user\\_1__'").await;
+    let output = world.run(&["reconcile", "--apply"], &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("STOPPED"), "{}", text(&output));
+    assert_eq!(world.count("cleanup_tasks").await, 0);
+    let raised = ["reconcile", "--apply", "--reconcile-max-user-share", "34"];
+    let output = world.run(&raised, &[]).await;
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(world.requested().await, 100);
+    assert_eq!(
+        world
+            .count("cleanup_reconciliations where stopped is not null")
+            .await,
+        0
+    );
+    // The workers go on, and their count begins anew.
+    world.mark("users", "id = 'user_2'").await;
+    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_databases_work_and_many_small_passes_are_not_more_than_one_large_one() {
+    let world = World::new().await;
+    world.old_users("user_", 12).await;
+    world.mark("users", "length(id) = 6").await;
+    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 9);
+    world.mark("users", "id = 'user_10'").await;
+    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 1);
+    world.mark("users", "id = 'user_11'").await;
+    let report = world.reconcile().await.unwrap();
+    assert_eq!(report.users_enqueued, 0);
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .contains("taken 10 within the last 24 hours")
+    );
+    assert_eq!(world.requested().await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_pass_at_a_time_and_a_pass_that_lost_its_turn_says_nothing() {
+    let world = World::new().await;
+    let take = |worker: &'static str, interval| {
+        Turn::take(&world.pool, Source::Database, worker, interval)
+    };
+    let (first, second) = tokio::join!(take("w1", Duration::ZERO), take("w2", Duration::ZERO));
+    let turns: Vec<Turn> = [first.unwrap(), second.unwrap()]
+        .into_iter()
+        .flatten()
+        .collect();
+    assert_eq!(turns.len(), 1);
+    assert!(take("w3", Duration::ZERO).await.unwrap().is_none());
+    // It did not renew: another has the turn, and what the first says is not heard.
+    world
+        .execute(
+            "update cleanup_reconciliations set claimed_until = now() where source = 'database'",
+        )
+        .await;
+    let later = take("w4", Duration::ZERO).await.unwrap().unwrap();
+    for turn in turns {
+        let ended = Ended {
+            found: 7,
+            ..Ended::default()
+        };
+        turn.finish(&world.pool, &ended).await.unwrap();
+    }
+    assert_eq!(
+        world
+            .count("cleanup_reconciliations where claimed_by = 'w4' and found = 0")
+            .await,
+        1
+    );
+    later.finish(&world.pool, &Ended::default()).await.unwrap();
+    assert!(
+        take("w5", Duration::from_secs(60)).await.unwrap().is_none(),
+        "not due yet"
+    );
+    assert!(take("w5", Duration::ZERO).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_passes_at_once_ask_for_one_erasure_of_each() {
+    let world = World::new().await;
+    world.old_users("user_", 10).await;
+    world
+        .execute("insert into samples (user_id) select id from users")
+        .await;
+    world.mark("users", "length(id) = 6").await;
+    world.mark("samples", "true").await;
+    let passes = (0..4).map(|_| world.reconcile());
+    let reports = futures::future::try_join_all(passes).await.unwrap();
+    let asked: u64 = reports
+        .iter()
+        .map(|one| one.users_enqueued + one.samples_enqueued)
+        .sum();
+    assert_eq!(
+        asked, 10,
+        "nine users with their samples, and the tenth's sample: {reports:?}"
+    );
+    assert_eq!(world.requested().await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_commits_or_is_taken_back_while_we_look_is_seen() {
+    let world = World::new().await;
+    for user in ["user_a", "user_b", "user_c"] {
+        world.user(user).await;
+    }
+    let restored = world.sample("user_c", &["c/1"]).await;
+    world.mark("users", "id in ('user_a', 'user_b')").await;
+    world.mark("samples", "true").await;
+    let mut other = world.pool.begin().await.unwrap();
+    for sql in [
+        "select lethe_delete_user('user_a', 'app')".to_owned(),
+        "update users set deleted_at = null, deleted_by = null where id = 'user_b'".to_owned(),
+        format!("update samples set deleted_at = null, deleted_by = null where id = '{restored}'"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut *other)
+            .await
+            .unwrap();
+    }
+    let pass = async { world.reconcile().await.unwrap() };
+    let commit = async {
+        world
+            .until("exists (select from pg_locks where not granted)")
+            .await;
+        other.commit().await.unwrap();
+    };
+    let (report, ()) = tokio::join!(pass, commit);
+    assert_eq!((report.users_found, report.samples_found), (2, 1));
+    assert_eq!((report.users_enqueued, report.samples_enqueued), (0, 0));
+    assert_eq!(world.requested().await, 1);
+    assert_eq!(world.count("users where deleted_at is null").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_database_refuses_does_not_hold_up_the_others() {
+    let world = World::new().await;
+    world.old_users("user_", 3).await;
+    world.mark("users", "true").await;
+    world
+        .execute("create function no() returns trigger language plpgsql as $$ begin if new.user_id = 'user_2' then raise exception 'no'; end if; return new; end $$")
+        .await;
+    world
+        .execute(
+            "create trigger no before insert on user_tombstones for each row execute function no()",
+        )
+        .await;
+    let report = world.reconcile().await.unwrap();
+    assert_eq!((report.users_enqueued, report.refused), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_that_clerk_no_longer_has_are_reported_and_erased_with_apply_only() {
+    let world = World::new().await;
+    world.old_users("user_", 120).await;
+    world.old_users("employee_", 2).await;
+    world.user("user_new").await;
+    let known: Vec<String> = (1..=118).map(|n| format!("user_{n}")).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let clerk = ClerkDouble::start(&known).await;
+    let environment = [
+        ("CLERK_SECRET_KEY", SECRET_KEY),
+        ("CLERK_API_URL", &clerk.url),
+        ("RUST_LOG", "trace"),
+    ];
+    let output = world.run(&["reconcile", "clerk"], &environment).await;
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    for part in [
+        "compared 120 users",
+        "1 users are younger",
+        "2 users have an id that is none of Clerk's",
+        "2 users are no longer in Clerk",
+        "user user_119",
+        "user user_120",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("hunter2"), "the key is shown");
+    assert_eq!(world.count("user_tombstones").await, 0);
+    let output = world
+        .run(&["reconcile", "clerk", "--apply"], &environment)
+        .await;
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!text(&output).contains("hunter2"), "the key is shown");
+    let erased = "user_tombstones where user_id in ('user_119', 'user_120') and deleted_by = 'reconcile:clerk'";
+    assert_eq!(world.count(erased).await, 2);
+    assert_eq!(world.count("user_tombstones").await, 2);
+    assert!(
+        clerk
+            .targets()
+            .iter()
+            .all(|target| !target.contains("employee"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_failure_of_clerk_deletes_anybody() {
+    let world = World::new().await;
+    world.old_users("user_", 3).await;
+    let not_found = r#"{"errors":[{"code":"resource_not_found"}]}"#;
+    let bends = [
+        (Asked::Oldest, Bend::Answer(500, "{}")),
+        (
+            Asked::Oldest,
+            Bend::Answer(401, r#"{"errors":[{"code":"authentication_invalid"}]}"#),
+        ),
+        (Asked::Oldest, Bend::Answer(200, "[]")),
+        (Asked::List, Bend::Answer(500, "")),
+        (Asked::List, Bend::Answer(200, "[]")),
+        (Asked::List, Bend::Answer(200, "{}")),
+        (Asked::List, Bend::Answer(200, "null")),
+        (
+            Asked::List,
+            Bend::Answer(200, r#"{"data":[],"total_count":0}"#),
+        ),
+        (
+            Asked::List,
+            Bend::Answer(200, r#"[{"id":"user_1"},{"object":"user"}]"#),
+        ),
+        (
+            Asked::List,
+            Bend::Answer(200, r#"[{"id":"user_1"},{"id":"user_other"}]"#),
+        ),
+        (Asked::List, Bend::Answer(204, "")),
+        (Asked::List, Bend::Answer(302, "")),
+        (Asked::List, Bend::Answer(404, not_found)),
+        (Asked::List, Bend::CutJson),
+        (Asked::List, Bend::CutBody),
+        (Asked::List, Bend::Hang),
+        (Asked::List, Bend::Throttle(3600)),
+        (Asked::Direct, Bend::Answer(404, "<html>not here</html>")),
+        (Asked::Direct, Bend::Answer(404, r#"{"errors":[]}"#)),
+        (Asked::Direct, Bend::Answer(404, not_found)),
+        (Asked::Direct, Bend::Answer(403, not_found)),
+        (Asked::Direct, Bend::Answer(200, r#"{"id":"user_2"}"#)),
+        (Asked::Direct, Bend::Answer(503, "")),
+        (Asked::Direct, Bend::Hang),
+        (Asked::Direct, Bend::CutBody),
+        (Asked::Direct, Bend::CutJson),
+    ];
+    for (asked, bend) in bends {
+        // Clerk has no longer user_3, who would be found if the answers were sound.
+        let clerk = ClerkDouble::start(&["user_1", "user_2"]).await;
+        clerk.bend(asked, bend.clone(), usize::MAX);
+        let failed = world.compare(&clerk, true).await;
+        assert!(
+            matches!(failed, Err(ReconcileError::Clerk(_))),
+            "{bend:?}: {failed:?}"
+        );
+        assert_eq!(world.count("user_tombstones").await, 0, "{bend:?}");
+    }
+    let clerk = ClerkDouble::start(&["user_1", "user_2"]).await;
+    assert_eq!(world.compare(&clerk, true).await.unwrap().users_enqueued, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clerks_failures_that_pass_are_waited_for() {
+    let world = World::new().await;
+    world.old_users("user_", 3).await;
+    let clerk = ClerkDouble::start(&["user_1", "user_2"]).await;
+    clerk.bend(Asked::Oldest, Bend::Throttle(1), 1);
+    clerk.bend(Asked::List, Bend::Answer(502, "<html>"), 1);
+    clerk.bend(Asked::List, Bend::Throttle(1), 1);
+    clerk.bend(Asked::Direct, Bend::CutBody, 1);
+    let started = Instant::now();
+    let report = world.compare(&clerk, false).await.unwrap();
+    assert_eq!(report.missing, ["user_3"]);
+    assert!(
+        started.elapsed() >= Duration::from_secs(2),
+        "Retry-After was not waited for"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_slips_through_clerks_list_is_kept() {
+    let world = World::new().await;
+    world.old_users("user_", 3).await;
+    let clerk = ClerkDouble::start(&["user_1", "user_2", "user_3"]).await;
+    clerk.hide("user_2");
+    clerk.hide("user_3");
+    let report = world.compare(&clerk, true).await.unwrap();
+    assert_eq!((report.not_listed, report.missing.len()), (2, 0));
+    assert_eq!(world.count("user_tombstones").await, 0);
+    // The one who vouches for the lists is deleted between them: another takes the place.
+    let clerk = ClerkDouble::start(&["user_0", "user_1", "user_2", "user_3"]).await;
+    clerk.bend(Asked::List, Bend::Forget("user_0"), 1);
+    let report = world.compare(&clerk, true).await.unwrap();
+    assert_eq!((report.compared, report.not_listed), (3, 0));
+    assert_eq!(clerk.count(Asked::Oldest), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_another_instance_deletes_nobody() {
+    let world = World::new().await;
+    world.old_users("user_", 100).await;
+    let clerk = ClerkDouble::start(&["user_somebody"]).await;
+    let report = world.compare(&clerk, true).await.unwrap();
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .contains("would take 100 of 100 users")
+    );
+    assert_eq!(clerk.count(Asked::Direct), 0);
+    assert_eq!(world.count("user_tombstones").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_compares_on_a_timer_and_deletes_only_if_it_is_told_to() {
+    let world = World::new().await;
+    world.old_users("user_", 3).await;
+    let clerk = ClerkDouble::start(&["user_1", "user_2"]).await;
+    let mut environment = vec![
+        ("RECONCILE_CLERK_INTERVAL_MS", "60000"),
+        ("CLERK_SECRET_KEY", SECRET_KEY),
+        ("CLERK_API_URL", &clerk.url),
+    ];
+    let mut worker = world.process(&["worker"], &environment);
+    world
+        .until("(select finished_at is not null and found = 1 from cleanup_reconciliations where source = 'clerk')")
+        .await;
+    assert_eq!(world.count("user_tombstones").await, 0);
+    worker.kill().await.unwrap();
+    world
+        .execute("update cleanup_reconciliations set started_at = null")
+        .await;
+    environment.push(("RECONCILE_CLERK_APPLY", "true"));
+    let _worker = world.process(&["worker"], &environment);
+    world
+        .until("not exists (select from users where id = 'user_3')")
+        .await;
+    assert_eq!(world.count("users").await, 2);
+}
