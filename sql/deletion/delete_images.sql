@@ -1,7 +1,7 @@
 -- Removes the image rows whose objects are gone (or kept for a live image), within the task's own sample or
 -- user, and never a live image of a live sample. $1: tasks of which every key is dealt with; $2, $3: pairs of
 -- task and key for the others. Each step goes by index from the one before: OFFSET 0 keeps it so, whatever
--- the statistics say.
+-- the statistics say. (A row that somebody moves meanwhile stays, and its task looks again.)
 with dealt_with as materialized (
     select t.id as task_id, t.kind, t.entity_id, t.user_id, k.key
     from cleanup_tasks t cross join lateral unnest(t.object_keys) as k (key)
@@ -12,13 +12,13 @@ with dealt_with as materialized (
     cross join lateral (select c.id, c.kind, c.entity_id, c.user_id
                         from cleanup_tasks c where c.id = p.task_id offset 0) t
 ), doomed as materialized (
-    select i.id, d.task_id
+    select i.ctid as place, d.task_id
     from dealt_with d
-    cross join lateral (select id, sample_id from sample_images where object_key = d.key offset 0) i
+    cross join lateral (select ctid, sample_id from sample_images where object_key = d.key offset 0) i
     cross join lateral (select id, user_id from samples
                         where id = i.sample_id and deleted_at is not null offset 0) s
     where case d.kind when 'sample-delete' then s.id::text = d.entity_id else s.user_id = d.user_id end
 )
 delete from sample_images i using doomed d
-where i.id = d.id
+where i.ctid = d.place
 returning i.id as "id!", i.sample_id as "sample_id!", d.task_id as "task_id!"

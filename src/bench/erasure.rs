@@ -11,8 +11,7 @@ use super::rig::{Database, Fleet, Rig};
 use super::webhook::Api;
 use super::{Bars, floor, watch};
 
-const FLOOR: &str =
-    "bare DeleteObjects and deletes of rows: no queue, no audit, no look at what is live";
+const FLOOR: &str = "the same statements and bare DeleteObjects in a loop";
 /// A single sample is deleted this often while the giant is erased.
 const PASSER_BY: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -27,15 +26,11 @@ pub async fn samples(
     count: u64,
     workers: u32,
 ) -> anyhow::Result<Figure> {
-    let bar = bars.add(&format!("samples: {count}, floor"));
-    let floor = floor_of(rig, count, 1).await?;
-    bar.finish();
+    let floors = floors_of(rig, bars, count, 1).await?;
     let bar = bars.add(&format!("samples: {count}, writing"));
     let database = rig.database("samples").await?;
     seed(rig, &database, USER, count, 1).await?;
-    sqlx::query("select count(lethe_delete_sample(id, 'bench')) from samples")
-        .execute(&database.pool)
-        .await?;
+    delete_samples(&database.pool).await?;
     database.settle_down().await?;
     bar.finish();
     let bar = bars.add(&format!("samples: {count}, {workers} workers"));
@@ -52,7 +47,8 @@ pub async fn samples(
         "samples/s",
         watched.per_second,
     )
-    .floor(floor, FLOOR);
+    .floor(floors.same_statements, FLOOR)
+    .with("bare deletes", floors.bare_deletes);
     figure.worker_peak_rss = Some(usage.peak_rss);
     figure.series = watched.series;
     Ok(figure)
@@ -67,9 +63,7 @@ pub async fn user(
 ) -> anyhow::Result<Vec<Figure>> {
     const IMAGES_PER_SAMPLE: u64 = 10;
     let samples = images / IMAGES_PER_SAMPLE;
-    let bar = bars.add(&format!("one user: {images} images, floor"));
-    let floor = floor_of(rig, samples, IMAGES_PER_SAMPLE).await?;
-    bar.finish();
+    let floors = floors_of(rig, bars, samples, IMAGES_PER_SAMPLE).await?;
     let bar = bars.add(&format!("one user: {images} images, writing"));
     let database = rig.database("user").await?;
     seed(rig, &database, USER, samples, IMAGES_PER_SAMPLE).await?;
@@ -113,7 +107,8 @@ pub async fn user(
         "images/s",
         images as f64 / whole.as_secs_f64(),
     )
-    .floor(floor, FLOOR)
+    .floor(floors.same_statements, FLOOR)
+    .with("bare deletes", floors.bare_deletes)
     .with("seconds", whole.as_secs_f64());
     figure.worker_peak_rss = Some(usage.peak_rss);
     figure.series = watched.series;
@@ -141,15 +136,55 @@ pub async fn user(
     ])
 }
 
-async fn floor_of(rig: &mut Rig, samples: u64, images_per_sample: u64) -> anyhow::Result<f64> {
+/// What the same work takes in bare loops.
+struct Floors {
+    same_statements: f64,
+    bare_deletes: f64,
+}
+
+async fn floors_of(
+    rig: &mut Rig,
+    bars: &Bars,
+    samples: u64,
+    images_per_sample: u64,
+) -> anyhow::Result<Floors> {
+    let images = samples * images_per_sample;
+    let bar = bars.add(&format!("{images} images: bare deletes"));
     let database = rig.database("floor").await?;
     seed(rig, &database, USER, samples, images_per_sample).await?;
     database.settle_down().await?;
-    let images = i64::try_from(samples * images_per_sample)?;
-    let floor = floor::erasure(rig, &database.pool, images).await?;
+    let bare_deletes = floor::bare_deletes(rig, &database.pool, i64::try_from(images)?).await?;
     nothing_left(rig, &database.pool).await?;
     rig.drop_database(database).await?;
-    Ok(floor)
+    bar.finish();
+
+    let bar = bars.add(&format!("{images} images: the same statements in a loop"));
+    let database = rig.database("floor").await?;
+    seed(rig, &database, USER, samples, images_per_sample).await?;
+    let as_one_user = images_per_sample > 1;
+    if !as_one_user {
+        delete_samples(&database.pool).await?;
+    }
+    database.settle_down().await?;
+    let mut root = None;
+    if as_one_user {
+        let asked = sqlx::query_scalar("select lethe_delete_user($1, 'bench')").bind(USER);
+        root = Some(asked.fetch_one(&database.pool).await?);
+    }
+    let same_statements = floor::same_statements(rig, &database.pool, root, images).await?;
+    rig.drop_database(database).await?;
+    bar.finish();
+    Ok(Floors {
+        same_statements,
+        bare_deletes,
+    })
+}
+
+async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
+    sqlx::query("select count(lethe_delete_sample(id, 'bench')) from samples")
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 /// A user with samples, images and objects.

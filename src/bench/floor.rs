@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::rig::{BUCKET, Rig};
+use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
+use crate::deletion::protection::protected_keys;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
@@ -59,7 +61,19 @@ pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
 async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
+    finish_and_audit(&mut tx, worker, held, &HardDeleted::default()).await?;
+    tx.commit().await
+}
+
+async fn finish_and_audit(
+    connection: &mut PgConnection,
+    worker: &str,
+    held: Vec<i64>,
+    deleted: &HardDeleted,
+) -> Result<(), sqlx::Error> {
     let count = held.len();
+    let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
+    let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) = deleted.samples.iter().copied().unzip();
     sqlx::query_file!(
         "sql/deletion/audit_settled.sql",
         worker,
@@ -72,12 +86,12 @@ async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sql
         &[] as &[String],
         &[] as &[i64],
         &[] as &[String],
-        &[] as &[i64],
-        &[] as &[Uuid],
-        &[] as &[i64],
-        &[] as &[Uuid]
+        &image_tasks,
+        &images,
+        &sample_tasks,
+        &samples
     )
-    .execute(&mut *tx)
+    .execute(&mut *connection)
     .await?;
     let settled: Vec<Settled> = held
         .into_iter()
@@ -86,13 +100,104 @@ async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sql
             verdict: Verdict::Completed,
         })
         .collect();
-    finish(&mut tx, &settled).await?;
+    finish(connection, &settled).await
+}
+
+/// Erases everything that is due, and what the planning of `root` adds, in a bare loop of the same
+/// statements and requests. Returns when every object of `images` is gone; objects per second.
+pub async fn same_statements(
+    rig: &Rig,
+    pool: &PgPool,
+    root: Option<i64>,
+    images: u64,
+) -> anyhow::Result<f64> {
+    let lease = Lease::register(pool, "floor", LEASE).await?;
+    let gone = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let plan = {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let Some(root) = root else { return Ok(()) };
+            let mut open = true;
+            while open {
+                open = sqlx::query_scalar(
+                    "select (select plan_cursor is not null from cleanup_tasks where id = $1)
+                     from lethe_plan_user($1)",
+                )
+                .bind(root)
+                .fetch_one(&pool)
+                .await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        })
+    };
+    let loops = (0..LOOPS).map(|_| {
+        let (pool, client) = (pool.clone(), rig.s3_client());
+        let (worker, gone) = (lease.worker.clone(), gone.clone());
+        // Parts of a user have a thousand keys each; samples are claimed by the request.
+        let limits = if root.is_some() {
+            [0, 1, 0]
+        } else {
+            [KEYS as u32, 0, 0]
+        };
+        tokio::spawn(async move {
+            let mut ask = Ask {
+                limits,
+                watermarks: [DateTime::<Utc>::UNIX_EPOCH; 3],
+            };
+            while gone.load(Ordering::Relaxed) < images {
+                let mut claims = claim(&pool, &worker, &ask).await?;
+                let Some(last) = claims.last() else {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                };
+                ask.watermarks = [last.scheduled_at; 3];
+                // The root is planned beside this loop.
+                claims.retain(|claim| Some(claim.id) != root);
+                if claims.is_empty() {
+                    continue;
+                }
+                let keys: Vec<String> = claims
+                    .iter()
+                    .flat_map(|claim| claim.object_keys.clone())
+                    .collect();
+                protected_keys(&pool, &keys).await?;
+                delete_objects(&client, &keys).await?;
+                settle_erased(&pool, &worker, &claims).await?;
+                gone.fetch_add(keys.len() as u64, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        })
+    });
+    for result in futures::future::join_all(loops).await {
+        result??;
+    }
+    plan.await??;
+    Ok(images as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn settle_erased(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sqlx::Error> {
+    let mut tx = transaction::begin(pool).await?;
+    let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
+    let scopes: Vec<Scope> = claims
+        .iter()
+        .map(|claim| Scope {
+            task: claim.id,
+            sample: Uuid::parse_str(&claim.entity_id).ok(),
+        })
+        .collect();
+    let dealt_with = DealtWith {
+        whole: held.clone(),
+        ..DealtWith::default()
+    };
+    let deleted = hard_delete(&mut tx, &scopes, &dealt_with).await?;
+    finish_and_audit(&mut tx, worker, held, &deleted).await?;
     tx.commit().await
 }
 
 /// Deletes all images and samples of the database and their objects: bare DeleteObjects calls, bare
-/// deletes of rows, no queue, no audit. Returns objects per second.
-pub async fn erasure(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f64> {
+/// deletes of rows by id, no queue, no audit. Returns objects per second.
+pub async fn bare_deletes(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f64> {
     let ids: Vec<(Uuid, Uuid, String)> =
         sqlx::query_as("select id, sample_id, object_key from sample_images order by sample_id")
             .fetch_all(pool)
@@ -122,14 +227,10 @@ pub async fn erasure(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f6
     Ok(images as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn delete(
-    client: &aws_sdk_s3::Client,
-    pool: &PgPool,
-    chunk: &[(Uuid, Uuid, String)],
-) -> anyhow::Result<()> {
-    let keys = chunk
+async fn delete_objects(client: &aws_sdk_s3::Client, keys: &[String]) -> anyhow::Result<()> {
+    let keys = keys
         .iter()
-        .map(|(_, _, key)| ObjectIdentifier::builder().key(key).build())
+        .map(|key| ObjectIdentifier::builder().key(key).build())
         .collect::<Result<Vec<_>, _>>()?;
     client
         .delete_objects()
@@ -137,6 +238,16 @@ async fn delete(
         .delete(Delete::builder().set_objects(Some(keys)).build()?)
         .send()
         .await?;
+    Ok(())
+}
+
+async fn delete(
+    client: &aws_sdk_s3::Client,
+    pool: &PgPool,
+    chunk: &[(Uuid, Uuid, String)],
+) -> anyhow::Result<()> {
+    let keys: Vec<String> = chunk.iter().map(|(_, _, key)| key.clone()).collect();
+    delete_objects(client, &keys).await?;
     let images: Vec<Uuid> = chunk.iter().map(|(image, _, _)| *image).collect();
     let mut samples: Vec<Uuid> = chunk.iter().map(|(_, sample, _)| *sample).collect();
     samples.sort_unstable();

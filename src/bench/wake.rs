@@ -14,7 +14,11 @@ use super::rig::{Database, Fleet, Rig};
 const GAP: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long an idle worker is watched.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(30);
+/// How often its connections are looked at.
+const IDLE_LOOK: Duration = Duration::from_millis(25);
+/// `CLEANUP_POLL_INTERVAL_MS`'s default.
+const POLL_INTERVAL_SECONDS: f64 = 5.0;
 
 /// From the commit of a task to its claim, beside NOTIFY heard by a bare listener that then sends one
 /// statement. Both ends are read from the database's clock.
@@ -152,18 +156,28 @@ fn sorted_ms(seconds: Vec<f64>) -> Vec<f64> {
 async fn idle(bars: &Bars, database: &Database, fleet: &Fleet) -> anyhow::Result<Vec<Figure>> {
     let bar = bars.add(&format!("idle: watching a worker for {} s", IDLE.as_secs()));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let transactions = || async {
-        sqlx::query_scalar::<_, i64>(
-            "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
+    let mut seen = std::collections::HashSet::new();
+    let cpu = fleet.usage()?.cpu_seconds;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < IDLE {
+        // Statements are told apart by when they began; the worker's come seconds apart.
+        let statements: Vec<(i32, chrono::DateTime<chrono::Utc>)> = sqlx::query_as(
+            "select pid, query_start from pg_stat_activity
+             where application_name = 'lethe' and datname = current_database() and query_start is not null",
         )
-        .fetch_one(&database.pool)
-        .await
-    };
-    let (cpu, before) = (fleet.usage()?.cpu_seconds, transactions().await?);
-    tokio::time::sleep(IDLE).await;
-    let (cpu, after) = (fleet.usage()?.cpu_seconds - cpu, transactions().await?);
+        .fetch_all(&database.pool)
+        .await?;
+        seen.extend(statements);
+        tokio::time::sleep(IDLE_LOOK).await;
+    }
+    let cpu = fleet.usage()?.cpu_seconds - cpu;
     bar.finish();
-    let intervals = IDLE.as_secs_f64() / 5.0;
+    let per_connection = seen
+        .iter()
+        .map(|(pid, _)| pid)
+        .collect::<std::collections::HashSet<_>>()
+        .len();
+    let intervals = IDLE.as_secs_f64() / POLL_INTERVAL_SECONDS;
     Ok(vec![
         Figure::new(
             "idle worker",
@@ -173,9 +187,10 @@ async fn idle(bars: &Bars, database: &Database, fleet: &Fleet) -> anyhow::Result
         ),
         Figure::new(
             "idle worker",
-            "beside the listener's pings",
-            "transactions per poll interval",
-            (after - before) as f64 / intervals,
+            "statements",
+            "per poll interval",
+            // The first of each connection was there before.
+            (seen.len() - per_connection) as f64 / intervals,
         ),
     ])
 }

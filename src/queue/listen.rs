@@ -66,7 +66,7 @@ async fn hear(
     look: &dyn Look,
     pause: &mut ExponentialBackoff,
 ) -> Result<(), sqlx::Error> {
-    let mut listener = bounded(PgListener::connect(url)).await?;
+    let mut listener = bounded(PgListener::connect(&named(url))).await?;
     // A lost connection is an error here, never silently mended: every gap must end in a look.
     listener.eager_reconnect(false);
     bounded(listener.listen(CHANNEL)).await?;
@@ -92,8 +92,39 @@ async fn hear(
     }
 }
 
+/// The URL with a name for `pg_stat_activity`, unless it has one.
+fn named(url: &str) -> String {
+    let separator = match url.split_once('?') {
+        Some((_, parameters)) if parameters.contains("application_name") => return url.to_owned(),
+        Some(_) => '&',
+        None => '?',
+    };
+    format!("{url}{separator}application_name=lethe")
+}
+
 async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     tokio::time::timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn the_connection_has_a_name_and_keeps_its_own() {
+        assert_eq!(
+            named("postgres://h/d"),
+            "postgres://h/d?application_name=lethe"
+        );
+        assert_eq!(
+            named("postgres://h/d?sslmode=require"),
+            "postgres://h/d?sslmode=require&application_name=lethe"
+        );
+        assert_eq!(
+            named("postgres://h/d?application_name=x"),
+            "postgres://h/d?application_name=x"
+        );
+    }
 }
