@@ -44,3 +44,16 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether the statement may have been done and committed although it failed here: only its answer was lost.
+/// What the server refused was not done, unless it was going away itself; what got no connection was not sent.
+#[must_use]
+pub fn may_have_been_done(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_none_or(|code| code.starts_with("08") || code.starts_with("57P")),
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => false,
+        _ => true,
+    }
+}

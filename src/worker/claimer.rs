@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::pace::MAX_KEYS_PER_REQUEST;
 use super::shared::{Shared, database_pause};
 use super::{job, settle};
-use crate::queue::Lane;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
+use crate::queue::{Lane, transaction};
 
 /// Under load without a pause for so long, a worker says that it needs no notification.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
@@ -159,8 +159,9 @@ impl Claimer {
                 claims
             }
             Err(error) => {
-                // It may have been done all the same, and only the answer was lost.
-                shared.doubt_claims();
+                if transaction::may_have_been_done(&error) {
+                    shared.doubt_claims();
+                }
                 tracing::warn!(%error, "cannot claim");
                 return Err(error);
             }

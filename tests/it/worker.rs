@@ -495,3 +495,80 @@ async fn a_stop_hands_back_what_is_in_flight_and_uses_up_no_attempt() {
     world.until_status(task, "completed").await;
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_tasks_of_one_key_share_one_request() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.samples("user_a", "k/", 1_000).await;
+    world
+        .execute("select count(lethe_delete_sample(id, 'test')) from samples")
+        .await;
+    let worker = world.worker().await;
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    let sizes: Vec<usize> = world.s3.asked().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1_000]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_was_lost_is_taken_up_again_and_costs_no_attempt() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let stray = world.sample("user_a", &["a/1"]).await;
+    let next = world.sample("user_a", &["a/2"]).await;
+    let worker = world.worker().await;
+    world
+        .until("exists (select from cleanup_workers where sleeping)")
+        .await;
+    let owner: String = world.one("select id from cleanup_workers").await;
+    // Claimed in the worker's name, and the worker never hears of it.
+    let task: i64 = world
+        .one(&format!(
+            "with sample as (update samples set deleted_at = now(), deleted_by = 'test' where id = '{stray}' returning id),
+                  task as (insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys,
+                      status, attempts, lease_token, lease_owner)
+                      select 'sample-delete', 'sample', id, 'user_a', '{{a/1}}', 'running', 1, 1, '{owner}'
+                      from sample returning id)
+             select id from task"
+        ))
+        .await;
+    // The next claim fails, as one does whose answer is lost: the worker cannot know what it took.
+    world
+        .execute(
+            "create function refuse() returns trigger language plpgsql as 'begin raise exception ''gone'' using errcode = ''57P01''; end'",
+        )
+        .await;
+    world
+        .execute("create trigger refuse before update on cleanup_tasks for each row when (new.status = 'running') execute function refuse()")
+        .await;
+    let other = world.delete_sample(next).await;
+    world
+        .until(&format!(
+            "exists (select from cleanup_workers where id <> '{owner}')"
+        ))
+        .await;
+    world.execute("drop trigger refuse on cleanup_tasks").await;
+    world.until_status(other, "completed").await;
+    world.until_status(task, "completed").await;
+    assert_eq!(
+        world
+            .count(&format!(
+                "cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"
+            ))
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count(&format!(
+                "cleanup_workers where id = '{owner}' and lost_at < expires_at"
+            ))
+            .await,
+        1
+    );
+    assert!(world.s3.keys().is_empty());
+    worker.stop().await;
+}
