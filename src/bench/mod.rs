@@ -195,7 +195,7 @@ async fn figures(
         }
         Case::Backlog => {
             let waiting = scale.pick(20_000, 1_000_000, 10_000_000);
-            queue::backlog(rig, bars, waiting, scale.pick(20_000, 100_000, 200_000)).await?
+            queue::backlog(rig, bars, waiting, scale.pick(50_000, 300_000, 500_000)).await?
         }
         Case::Webhook => webhook::webhook(rig, bars).await?,
     })

@@ -85,9 +85,10 @@ pub async fn backlog(
     bar.finish();
     let mut figures = Vec::new();
     for workers in [1, 2, 4, 8, 16] {
-        write_tasks(&database.pool, count, Duration::ZERO).await?;
         let bar = bars.add(&format!("backlog: {count} due tasks, {workers} workers"));
         let fleet = Fleet::start(rig, &database, workers, &[]).await?;
+        // Committed at once, with all workers there.
+        write_tasks(&database.pool, count, Duration::ZERO).await?;
         let watched = watch::until(&fleet, SETTLED, count, &bar).await?;
         bar.finish();
         let usage = fleet.usage()?;

@@ -17,9 +17,11 @@ use crate::queue::{Lane, transaction};
 
 /// Under load without a pause for so long, a worker says that it needs no notification.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
+/// So does one that finds work so often in that time: more notifications would slow every commit down.
+const BUSY_WAKES: u32 = 50;
 /// Awake without work, a worker looks this often, for so long, before it says that it sleeps.
-const DROWSY_LOOK: Duration = Duration::from_millis(50);
-const DROWSY_LOOKS: u32 = 20;
+const DROWSY_LOOK: Duration = Duration::from_millis(20);
+const DROWSY_LOOKS: u32 = 50;
 /// When a claim came up short, look back this far behind the watermark: a task is due when its
 /// transaction wrote it, and visible only when that commits.
 const SLACK: chrono::Duration = chrono::Duration::seconds(2);
@@ -63,6 +65,8 @@ struct Claimer {
     /// When the lanes are looked at from their beginning again.
     rescan_at: Instant,
     busy_since: Option<Instant>,
+    /// Times that work was found since the instant.
+    wakes: (Instant, u32),
     /// What the worker's row says.
     sleeping: bool,
     empty_looks: u32,
@@ -76,6 +80,7 @@ impl Claimer {
             watermarks: [DateTime::UNIX_EPOCH; 3],
             rescan_at: Instant::now(),
             busy_since: None,
+            wakes: (Instant::now(), 0),
             sleeping: true,
             empty_looks: 0,
             failures: 0,
@@ -219,7 +224,11 @@ impl Claimer {
         self.empty_looks = 0;
         let now = Instant::now();
         let busy_since = *self.busy_since.get_or_insert(now);
-        if self.sleeping && now - busy_since > BUSY_AFTER {
+        if now - self.wakes.0 > BUSY_AFTER {
+            self.wakes = (now, 0);
+        }
+        self.wakes.1 += 1;
+        if self.sleeping && (now - busy_since > BUSY_AFTER || self.wakes.1 >= BUSY_WAKES) {
             self.say_sleeping(false).await;
         }
         let mut slot = Some(slot);

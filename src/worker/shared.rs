@@ -133,12 +133,11 @@ impl Shared {
     /// Former leases with whether a job still works under them.
     pub fn retired(&self) -> Vec<(Arc<Lease>, bool)> {
         let leases = self.leases();
-        let in_use = |lease: &Arc<Lease>| Arc::strong_count(lease) > 1;
-        leases
-            .retired
-            .iter()
-            .map(|lease| (lease.clone(), in_use(lease)))
-            .collect()
+        let with_use = |lease: &Arc<Lease>| {
+            let in_use = Arc::strong_count(lease) > 1;
+            (lease.clone(), in_use)
+        };
+        leases.retired.iter().map(with_use).collect()
     }
 
     /// This one has left.
