@@ -14,6 +14,8 @@ use super::{Bars, floor, watch};
 const FLOOR: &str = "the same statements and bare DeleteObjects in a loop";
 /// A single sample is deleted this often while the giant is erased.
 const PASSER_BY: Duration = Duration::from_millis(300);
+/// How often the transactions of the erasure are looked at.
+const TRANSACTIONS_LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// After the last object is counted, so long is left for the last rows.
 const LAST_ROWS: Duration = Duration::from_secs(10);
@@ -79,6 +81,7 @@ pub async fn user(
     api.user_deleted(USER).await?;
     let answered = begun.elapsed();
     let stop = tokio_util::sync::CancellationToken::new();
+    let longest = tokio::spawn(longest_transaction(database.pool.clone(), stop.clone()));
     let passing = tokio::spawn(pass_by(database.pool.clone(), passers_by, stop.clone()));
     let watched = watch::until(&fleet, "lethe_objects_deleted_total", images, &bar).await?;
     let whole = loop {
@@ -94,6 +97,7 @@ pub async fn user(
     };
     stop.cancel();
     let mut waits = passing.await??;
+    let longest = longest.await??;
     bar.finish();
     let usage = fleet.usage()?;
     fleet.stop().await?;
@@ -114,6 +118,7 @@ pub async fn user(
     figure.series = watched.series;
     Ok(vec![
         figure,
+        Figure::new("one user", "longest transaction seen", "ms", longest),
         Figure::new(
             "one user",
             "webhook answered",
@@ -236,6 +241,25 @@ async fn seed_passers_by(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
         .execute(pool)
         .await?;
     Ok(samples)
+}
+
+/// The age of the oldest transaction of Lethe's processes that was seen, in ms.
+async fn longest_transaction(
+    pool: PgPool,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<f64> {
+    let mut longest: f64 = 0.0;
+    while !stop.is_cancelled() {
+        let age: Option<f64> = sqlx::query_scalar(
+            "select max(extract(epoch from clock_timestamp() - xact_start))::float8 * 1000
+             from pg_stat_activity where application_name = 'lethe' and datname = current_database()",
+        )
+        .fetch_one(&pool)
+        .await?;
+        longest = longest.max(age.unwrap_or_default());
+        tokio::time::sleep(TRANSACTIONS_LOOK).await;
+    }
+    Ok(longest)
 }
 
 /// Deletes one sample after the other, and says how long each took from its commit to its row's end.

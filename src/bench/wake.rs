@@ -110,14 +110,14 @@ async fn bare(
 ) -> anyhow::Result<Vec<f64>> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen("bench").await?;
-    let (heard, mut hearing) = tokio::sync::mpsc::unbounded_channel::<f64>();
+    let (heard, mut hearing) = tokio::sync::mpsc::channel::<f64>(1);
     let mut second = pool.acquire().await?;
     let hear = tokio::spawn(async move {
         while listener.recv().await.is_ok() {
             let Ok(at) = now(&mut second).await else {
                 break;
             };
-            if heard.send(at).is_err() {
+            if heard.send(at).await.is_err() {
                 break;
             }
         }

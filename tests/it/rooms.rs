@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("http", &["deletion", "queue", "telemetry"]),
     ("embedded", &[]),
+    ("bench", &["queue", "deletion", "embedded", "schema"]),
 ];
 
 #[test]
