@@ -133,11 +133,14 @@ impl Shared {
     /// Former leases with whether a job still works under them.
     pub fn retired(&self) -> Vec<(Arc<Lease>, bool)> {
         let leases = self.leases();
-        let in_use = |lease: &Arc<Lease>| Arc::strong_count(lease) > 1;
         leases
             .retired
             .iter()
-            .map(|lease| (lease.clone(), in_use(lease)))
+            .map(|lease| {
+                // Counted before the clone that the caller gets.
+                let in_use = Arc::strong_count(lease) > 1;
+                (lease.clone(), in_use)
+            })
             .collect()
     }
 
