@@ -1,0 +1,146 @@
+//! A PostgreSQL of one test's own, which the test may stop, starve, and start again at the same address.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use lethe::embedded::{PostgresOptions, PrivatePostgres};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection};
+
+use super::hostile_s3::HostileS3;
+use super::world::{PATIENCE, World};
+
+const DATABASE: &str = "lethe";
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// `pg_ctl stop -m fast`: sessions are ended, and told so.
+    Fast,
+    /// `pg_ctl stop -m immediate`: as by a crash; the next start recovers from the log.
+    Immediate,
+}
+
+pub struct OwnPostgres {
+    options: PostgresOptions,
+    server: Option<PrivatePostgres>,
+}
+
+impl OwnPostgres {
+    /// Starts a server with these settings and a migrated database.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut options = PostgresOptions::temporary();
+        // It has to survive its stops; `drop` removes it.
+        options.temporary = false;
+        // What was committed outlives the death of the server, though not of the machine.
+        options.durable = true;
+        let quick = [("fsync", "off")];
+        options.settings = quick
+            .iter()
+            .chain(settings)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let server = PrivatePostgres::start(options.clone()).await.unwrap();
+        options.port = Some(server.port());
+        server.create_database(DATABASE).await.unwrap();
+        let mut connection = PgConnection::connect(&server.url(DATABASE)).await.unwrap();
+        sqlx::migrate!("./migrations")
+            .run(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        Self {
+            options,
+            server: Some(server),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server().port()
+    }
+
+    pub fn url(&self) -> String {
+        self.server().url(DATABASE)
+    }
+
+    /// The same at another port, such as a proxy's.
+    pub fn url_at(&self, port: u16) -> String {
+        let own = format!(":{}/", self.port());
+        self.url().replace(&own, &format!(":{port}/"))
+    }
+
+    /// A world on this server. `url` is what its processes are given; the test itself goes straight to
+    /// the server.
+    pub async fn world(&self, url: String) -> World {
+        let pool = PgPoolOptions::new()
+            .max_connections(3)
+            .connect(&self.url())
+            .await
+            .unwrap();
+        World {
+            url,
+            pool,
+            s3: HostileS3::start().await,
+        }
+    }
+
+    /// Stops the server, and returns when it is gone.
+    pub async fn stop(&mut self, how: Stop) {
+        let pid_file = self.pid_file();
+        let server = self.server.take().unwrap();
+        if matches!(how, Stop::Immediate) {
+            send(&pid_file, Signal::SIGQUIT);
+            let started = Instant::now();
+            while pid_file.exists() {
+                assert!(started.elapsed() < PATIENCE, "PostgreSQL does not stop");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        server.stop().await.unwrap();
+    }
+
+    /// Starts it again on its port, and returns when it answers.
+    pub async fn start_again(&mut self) {
+        self.server = Some(PrivatePostgres::start(self.options.clone()).await.unwrap());
+    }
+
+    fn server(&self) -> &PrivatePostgres {
+        self.server.as_ref().unwrap()
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.server().directory().join("cluster/postmaster.pid")
+    }
+}
+
+impl Drop for OwnPostgres {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            let pid_file = self.pid_file();
+            send(&pid_file, Signal::SIGQUIT);
+            let started = Instant::now();
+            while pid_file.exists() && started.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.server = None;
+        // Removed at the end of the test, or left to the system's cleaning of temporary files.
+        let _ = fs::remove_dir_all(&self.options.data_dir);
+    }
+}
+
+/// Sends a signal to the server that wrote this file.
+fn send(pid_file: &std::path::Path, signal: Signal) {
+    let text = fs::read_to_string(pid_file).unwrap_or_default();
+    if let Some(pid) = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+    {
+        // Already gone is what was wanted.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
