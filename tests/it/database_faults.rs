@@ -4,12 +4,14 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::support::hostile_s3::Behaviour;
 use crate::support::own_postgres::{OwnPostgres, Stop};
 use crate::support::service::{ADMIN_TOKEN, Service};
-use crate::support::world::{PATIENCE, World};
+use crate::support::tcp_proxy::TcpProxy;
+use crate::support::world::{Log, PATIENCE, World};
 
 /// Poll interval and lease as people run them; small batches and a store that takes its time, so that work
 /// lasts.
@@ -169,4 +171,210 @@ async fn work_goes_on_after_the_database_was_stopped_fast() {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_after_the_database_was_stopped_immediately() {
     work_goes_on_after_a_restart(Stop::Immediate).await;
+}
+
+/// Ends every session but the test's own.
+const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity
+    where backend_type = 'client backend' and application_name <> 'test'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_when_all_sessions_are_terminated_again_and_again() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let world = postgres.world(postgres.url()).await;
+    let tasks = enqueue(&world, 3000).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let service = Service::start(&world).await;
+    let _workers = [
+        world.process(&["worker"], &AS_DEPLOYED),
+        world.process(&["worker"], &AS_DEPLOYED),
+    ];
+    let mut terminated = 0;
+    for round in 1..=8 {
+        until_completed(&world, round * 200).await;
+        terminated += world.execute(TERMINATE).await;
+    }
+    let accepted = until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    assert!(
+        accepted < FIRST_SETTLED + SLACK,
+        "accepted after {accepted:?}"
+    );
+    assert_done_once(&world, tasks + 1).await;
+    assert!(terminated >= 16, "{terminated}");
+    let woken = assert_notifications_wake(&world).await;
+    println!(
+        "{terminated} sessions terminated: accepted {accepted:?} later, woken within {woken:?}"
+    );
+}
+
+/// One task whose worker waits at the store, and the session that holds its image's row.
+async fn worker_that_meets_a_lock(world: &World, log: &Log) -> (tokio::process::Child, i64) {
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let task = world.delete_sample(sample).await;
+    world.s3.hold();
+    let worker = world.logged(&["worker"], &AS_DEPLOYED, log);
+    let started = Instant::now();
+    while world.s3.contains("a/1") {
+        assert!(started.elapsed() < PATIENCE, "{}", log.text());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (worker, task)
+}
+
+const SOMEBODY_WAITS: &str = "exists (select from pg_locks where not granted)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_is_tried_again_without_an_attempt() {
+    let postgres = OwnPostgres::start(&[("deadlock_timeout", "200ms")]).await;
+    let world = postgres.world(postgres.url()).await;
+    let log = Log::new();
+    let (_worker, task) = worker_that_meets_a_lock(&world, &log).await;
+    // In the opposite order: the worker locks its tasks before their rows.
+    let mut session = world.pool.begin().await.unwrap();
+    sqlx::raw_sql("set local deadlock_timeout = '30s'; select from sample_images for update")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    world.s3.release();
+    world.until(SOMEBODY_WAITS).await;
+    sqlx::raw_sql("select from cleanup_tasks for update")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    session.rollback().await.unwrap();
+    world.until_status(task, "completed").await;
+    assert!(log.text().contains("deadlock detected"), "{}", log.text());
+    assert_done_once(&world, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serialization_failure_is_tried_again_without_an_attempt() {
+    let strict = [("default_transaction_isolation", "serializable")];
+    let postgres = OwnPostgres::start(&strict).await;
+    let world = postgres.world(postgres.url()).await;
+    let log = Log::new();
+    let (_worker, task) = worker_that_meets_a_lock(&world, &log).await;
+    let mut session = world.pool.begin().await.unwrap();
+    sqlx::query("update cleanup_tasks set updated_at = now()")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    world.s3.release();
+    world.until(SOMEBODY_WAITS).await;
+    session.commit().await.unwrap();
+    world.until_status(task, "completed").await;
+    assert!(log.text().contains("could not serialize"), "{}", log.text());
+    assert_done_once(&world, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_is_reported_and_survived() {
+    let postgres = OwnPostgres::start(&[("max_connections", "20")]).await;
+    let world = postgres.world(postgres.url()).await;
+    let tasks = enqueue(&world, 200).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let mut others = Vec::new();
+    let refusal = loop {
+        match PgConnection::connect(&world.url).await {
+            Ok(connection) => others.push(connection),
+            Err(refusal) => break refusal.to_string(),
+        }
+    };
+    assert!(refusal.contains("too many clients"), "{refusal}");
+    let log = Log::new();
+    let _worker = world.logged(&["worker"], &AS_DEPLOYED, &log);
+    let service = Service::start(&world).await;
+    assert_unavailable(&service, sample).await;
+    log.until("waiting for the database").await;
+    let returned = Instant::now();
+    for connection in others {
+        connection.close().await.unwrap();
+    }
+    until_completed(&world, 1).await;
+    let settled = returned.elapsed();
+    assert!(settled < POLL_INTERVAL, "settled after {settled:?}");
+    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    assert_done_once(&world, tasks + 1).await;
+    println!("full server: first settled {settled:?} after there was room");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_server_is_reported_and_survived() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let world = postgres.world(postgres.url()).await;
+    let tasks = enqueue(&world, 1500).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let service = Service::start(&world).await;
+    let log = Log::new();
+    let _worker = world.logged(&["worker"], &AS_DEPLOYED, &log);
+    until_completed(&world, 200).await;
+    world
+        .execute("alter system set default_transaction_read_only = on")
+        .await;
+    world.execute("select pg_reload_conf()").await;
+    log.until("read-only transaction").await;
+    assert_unavailable(&service, sample).await;
+    let before = world
+        .count("cleanup_tasks where status = 'completed'")
+        .await;
+    assert!(before < tasks, "it must be read-only before all is done");
+    world
+        .execute("alter system reset default_transaction_read_only")
+        .await;
+    world.execute("select pg_reload_conf()").await;
+    let returned = Instant::now();
+    until_completed(&world, before + 1).await;
+    let settled = returned.elapsed();
+    assert!(settled < FIRST_SETTLED + SLACK, "settled after {settled:?}");
+    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    assert_done_once(&world, tasks + 1).await;
+    let woken = assert_notifications_wake(&world).await;
+    println!("read-only: first settled {settled:?} after it was writable, woken within {woken:?}");
+}
+
+/// What `queue::transaction` waits for an answer to one transaction.
+const SILENCE_LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_after_the_database_vanished_without_a_word() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let proxy = TcpProxy::start(postgres.port()).await;
+    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    let tasks = enqueue(&world, 3000).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let service = Service::start(&world).await;
+    let logs = [Log::new(), Log::new()];
+    let _workers = [
+        world.logged(&["worker"], &AS_DEPLOYED, &logs[0]),
+        world.logged(&["worker"], &AS_DEPLOYED, &logs[1]),
+    ];
+    until_completed(&world, 300).await;
+    proxy.vanish();
+    assert_unavailable(&service, sample).await;
+    // The listener's own heartbeat, with nothing to read and nobody to close the connection.
+    for log in &logs {
+        log.until("LISTEN is interrupted").await;
+    }
+    let before = world
+        .count("cleanup_tasks where status = 'completed'")
+        .await;
+    assert!(before < tasks, "it must vanish before all is done");
+    proxy.come_back();
+    let returned = Instant::now();
+    until_completed(&world, before + 1).await;
+    let settled = returned.elapsed();
+    let accepted = until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    assert!(
+        settled < SILENCE_LIMIT + POLL_INTERVAL,
+        "settled after {settled:?}"
+    );
+    assert!(
+        accepted < POLL_INTERVAL + SLACK,
+        "accepted after {accepted:?}"
+    );
+    assert_done_once(&world, tasks + 1).await;
+    let woken = assert_notifications_wake(&world).await;
+    println!(
+        "vanished: first settled {settled:?}, accepted {accepted:?} later, woken within {woken:?}"
+    );
 }

@@ -5,4 +5,5 @@ pub mod hostile_s3;
 pub mod own_postgres;
 pub mod real_stores;
 pub mod service;
+pub mod tcp_proxy;
 pub mod world;

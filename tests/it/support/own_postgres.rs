@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 use super::hostile_s3::HostileS3;
@@ -73,11 +73,12 @@ impl OwnPostgres {
     }
 
     /// A world on this server. `url` is what its processes are given; the test itself goes straight to
-    /// the server.
+    /// the server, under the name of `test`.
     pub async fn world(&self, url: String) -> World {
+        let options: PgConnectOptions = self.url().parse().unwrap();
         let pool = PgPoolOptions::new()
             .max_connections(3)
-            .connect(&self.url())
+            .connect_with(options.application_name("test"))
             .await
             .unwrap();
         World {
