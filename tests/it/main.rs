@@ -25,3 +25,5 @@ mod storage;
 mod support;
 #[cfg(feature = "dev")]
 mod worker;
+#[cfg(feature = "dev")]
+mod worker_faults;
