@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::support::hostile_s3::Behaviour;
 use crate::support::own_postgres::{OwnPostgres, Stop};
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::service::{ADMIN_TOKEN, Service};
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::world::{Log, PATIENCE, World};
@@ -376,5 +377,154 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
     let woken = assert_notifications_wake(&world).await;
     println!(
         "vanished: first settled {settled:?}, accepted {accepted:?} later, woken within {woken:?}"
+    );
+}
+
+/// The line of `lethe check` about this.
+async fn line_of_check(world: &World, listen_url: &str, about: &str) -> String {
+    let checked = world
+        .run(&["check"], &[("DATABASE_LISTEN_URL", listen_url)])
+        .await;
+    let text = String::from_utf8(checked.stdout).unwrap();
+    let line = text.lines().find(|line| line.contains(about));
+    line.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pgbouncer_in_transaction_mode_carries_everything_but_listen() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let bouncer = PgBouncer::start(&postgres, 200).await;
+    let world = postgres.world(bouncer.url.clone()).await;
+    let tasks = enqueue(&world, 1500).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let listen_url = postgres.url();
+    let listening = [("DATABASE_LISTEN_URL", listen_url.as_str())];
+    let service = Service::start_with(&world, &listening).await;
+    let environment = [listening.as_slice(), &AS_DEPLOYED].concat();
+    let _workers = [
+        world.process(&["worker"], &environment),
+        world.process(&["worker"], &environment),
+    ];
+    until_completed(&world, 100).await;
+    // Two of them listen, past it.
+    let sessions = world
+        .count(
+            "pg_stat_activity where backend_type = 'client backend' and application_name <> 'test'",
+        )
+        .await;
+    assert!(
+        sessions <= 4 + 2,
+        "{sessions} sessions: they are not shared"
+    );
+    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    let event = service.user_deleted("msg_1", "user_b");
+    assert_eq!(event.send().await.unwrap().status(), 204);
+    let prepared = line_of_check(&world, &listen_url, "prepared statements").await;
+    assert!(prepared.contains(" ok "), "{prepared}");
+    world
+        .until("exists (select from cleanup_audit where event = 'user-erased')")
+        .await;
+    // The erasure of a user without data is one more task, without an object.
+    until_completed(&world, tasks + 2).await;
+    assert_done_once(&world, tasks + 1).await;
+    let woken = assert_notifications_wake(&world).await;
+    println!("PgBouncer: {tasks} tasks over {sessions} sessions, woken within {woken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pgbouncer_that_mixes_up_prepared_statements_is_found_by_the_check() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let bouncer = PgBouncer::start(&postgres, 0).await;
+    let world = postgres.world(bouncer.url.clone()).await;
+    let prepared = line_of_check(&world, &postgres.url(), "prepared statements").await;
+    assert!(prepared.contains("WRONG"), "{prepared}");
+    let listen = line_of_check(&world, &bouncer.url, "LISTEN").await;
+    assert!(listen.contains("WRONG"), "{listen}");
+    let listen = line_of_check(&world, &postgres.url(), "LISTEN").await;
+    assert!(listen.contains(" ok "), "{listen}");
+}
+
+/// Sends signed webhooks one after the other, each of another user, until it is told to stop. Returns the
+/// users whose deletion was promised.
+async fn delete_users(
+    service: &Service,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Vec<String> {
+    let mut promised = Vec::new();
+    for n in 0.. {
+        if stop.is_cancelled() {
+            break;
+        }
+        let user = format!("user_{n}");
+        let event = service.user_deleted(&format!("msg_{n}"), &user);
+        let status = event.send().await.unwrap().status();
+        if status == StatusCode::NO_CONTENT {
+            promised.push(user);
+        } else {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+    promised
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
+    let mut primary = OwnPostgres::start(&[]).await;
+    let standby = primary.standby().await;
+    let proxy = TcpProxy::start(primary.port()).await;
+    let mut world = primary.world(primary.url_at(proxy.port)).await;
+    world
+        .execute("alter system set synchronous_standby_names = '*'")
+        .await;
+    world.execute("select pg_reload_conf()").await;
+    world
+        .until("exists (select from pg_stat_replication where sync_state = 'sync')")
+        .await;
+    let tasks = enqueue(&world, 2500).await;
+    let sample = world.sample("user_a", &["late"]).await;
+    let service = Service::start(&world).await;
+    let _workers = [
+        world.process(&["worker"], &AS_DEPLOYED),
+        world.process(&["worker"], &AS_DEPLOYED),
+    ];
+    until_completed(&world, 300).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (promised, settled) = tokio::join!(delete_users(&service, &stop), async {
+        world
+            .until("(select count(*) >= 20 from user_tombstones)")
+            .await;
+        primary.stop(Stop::Immediate).await;
+        proxy.lead_to(standby.port());
+        world.pool = standby.pool().await;
+        assert_unavailable(&service, sample).await;
+        let before = world
+            .count("cleanup_tasks where status = 'completed'")
+            .await;
+        assert!(before < tasks, "the primary must die before all is done");
+        standby.promote().await;
+        let promoted = Instant::now();
+        until_completed(&world, before + 1).await;
+        let settled = promoted.elapsed();
+        stop.cancel();
+        settled
+    });
+    assert!(settled < FIRST_SETTLED + SLACK, "settled after {settled:?}");
+    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
+    let accepted: Vec<String> =
+        sqlx::query_scalar("select user_id from user_tombstones where user_id = any ($1)")
+            .bind(&promised)
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert!(promised.len() >= 20, "{}", promised.len());
+    assert_eq!(accepted.len(), promised.len(), "a promise is lost");
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    assert_done_once(&world, tasks + 1).await;
+    let woken = assert_notifications_wake(&world).await;
+    println!(
+        "promoted: first settled {settled:?} later, {} promises kept, woken within {woken:?}",
+        promised.len()
     );
 }

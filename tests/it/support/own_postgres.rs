@@ -1,14 +1,15 @@
 //! A PostgreSQL of one test's own, which the test may stop, starve, and start again at the same address.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::hostile_s3::HostileS3;
 use super::world::{PATIENCE, World};
@@ -75,17 +76,72 @@ impl OwnPostgres {
     /// A world on this server. `url` is what its processes are given; the test itself goes straight to
     /// the server, under the name of `test`.
     pub async fn world(&self, url: String) -> World {
+        World {
+            url,
+            pool: self.pool().await,
+            s3: HostileS3::start().await,
+        }
+    }
+
+    pub async fn pool(&self) -> PgPool {
         let options: PgConnectOptions = self.url().parse().unwrap();
-        let pool = PgPoolOptions::new()
+        PgPoolOptions::new()
             .max_connections(3)
             .connect_with(options.application_name("test"))
             .await
-            .unwrap();
-        World {
-            url,
-            pool,
-            s3: HostileS3::start().await,
+            .unwrap()
+    }
+
+    /// A second server that follows this one by streaming replication, and can be read.
+    pub async fn standby(&self) -> Self {
+        let home = self.server().directory();
+        let owner = fs::metadata(home.join("cluster")).unwrap();
+        let mut options = self.options.clone();
+        options.data_dir = PostgresOptions::temporary().data_dir;
+        options.port = None;
+        let directory = &options.data_dir;
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::copy(home.join("password"), directory.join("password")).unwrap();
+        for path in [directory.clone(), directory.join("password")] {
+            chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
         }
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let binaries: String =
+            sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        connection.close().await.unwrap();
+        let mut command = tokio::process::Command::new(format!("{binaries}/pg_basebackup"));
+        command
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
+            .arg("--dbname")
+            .arg(self.server().url("postgres"))
+            .arg("--pgdata")
+            .arg(directory.join("cluster"))
+            .current_dir("/");
+        if geteuid().is_root() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        let copied = command.output().await.unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        let server = PrivatePostgres::start(options.clone()).await.unwrap();
+        options.port = Some(server.port());
+        Self {
+            options,
+            server: Some(server),
+        }
+    }
+
+    /// Makes a primary of this standby, and returns when it is one.
+    pub async fn promote(&self) {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let promoted: bool = sqlx::query_scalar("select pg_promote()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert!(promoted);
     }
 
     /// Stops the server, and returns when it is gone.
