@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::{Database, Secret};
+use crate::queue::transaction::met_silence;
 
 /// How long a request waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -15,6 +16,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open connections may take to say goodbye at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that comes back to a pool may take to answer. One that does not is thrown away: it
+/// would hold its place in the pool for as long as the process lives.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What `pg_stat_activity` shows.
 const APPLICATION_NAME: &str = "lethe";
 
@@ -25,19 +29,21 @@ const APPLICATION_NAME: &str = "lethe";
 /// When the URL cannot be used, which the configuration has ruled out.
 pub fn lazy(database: &Database) -> anyhow::Result<PgPool> {
     Ok(bounded(database)
-        .after_release(|connection, _| {
-            Box::pin(async move { Ok(end_transaction(connection).await) })
-        })
+        .after_release(|connection, _| Box::pin(end_transaction(connection)))
         .connect_lazy_with(options(&database.url)?))
 }
 
-/// The same for a worker, which never drops a transaction halfway: nothing is to be looked at when a
-/// connection comes back.
+/// The same for a worker, which never drops a transaction halfway, unless the database fell silent: until
+/// then nothing is to be looked at when a connection comes back.
 ///
 /// # Errors
 /// When the URL cannot be used, which the configuration has ruled out.
 pub fn lazy_for_worker(database: &Database) -> anyhow::Result<PgPool> {
-    Ok(bounded(database).connect_lazy_with(options(&database.url)?))
+    Ok(bounded(database)
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(!met_silence() || end_transaction(connection).await?) })
+        })
+        .connect_lazy_with(options(&database.url)?))
 }
 
 fn bounded(database: &Database) -> PgPoolOptions {
@@ -50,8 +56,16 @@ fn bounded(database: &Database) -> PgPoolOptions {
 /// sqlx does not know. A bare `rollback` would warn in the server's log each time there is none;
 /// this pair is silent, and rolls back whatever is open. In a failed transaction `begin` is
 /// refused, and the connection is thrown away.
-async fn end_transaction(connection: &mut PgConnection) -> bool {
-    connection.execute("begin; rollback").await.is_ok()
+///
+/// # Errors
+/// When there is no answer in time. Then the pool drops the connection without a farewell, which could
+/// take for ever too.
+async fn end_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let ended = connection.execute("begin; rollback");
+    let ended = tokio::time::timeout(RELEASE_TIMEOUT, ended).await;
+    ended
+        .map(|ended| ended.is_ok())
+        .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// A connection of its own, outside any pool.

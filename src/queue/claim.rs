@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use super::transaction::{STATEMENT_LIMIT, answered};
+
 /// A task that this worker holds, with the token that fences every later write.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -47,7 +49,7 @@ pub struct Ask {
 /// the caller must then give up this worker's id, so that others take them up.
 pub async fn claim(pool: &PgPool, worker: &str, ask: &Ask) -> Result<Vec<Claim>, sqlx::Error> {
     let [small, bulk, quarantine] = ask.limits.map(i64::from);
-    let mut claims = sqlx::query_file_as!(
+    let asked = sqlx::query_file_as!(
         Claim,
         "sql/queue/claim.sql",
         worker,
@@ -58,8 +60,8 @@ pub async fn claim(pool: &PgPool, worker: &str, ask: &Ask) -> Result<Vec<Claim>,
         bulk,
         quarantine
     )
-    .fetch_all(pool)
-    .await?;
+    .fetch_all(pool);
+    let mut claims = answered(STATEMENT_LIMIT, asked).await?;
     claims.sort_by_key(|claim| (claim.scheduled_at, claim.id));
     Ok(claims)
 }

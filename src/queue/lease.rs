@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
+use super::transaction::{STATEMENT_LIMIT, answered};
+
 /// A worker stops asking the store for a task's keys this part of the lease before it ends: a database
 /// cannot fence S3.
 const MARGIN_DIVISOR: u32 = 5;
@@ -47,13 +49,13 @@ impl Lease {
         let suffix = uuid::Uuid::new_v4().simple().to_string();
         let worker = format!("{name}-{}", &suffix[..8]);
         let sent = Instant::now();
-        sqlx::query_file!(
+        let registered = sqlx::query_file!(
             "sql/queue/register_worker.sql",
             worker,
             length.as_secs_f64()
         )
-        .execute(pool)
-        .await?;
+        .execute(pool);
+        answered(STATEMENT_LIMIT, registered).await?;
         Ok(Self {
             worker,
             length,
@@ -72,15 +74,15 @@ impl Lease {
         may_declare_lost: bool,
     ) -> Result<Look, sqlx::Error> {
         let sent = Instant::now();
-        let look = sqlx::query_file_as!(
+        let asked = sqlx::query_file_as!(
             Look,
             "sql/queue/look.sql",
             self.worker,
             self.length.as_secs_f64(),
             may_declare_lost
         )
-        .fetch_one(executor)
-        .await?;
+        .fetch_one(executor);
+        let look = answered(STATEMENT_LIMIT, asked).await?;
         if look.renewed {
             *self.lock() = sent + self.length;
         }
@@ -111,9 +113,9 @@ impl Lease {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn set_sleeping(&self, pool: &PgPool, sleeping: bool) -> Result<(), sqlx::Error> {
-        sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker, sleeping)
-            .execute(pool)
-            .await?;
+        let said =
+            sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker, sleeping).execute(pool);
+        answered(STATEMENT_LIMIT, said).await?;
         Ok(())
     }
 
@@ -123,9 +125,8 @@ impl Lease {
     /// # Errors
     /// When the database cannot be asked: others will find the row expired.
     pub async fn leave(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        sqlx::query_file!("sql/queue/leave.sql", self.worker)
-            .execute(pool)
-            .await?;
+        let left = sqlx::query_file!("sql/queue/leave.sql", self.worker).execute(pool);
+        answered(STATEMENT_LIMIT, left).await?;
         Ok(())
     }
 

@@ -1,7 +1,19 @@
 //! Transactions with limits of their own. They are set inside the transaction, because a session behind
 //! PgBouncer belongs to nobody.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use sqlx::{PgPool, Postgres, Transaction};
+
+/// No answer to one statement for so long means that the server vanished: longer than the server itself
+/// lets a statement take.
+pub const STATEMENT_LIMIT: Duration = Duration::from_secs(12);
+/// The same of a whole transaction.
+pub const TRANSACTION_LIMIT: Duration = Duration::from_secs(20);
+
+/// Whether this process was ever left without an answer.
+static MET_SILENCE: AtomicBool = AtomicBool::new(false);
 
 /// One statement may take 10 s, a lock 5 s; a transaction whose client went away ends after 15 s. Every
 /// statement walks by index from a short list of ids; as the statistics of a queue are always stale, the
@@ -17,6 +29,33 @@ const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_
 /// When no connection can be had or the database refuses.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     pool.begin_with(BEGIN).await
+}
+
+/// Waits for an answer of the database, though not for ever. sqlx sets no TCP keepalive and knows no
+/// time-out of a statement: a server that vanished without a FIN would be waited for as long as this
+/// process lives. What was asked may have been done all the same.
+///
+/// # Errors
+/// Those of what was asked, and one that passes when there is no answer within `limit`.
+pub async fn answered<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    // Dropped at the end of this function, and its connection looked at, after the silence is known.
+    tokio::pin!(asked);
+    tokio::time::timeout(limit, &mut asked)
+        .await
+        .unwrap_or_else(|_| {
+            MET_SILENCE.store(true, Ordering::SeqCst);
+            Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+        })
+}
+
+/// Whether this process was ever left without an answer: from then on a connection that comes back to a
+/// pool may be one on which nobody ever answers.
+#[must_use]
+pub fn met_silence() -> bool {
+    MET_SILENCE.load(Ordering::SeqCst)
 }
 
 /// Whether the database is away, or busy in a way that passes: the same statement may succeed later.

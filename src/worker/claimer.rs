@@ -304,6 +304,8 @@ impl Claimer {
         {
             Ok(()) => self.sleeping = sleeping,
             Err(error) => {
+                // It may be written all the same. One that is taken for awake says again that it sleeps.
+                self.sleeping = false;
                 tracing::warn!(%error, "cannot say whether this worker sleeps");
                 tokio::time::sleep(DROWSY_LOOK).await;
             }

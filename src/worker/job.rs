@@ -14,6 +14,7 @@ use crate::deletion::protection::protected_keys;
 use crate::queue::ErrorClass;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
+use crate::queue::transaction::{STATEMENT_LIMIT, answered};
 use crate::storage::{Failure, FailureClass, KeyOutcome};
 
 /// Runs a job to its end, under the lease it was claimed under. A panic is an attempt of its tasks, and is
@@ -164,7 +165,7 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
 /// bounds it.
 async fn ask_for_protection(shared: &Shared, keys: &[String]) -> HashSet<String> {
     for tries in 0.. {
-        match protected_keys(&shared.pool, keys).await {
+        match answered(STATEMENT_LIMIT, protected_keys(&shared.pool, keys)).await {
             Ok(protected) => return protected,
             Err(error) => {
                 tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");

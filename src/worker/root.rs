@@ -16,7 +16,8 @@ const MOST_TRIES: u32 = 3;
 pub async fn step(shared: &Shared, lease: &Lease, claim: Claim) {
     let worker = &lease.worker;
     for tries in 0.. {
-        let error = match try_step(shared, worker, &claim).await {
+        let stepped = try_step(shared, worker, &claim);
+        let error = match transaction::answered(transaction::TRANSACTION_LIMIT, stepped).await {
             Ok(()) => return,
             Err(error) => error,
         };

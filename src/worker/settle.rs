@@ -13,6 +13,7 @@ use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::kind::Kind;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict};
+use crate::queue::transaction::{STATEMENT_LIMIT, TRANSACTION_LIMIT, answered};
 use crate::queue::{ErrorClass, settle as queue, transaction};
 
 /// A task looks again after so long when somebody holds its sample.
@@ -23,7 +24,7 @@ const HELD_DELAY: Duration = Duration::from_millis(200);
 pub async fn settle(shared: &Shared, lease: &Lease, outcomes: Vec<Outcome>) {
     let worker = &lease.worker;
     for tries in 0.. {
-        match try_settle(shared, worker, &outcomes).await {
+        match answered(TRANSACTION_LIMIT, try_settle(shared, worker, &outcomes)).await {
             Ok(report) => return report.publish(shared, &outcomes),
             Err(error) if transaction::is_passing(&error) => {
                 tracing::warn!(%error, tasks = outcomes.len(), "settling must wait for the database");
@@ -89,7 +90,7 @@ async fn give_up(shared: &Shared, lease: &Lease, outcomes: &[Outcome], error: &s
         queue::finish(&mut tx, &settled).await?;
         tx.commit().await
     };
-    if let Err(error) = written.await {
+    if let Err(error) = answered(TRANSACTION_LIMIT, written).await {
         tracing::error!(%error, "a failure cannot be written; others will take the task up");
         shared.doubt_claims();
     }
@@ -203,7 +204,8 @@ async fn wake_roots(shared: &Shared, held: &[&Outcome], settled: &[Settled]) {
         .collect();
     roots.sort_unstable();
     roots.dedup();
-    if let Err(error) = queue::wake_roots(&shared.pool, &roots).await {
+    let woken = queue::wake_roots(&shared.pool, &roots);
+    if let Err(error) = answered(STATEMENT_LIMIT, woken).await {
         tracing::warn!(%error, ?roots, "roots are not woken; they look by themselves within a minute");
     }
 }

@@ -11,12 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{Shared, database_pause};
 use crate::queue::lease::{Lease, Look};
+use crate::queue::transaction::answered;
 use crate::queue::{prune, rescue};
 
 /// A lease is renewed so many times before it would end.
 const LOOKS_PER_LEASE: u32 = 3;
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// Pruning or a rescue that has not ended after so long waits for a database that vanished.
+const TENDING_LIMIT: Duration = Duration::from_secs(600);
 
 /// The looks of one worker. They go over the LISTEN connection, whose sign of life they are; without it,
 /// over the pool.
@@ -155,7 +158,8 @@ async fn tend(shared: &Shared, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             () = shared.to_rescue.notified() => rescue_lost(shared).await,
             _ = prune.tick() => {
-                match prune::prune(&shared.pool, shared.options.cleanup.retention_days).await {
+                let pruned = prune::prune(&shared.pool, shared.options.cleanup.retention_days);
+                match answered(TENDING_LIMIT, pruned).await {
                     Ok(0) => {}
                     Ok(tasks) => tracing::info!(tasks, "pruned finished tasks"),
                     Err(error) => tracing::warn!(%error, "cannot prune; tried again later"),
@@ -202,7 +206,7 @@ async fn rescue_lost(shared: &Shared) {
         options.backoff(),
         options.max_attempts(),
     );
-    match rescued.await {
+    match answered(TENDING_LIMIT, rescued).await {
         Ok(0) => {}
         Ok(tasks) => tracing::warn!(tasks, "took up the tasks of lost workers"),
         Err(error) => tracing::warn!(%error, "cannot take up the tasks of lost workers"),

@@ -9,6 +9,8 @@ mod api_shape;
 #[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]
+mod database_faults;
+#[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
 mod model;
@@ -23,3 +25,5 @@ mod storage;
 mod support;
 #[cfg(feature = "dev")]
 mod worker;
+#[cfg(feature = "dev")]
+mod worker_faults;

@@ -138,6 +138,18 @@ impl World {
         self.command(arguments, more).spawn().unwrap()
     }
 
+    /// The same, and everything it says goes to `log`.
+    pub fn logged(
+        &self,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+        log: &Log,
+    ) -> tokio::process::Child {
+        let mut command = self.command(arguments, more);
+        command.stdout(log.open()).stderr(log.open());
+        command.spawn().unwrap()
+    }
+
     /// Runs `lethe <arguments>` to its end, and returns what it said.
     pub async fn run(&self, arguments: &[&str], more: &[(&str, &str)]) -> std::process::Output {
         let mut command = self.command(arguments, more);
@@ -298,6 +310,45 @@ impl World {
             "(select status = '{status}' from cleanup_tasks where id = {task})"
         ))
         .await;
+    }
+}
+
+/// What a process says, in a file that goes with the test.
+pub struct Log(std::path::PathBuf);
+
+impl Log {
+    pub fn new() -> Self {
+        let name = format!("lethe-log-{}", Uuid::new_v4().simple());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn open(&self) -> std::fs::File {
+        let mut options = std::fs::File::options();
+        options.create(true).append(true).open(&self.0).unwrap()
+    }
+
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
+    /// Waits until the process has said this.
+    pub async fn until(&self, words: &str) {
+        let started = std::time::Instant::now();
+        while !self.text().contains(words) {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited in vain for {words:?} in:\n{}",
+                self.text()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A log that was never written is not there.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -1,0 +1,203 @@
+//! A PostgreSQL of one test's own, which the test may stop, starve, and start again at the same address.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use lethe::embedded::{PostgresOptions, PrivatePostgres};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use super::hostile_s3::HostileS3;
+use super::world::{PATIENCE, World};
+
+const DATABASE: &str = "lethe";
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// `pg_ctl stop -m fast`: sessions are ended, and told so.
+    Fast,
+    /// `pg_ctl stop -m immediate`: as by a crash; the next start recovers from the log.
+    Immediate,
+}
+
+pub struct OwnPostgres {
+    options: PostgresOptions,
+    server: Option<PrivatePostgres>,
+}
+
+impl OwnPostgres {
+    /// Starts a server with these settings and a migrated database.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut options = PostgresOptions::temporary();
+        // It has to survive its stops; `drop` removes it.
+        options.temporary = false;
+        // What was committed outlives the death of the server, though not of the machine.
+        options.durable = true;
+        let quick = [("fsync", "off")];
+        options.settings = quick
+            .iter()
+            .chain(settings)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let server = PrivatePostgres::start(options.clone()).await.unwrap();
+        options.port = Some(server.port());
+        server.create_database(DATABASE).await.unwrap();
+        let mut connection = PgConnection::connect(&server.url(DATABASE)).await.unwrap();
+        sqlx::migrate!("./migrations")
+            .run(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        Self {
+            options,
+            server: Some(server),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server().port()
+    }
+
+    pub fn url(&self) -> String {
+        self.server().url(DATABASE)
+    }
+
+    /// The same at another port, such as a proxy's.
+    pub fn url_at(&self, port: u16) -> String {
+        let own = format!(":{}/", self.port());
+        self.url().replace(&own, &format!(":{port}/"))
+    }
+
+    /// A world on this server. `url` is what its processes are given; the test itself goes straight to
+    /// the server, under the name of `test`.
+    pub async fn world(&self, url: String) -> World {
+        World {
+            url,
+            pool: self.pool().await,
+            s3: HostileS3::start().await,
+        }
+    }
+
+    pub async fn pool(&self) -> PgPool {
+        let options: PgConnectOptions = self.url().parse().unwrap();
+        PgPoolOptions::new()
+            .max_connections(3)
+            .connect_with(options.application_name("test"))
+            .await
+            .unwrap()
+    }
+
+    /// A second server that follows this one by streaming replication, and can be read.
+    pub async fn standby(&self) -> Self {
+        let home = self.server().directory();
+        let owner = fs::metadata(home.join("cluster")).unwrap();
+        let mut options = self.options.clone();
+        options.data_dir = PostgresOptions::temporary().data_dir;
+        options.port = None;
+        let directory = &options.data_dir;
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::copy(home.join("password"), directory.join("password")).unwrap();
+        for path in [directory.clone(), directory.join("password")] {
+            chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let binaries: String =
+            sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        connection.close().await.unwrap();
+        let mut command = tokio::process::Command::new(format!("{binaries}/pg_basebackup"));
+        command
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
+            .arg("--dbname")
+            .arg(self.server().url("postgres"))
+            .arg("--pgdata")
+            .arg(directory.join("cluster"))
+            .current_dir("/");
+        if geteuid().is_root() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        let copied = command.output().await.unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        let server = PrivatePostgres::start(options.clone()).await.unwrap();
+        options.port = Some(server.port());
+        Self {
+            options,
+            server: Some(server),
+        }
+    }
+
+    /// Makes a primary of this standby, and returns when it is one.
+    pub async fn promote(&self) {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let promoted: bool = sqlx::query_scalar("select pg_promote()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert!(promoted);
+    }
+
+    /// Stops the server, and returns when it is gone.
+    pub async fn stop(&mut self, how: Stop) {
+        let pid_file = self.pid_file();
+        let server = self.server.take().unwrap();
+        if matches!(how, Stop::Immediate) {
+            send(&pid_file, Signal::SIGQUIT);
+            let started = Instant::now();
+            while pid_file.exists() {
+                assert!(started.elapsed() < PATIENCE, "PostgreSQL does not stop");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        server.stop().await.unwrap();
+    }
+
+    /// Starts it again on its port, and returns when it answers.
+    pub async fn start_again(&mut self) {
+        self.server = Some(PrivatePostgres::start(self.options.clone()).await.unwrap());
+    }
+
+    fn server(&self) -> &PrivatePostgres {
+        self.server.as_ref().unwrap()
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.server().directory().join("cluster/postmaster.pid")
+    }
+}
+
+impl Drop for OwnPostgres {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            let pid_file = self.pid_file();
+            send(&pid_file, Signal::SIGQUIT);
+            let started = Instant::now();
+            while pid_file.exists() && started.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.server = None;
+        // Removed at the end of the test, or left to the system's cleaning of temporary files.
+        let _ = fs::remove_dir_all(&self.options.data_dir);
+    }
+}
+
+/// Sends a signal to the server that wrote this file.
+fn send(pid_file: &std::path::Path, signal: Signal) {
+    let text = fs::read_to_string(pid_file).unwrap_or_default();
+    if let Some(pid) = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+    {
+        // Already gone is what was wanted.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
