@@ -174,6 +174,7 @@ impl OwnPostgres {
 }
 
 impl Drop for OwnPostgres {
+    #[expect(clippy::disallowed_methods, reason = "a drop cannot await")]
     fn drop(&mut self) {
         if self.server.is_some() {
             let pid_file = self.pid_file();
