@@ -82,12 +82,12 @@ def python() -> list[str]:
     return [str(venv / "bin/python"), str(folder / "peer.py")]
 
 
-def cargo(name: str):
+def cargo(name: str) -> Callable[[], list[str]]:
     def prepare() -> list[str]:
-        folder = ROOT / name
-        # A target folder in the environment (CARGO_TARGET_DIR) is respected, as cargo would.
-        target = Path(os.environ.get("CARGO_TARGET_DIR", folder / "target"))
-        install([need("cargo", "install Rust 1.95 or later"), "build", "--release", "--locked"], folder)
+        # One target folder for all Rust peers, so that what they share is built once; CARGO_TARGET_DIR is respected.
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+        tool = need("cargo", "install Rust 1.95 or later")
+        install([tool, "build", "--release", "--locked"], ROOT / name, {"CARGO_TARGET_DIR": str(target)})
         return [str(target / "release" / f"peer-{name}")]
 
     return prepare
@@ -99,6 +99,9 @@ PEERS = [
          cases=("queue", "wake", "erasure", "erasure-batch")),
     Peer("river", "0.51.1", go,
          "select exists (select from river_job where state <> 'completed')"),
+    Peer("graphile-worker-rs", "0.14.1", cargo("graphile-worker-rs"),
+         "select exists (select from graphile_worker._private_jobs)",
+         cases=("queue", "wake", "erasure", "erasure-batch")),
     Peer("pgqueuer", "1.6.0", python,
          "select exists (select from pgqueuer)",
          processes={"queue": 2, "erasure": 2}),
