@@ -42,7 +42,7 @@ pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         let Ok(slot) = slot else { break };
         // A claim is never cut off: what it took would only be free again when the lease ends.
-        let Ok((lease, claims)) = claimer.claim_a_request().await else {
+        let Ok(Some((lease, claims))) = claimer.claim_a_request().await else {
             drop(slot);
             claimer.pause().await;
             continue;
@@ -113,20 +113,24 @@ impl Claimer {
             && keys < MAX_KEYS_PER_REQUEST
     }
 
-    /// Claims, twice if once is half a request, all under one lease.
-    async fn claim_a_request(&mut self) -> Result<(Arc<Lease>, Vec<Claim>), sqlx::Error> {
-        let lease = self.usable_lease().await?;
+    /// Claims, twice if once is half a request, all under one lease. None when the lease is about to end:
+    /// the looks do not get through, and whatever were claimed would have to be given back at once.
+    async fn claim_a_request(&mut self) -> Result<Option<(Arc<Lease>, Vec<Claim>)>, sqlx::Error> {
+        let lease = self.known_lease().await?;
+        if !lease.is_usable() {
+            return Ok(None);
+        }
         let mut claims = self.claim(&lease).await?;
         if self.is_half_a_request(&claims)
             && let Ok(more) = self.claim(&lease).await
         {
             claims.extend(more);
         }
-        Ok((lease, claims))
+        Ok(Some((lease, claims)))
     }
 
-    /// A lease under which every claim is known, and which does not end at once.
-    async fn usable_lease(&self) -> Result<Arc<Lease>, sqlx::Error> {
+    /// A lease under which every claim is known.
+    async fn known_lease(&self) -> Result<Arc<Lease>, sqlx::Error> {
         let shared = &self.shared;
         if shared.is_in_doubt() {
             let options = &shared.options;
@@ -138,13 +142,7 @@ impl Claimer {
             );
             shared.set_lease(new);
         }
-        let lease = shared.lease();
-        if lease.is_usable() {
-            Ok(lease)
-        } else {
-            // The looks do not get through: whatever were claimed would have to be given back at once.
-            Err(sqlx::Error::PoolTimedOut)
-        }
+        Ok(shared.lease())
     }
 
     async fn claim(&mut self, lease: &Lease) -> Result<Vec<Claim>, sqlx::Error> {
