@@ -163,10 +163,16 @@ async fn check_database(database: &Database) -> Vec<Finding> {
     let mut connection = match connect(&database.url).await {
         Ok(connection) => connection,
         Err(problem) => {
+            // PgBouncer's words.
+            let remedy = if problem.contains("unsupported startup parameter") {
+                "Set ignore_startup_parameters = extra_float_digits in PgBouncer."
+            } else {
+                "Start PostgreSQL, or mend DATABASE_URL (host, port, name, password, sslmode)."
+            };
             return vec![Finding::wrong(
                 "database",
                 format!("{}: {problem}", place(&database.url)),
-                "Start PostgreSQL, or mend DATABASE_URL (host, port, name, password, sslmode).",
+                remedy,
             )];
         }
     };

@@ -46,9 +46,14 @@ pub async fn answered<T>(
     tokio::time::timeout(limit, &mut asked)
         .await
         .unwrap_or_else(|_| {
-            MET_SILENCE.store(true, Ordering::SeqCst);
+            note_silence();
             Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
         })
+}
+
+/// Says that the database left something without an answer for longer than it may take.
+pub fn note_silence() {
+    MET_SILENCE.store(true, Ordering::SeqCst);
 }
 
 /// Whether this process was ever left without an answer: from then on a connection that comes back to a

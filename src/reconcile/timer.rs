@@ -84,9 +84,15 @@ impl Timer {
             turn: Some(&turn),
             stop: &self.shutdown,
         };
-        let ended = match source {
-            Source::Database => self.with_database(context).await,
-            Source::Clerk => self.with_clerk(context).await,
+        let pass = async {
+            match source {
+                Source::Database => self.with_database(context).await,
+                Source::Clerk => self.with_clerk(context).await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = pass => ended,
+            () = turn.ran_out() => Err(ReconcileError::LostTurn),
         };
         let ended = match ended {
             Ok(ended) => ended,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 
 use super::{ReconcileError, Source};
+use crate::queue::transaction::{STATEMENT_LIMIT, answered, note_silence};
 
 /// A pass that has not renewed its turn for so long is given up. Longer than the longest wait within a
 /// pass (for a time-out of Clerk, or for the end of its rate limit).
@@ -50,15 +51,15 @@ impl Turn {
         interval: Duration,
     ) -> Result<Option<Self>, sqlx::Error> {
         let renewed = Mutex::new(Instant::now());
-        let token = sqlx::query_file_scalar!(
+        let asked = sqlx::query_file_scalar!(
             "sql/reconcile/claim.sql",
             source.as_str(),
             worker,
             interval.as_secs_f64(),
             LEASE.as_secs_f64()
         )
-        .fetch_optional(pool)
-        .await?;
+        .fetch_optional(pool);
+        let token = answered(STATEMENT_LIMIT, asked).await?;
         Ok(token.map(|token| Self {
             source,
             token,
@@ -76,20 +77,32 @@ impl Turn {
             return Ok(());
         }
         let now = Instant::now();
-        let renewed = sqlx::query_file!(
+        let asked = sqlx::query_file!(
             "sql/reconcile/renew.sql",
             self.source.as_str(),
             self.token,
             LEASE.as_secs_f64()
         )
-        .execute(pool)
-        .await?
-        .rows_affected();
-        if renewed == 0 {
+        .execute(pool);
+        let renewed = answered(STATEMENT_LIMIT, asked).await?;
+        if renewed.rows_affected() == 0 {
             return Err(ReconcileError::LostTurn);
         }
         *self.renewed() = now;
         Ok(())
+    }
+
+    /// Waits until this turn has run out. A pass that is still under way then waits for a database that
+    /// vanished.
+    pub(super) async fn ran_out(&self) {
+        loop {
+            let age = self.renewed().elapsed();
+            let Some(left) = LEASE.checked_sub(age) else {
+                break;
+            };
+            tokio::time::sleep(left).await;
+        }
+        note_silence();
     }
 
     /// Gives the turn back and says how the pass went. A turn that was lost says nothing.
@@ -97,7 +110,7 @@ impl Turn {
     /// # Errors
     /// When the database cannot be asked; the turn runs out by itself then.
     pub async fn finish(self, pool: &PgPool, ended: &Ended) -> Result<(), sqlx::Error> {
-        sqlx::query_file!(
+        let asked = sqlx::query_file!(
             "sql/reconcile/finish.sql",
             self.source.as_str(),
             self.token,
@@ -108,8 +121,8 @@ impl Turn {
             ended.more,
             ended.is_approved
         )
-        .execute(pool)
-        .await?;
+        .execute(pool);
+        answered(STATEMENT_LIMIT, asked).await?;
         Ok(())
     }
 

@@ -101,10 +101,10 @@ async fn tend_retired(shared: &Shared) {
         let tended = if in_use {
             lease.look(&shared.pool, false).await.map(|_| ())
         } else {
-            lease
-                .leave(&shared.pool)
-                .await
-                .map(|()| shared.forget_retired(&lease))
+            lease.leave(&shared.pool).await.map(|()| {
+                shared.forget_retired(&lease);
+                shared.to_rescue.notify_one();
+            })
         };
         if let Err(error) = tended {
             tracing::warn!(%error, worker = lease.worker, "cannot tend a former lease");

@@ -380,6 +380,56 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
+    let postgres = OwnPostgres::start(&[]).await;
+    let proxy = TcpProxy::start(postgres.port()).await;
+    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    world.user("user_a").await;
+    let first = world.sample("user_a", &["a/1"]).await;
+    let first = world.delete_sample(first).await;
+    let log = Log::new();
+    let _worker = world.logged(&["worker"], &AS_DEPLOYED, &log);
+    world.until_status(first, "completed").await;
+    let sample = world.sample("user_a", &["a/2"]).await;
+    let id: String = world.one("select id from cleanup_workers").await;
+    // The claim waits for the worker's row, and is done when nobody is there to hear of it.
+    let mut session = world.pool.begin().await.unwrap();
+    sqlx::query("select from cleanup_workers for update")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let task = world.delete_sample(sample).await;
+    world
+        .until(
+            "exists (select from pg_stat_activity, cleanup_tasks
+                     where wait_event_type = 'Lock' and query like '-- Claims due tasks%'
+                       and status = 'pending' and query_start > created_at)",
+        )
+        .await;
+    proxy.vanish();
+    session.rollback().await.unwrap();
+    world.until_status(task, "running").await;
+    assert_eq!(world.s3.asked().len(), 1, "the worker knows nothing of it");
+    proxy.come_back();
+    let returned = Instant::now();
+    world.until_status(task, "completed").await;
+    let settled = returned.elapsed();
+    assert!(
+        settled < SILENCE_LIMIT + 4 * POLL_INTERVAL,
+        "settled after {settled:?}"
+    );
+    log.until("a claim may have been lost on the way").await;
+    assert_done_once(&world, 2).await;
+    let by: String = world
+        .one(&format!(
+            "select worker from cleanup_audit where event = 'task-completed' and task_id = {task}"
+        ))
+        .await;
+    assert_ne!(by, id, "under a new id");
+    println!("lost claim: settled {settled:?} after the return");
+}
+
 /// The line of `lethe check` about this.
 async fn line_of_check(world: &World, listen_url: &str, about: &str) -> String {
     let checked = world

@@ -99,7 +99,12 @@ impl OwnPostgres {
         let mut options = self.options.clone();
         options.data_dir = PostgresOptions::temporary().data_dir;
         options.port = None;
-        let directory = &options.data_dir;
+        // From here on what is made goes with the test, however it ends.
+        let mut standby = Self {
+            options,
+            server: None,
+        };
+        let directory = &standby.options.data_dir;
         fs::create_dir(directory).unwrap();
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
         fs::copy(home.join("password"), directory.join("password")).unwrap();
@@ -126,12 +131,8 @@ impl OwnPostgres {
         }
         let copied = command.output().await.unwrap();
         assert!(copied.status.success(), "{copied:?}");
-        let server = PrivatePostgres::start(options.clone()).await.unwrap();
-        options.port = Some(server.port());
-        Self {
-            options,
-            server: Some(server),
-        }
+        standby.start_again().await;
+        standby
     }
 
     /// Makes a primary of this standby, and returns when it is one.
