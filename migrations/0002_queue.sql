@@ -37,6 +37,7 @@ create table cleanup_tasks (
         check (status in ('pending', 'running', 'failed', 'completed', 'dead', 'cancelled')),
     constraint cleanup_tasks_error_class_known
         check (error_class in ('transient', 'throttle', 'outage', 'blocked', 'permanent', 'crash')),
+    constraint cleanup_tasks_failed_says_why check (status <> 'failed' or error_class is not null),
     constraint cleanup_tasks_attempts_not_negative check (attempts >= 0),
     constraint cleanup_tasks_owned_while_running check ((status = 'running') = (lease_owner is not null)),
     constraint cleanup_tasks_finished_at_says_so
@@ -77,6 +78,8 @@ create index cleanup_tasks_open_parts_idx on cleanup_tasks (parent_id)
     where parent_id is not null and finished_at is null;
 -- What a person must look at.
 create index cleanup_tasks_dead_idx on cleanup_tasks (id) where is_dead;
+-- What failed and is tried again (a claim keeps the class, a settle changes it).
+create index cleanup_tasks_errors_idx on cleanup_tasks (id) where error_class is not null and finished_at is null;
 -- Pruning, oldest first.
 create index cleanup_tasks_finished_idx on cleanup_tasks (finished_at) where finished_at is not null;
 

@@ -4,6 +4,9 @@ select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.sta
        t.updated_at, t.finished_at
 from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
 where ($1::text is null or t.status = $1)
+  -- Rare ones have an index; `status` itself stands in none.
+  and ($1 is distinct from 'dead' or t.is_dead)
+  and ($1 is distinct from 'failed' or (t.error_class is not null and t.finished_at is null))
   and ($2::text is null or t.entity_type = $2)
   -- A user's tasks are found by user_id, a sample's by the index of samples' tasks.
   and ($3::text is null or (t.entity_id = $3 and (t.kind = 'sample-delete' or t.user_id = $3)))

@@ -286,6 +286,9 @@ async fn enqueue_sample(
     sqlx::query_file!("sql/reconcile/lock_owner.sql", owner)
         .fetch_one(&mut *transaction)
         .await?;
+    sqlx::query_file!("sql/reconcile/lock_sample.sql", sample)
+        .fetch_optional(&mut *transaction)
+        .await?;
     let task = sqlx::query_file_scalar!(
         "sql/reconcile/enqueue_sample.sql",
         sample,
