@@ -15,6 +15,8 @@ mod embedded;
 mod http_edge;
 mod model;
 #[cfg(feature = "dev")]
+mod nemesis;
+#[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
