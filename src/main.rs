@@ -80,7 +80,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => send_webhook(source, &args).await,
         #[cfg(feature = "dev")]
-        Command::Bench(args) => bench(&args).await,
+        Command::Bench(args) => bench(&source, &args).await,
     }
 }
 
@@ -232,7 +232,7 @@ async fn send_webhook(
 }
 
 #[cfg(feature = "dev")]
-async fn bench(args: &lethe::cli::args::BenchArgs) -> anyhow::Result<ExitCode> {
+async fn bench(source: &Source, args: &lethe::cli::args::BenchArgs) -> anyhow::Result<ExitCode> {
     use lethe::bench::{self, Case, Options, Scale};
     use lethe::cli::args::{BenchCase, BenchScale};
 
@@ -240,6 +240,14 @@ async fn bench(args: &lethe::cli::args::BenchArgs) -> anyhow::Result<ExitCode> {
         bench::serve_s3().await?;
         return Ok(ExitCode::SUCCESS);
     }
+    let log = Log::parse(source)?;
+    // The table is what people want to see, unless they ask for the log.
+    let filter = if source.is_set(&variables::RUST_LOG) {
+        log.filter.as_str()
+    } else {
+        "warn"
+    };
+    logging::init(log.format, filter)?;
     let server_url = args.server_url.as_ref().map(|url| url.expose().to_owned());
     if args.serve {
         bench::serve(server_url, app::signals::shutdown_token()?).await?;

@@ -1,8 +1,8 @@
 -- Claims due tasks, so many of each lane, in order of due time and id, from each lane's watermark on. The
 -- materialized CTE makes LIMIT hold. A worker whose own lease is out claims nothing, and while it claims it
--- cannot be declared lost: its row is locked.
+-- cannot be declared lost: its row is locked, by a lock that its own looks pass.
 with me as materialized (
-    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now() for share
+    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now() for key share
 ), due as materialized (
     select id from (
         select id from cleanup_tasks

@@ -250,13 +250,20 @@ async fn longest_transaction(
 ) -> anyhow::Result<f64> {
     let mut longest: f64 = 0.0;
     while !stop.is_cancelled() {
-        let age: Option<f64> = sqlx::query_scalar(
-            "select max(extract(epoch from clock_timestamp() - xact_start))::float8 * 1000
-             from pg_stat_activity where application_name = 'lethe' and datname = current_database()",
+        let oldest: Option<(f64, String)> = sqlx::query_as(
+            "select extract(epoch from clock_timestamp() - xact_start)::float8 * 1000, query
+             from pg_stat_activity
+             where application_name = 'lethe' and datname = current_database() and xact_start is not null
+             order by xact_start limit 1",
         )
-        .fetch_one(&pool)
+        .fetch_optional(&pool)
         .await?;
-        longest = longest.max(age.unwrap_or_default());
+        if let Some((age, query)) = oldest
+            && age > longest
+        {
+            longest = age;
+            tracing::debug!(age, query, "the longest transaction so far");
+        }
         tokio::time::sleep(TRANSACTIONS_LOOK).await;
     }
     Ok(longest)

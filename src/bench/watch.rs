@@ -43,32 +43,30 @@ pub async fn until(
 ) -> anyhow::Result<Watched> {
     let begun = Instant::now();
     bar.set_length(total);
-    let mut seen: Vec<(f64, f64)> = vec![(0.0, 0.0)];
+    // From the first look that finds something: what was done before it has no beginning that is known.
+    let mut seen: Vec<(f64, f64)> = Vec::new();
     let mut moved = Instant::now();
     loop {
         let count = fleet.counter(metric).await?;
         let now = begun.elapsed().as_secs_f64();
         bar.set_position(count as u64);
-        match seen.last() {
-            Some((_, before)) if *before == count => {
-                ensure!(
-                    moved.elapsed() < STALL,
-                    "{metric} stands at {count} of {total}"
-                );
-                if seen.len() == 1 {
-                    seen[0].0 = now;
-                }
-            }
-            _ => {
-                moved = Instant::now();
-                seen.push((now, count));
-            }
+        if count > seen.last().map_or(0.0, |(_, before)| *before) {
+            moved = Instant::now();
+            seen.push((now, count));
         }
+        ensure!(
+            moved.elapsed() < STALL,
+            "{metric} stands at {count} of {total}"
+        );
         if count >= total as f64 {
             break;
         }
         tokio::time::sleep(LOOK).await;
     }
+    ensure!(
+        seen.len() > 1,
+        "all was done before the first look: the case is too small for this machine"
+    );
     let rates = |pair: &[(f64, f64)]| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0);
     let series = seen
         .windows(2)

@@ -7,6 +7,8 @@
 mod api;
 mod api_shape;
 #[cfg(feature = "dev")]
+mod bench;
+#[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;

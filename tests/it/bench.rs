@@ -1,0 +1,44 @@
+//! `lethe bench` does what it says: every case runs, and writes down what it measured.
+
+use crate::support::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_benchmark_measures_beside_its_floor_and_draws_charts() {
+    let world = World::new().await;
+    let folder =
+        std::env::temp_dir().join(format!("lethe-bench-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir(&folder).unwrap();
+    let json = folder.join("bench.json");
+    let output = world
+        .run(
+            &[
+                "bench",
+                "queue",
+                "samples",
+                "--scale",
+                "smoke",
+                "--workers",
+                "1",
+                "--json",
+                json.to_str().unwrap(),
+                "--charts",
+                folder.to_str().unwrap(),
+            ],
+            &[],
+        )
+        .await;
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 2, "{report}");
+    for figure in figures {
+        assert!(figure["value"].as_f64().unwrap() > 0.0, "{figure}");
+        assert!(figure["floor"].as_f64().unwrap() > 0.0, "{figure}");
+    }
+    for chart in ["queue.svg", "single-samples.svg"] {
+        let chart = std::fs::read_to_string(folder.join(chart)).unwrap();
+        assert!(chart.starts_with("<svg"), "{chart}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
