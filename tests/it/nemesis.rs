@@ -154,7 +154,7 @@ impl Nemesis {
     async fn delete_sample(&mut self) {
         self.did("delete sample");
         let id = self.any_sample();
-        if self.samples[&id].user % BYSTANDER == 0 {
+        if self.samples[&id].user.is_multiple_of(BYSTANDER) {
             return;
         }
         let fate = match self.ask(Method::DELETE, &format!("/samples/{id}")).await {
