@@ -36,6 +36,8 @@ create table cleanup_audit (
 
 create index cleanup_audit_task_id_idx on cleanup_audit (task_id, id) where task_id is not null;
 create index cleanup_audit_user_id_idx on cleanup_audit (user_id, id) where user_id is not null;
+-- A sample's tasks, finished ones too.
+create index cleanup_audit_sample_idx on cleanup_audit (entity_id, task_id) where event = 'sample-deletion-requested';
 
 create function lethe_refuse_audit_change() returns trigger
 language plpgsql as $$

@@ -1,4 +1,5 @@
--- A page of the audit trail, newest first; a null parameter does not filter.
+-- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample, whose
+-- tasks are $11 (sample_tasks.sql), or a user.
 select id, at, event, actor, worker, task_id, kind, entity_type, entity_id, user_id, attempt, object_keys, kept_keys,
        image_ids, sample_ids, collection_ids, user_rows, error_class, detail
 from cleanup_audit
@@ -7,6 +8,8 @@ where ($1::text is null or event = $1)
   and ($3::bigint is null or task_id = $3)
   and ($4::text is null or entity_type = $4)
   and ($5::text is null or entity_id = $5)
+  and ($5::text is null or $11::bigint[] is not null or user_id = $5)
+  and ($11::bigint[] is null or task_id = any ($11))
   and ($6::text is null or user_id = $6)
   and ($7::timestamptz is null or at >= $7)
   and ($8::timestamptz is null or at < $8)

@@ -1,4 +1,5 @@
--- A page of tasks, newest first; a null parameter does not filter.
+-- A page of tasks, newest first; a null parameter does not filter. An entity is a sample, whose tasks are
+-- $8 (sample_tasks.sql), or a user.
 select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.status, t.attempts, t.scheduled_at,
        t.last_error, t.error_class, t.lease_owner, w.expires_at as "lease_expires_at?", t.parent_id, t.created_at,
        t.updated_at, t.finished_at
@@ -8,8 +9,9 @@ where ($1::text is null or t.status = $1)
   and ($1 is distinct from 'dead' or t.is_dead)
   and ($1 is distinct from 'failed' or (t.error_class is not null and t.finished_at is null))
   and ($2::text is null or t.entity_type = $2)
-  -- A user's tasks are found by user_id, a sample's by the index of samples' tasks.
-  and ($3::text is null or (t.entity_id = $3 and (t.kind = 'sample-delete' or t.user_id = $3)))
+  and ($3::text is null or t.entity_id = $3)
+  and ($3::text is null or $8::bigint[] is not null or t.user_id = $3)
+  and ($8::bigint[] is null or t.id = any ($8))
   and ($4::text is null or t.user_id = $4)
   and ($5::text is null or t.error_class = $5)
   and ($6::bigint is null or t.id < $6)

@@ -432,6 +432,44 @@ async fn a_session_is_no_admin_and_an_admin_may_do_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_filter_by_entity_finds_open_and_finished_tasks_and_nothing_else() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    world.samples("user_a", "a/more/", 3).await;
+    let service = Service::start(&world).await;
+    let found = async |list: &str, id: &str| -> Vec<String> {
+        let page = service.get(&format!("/admin/{list}?entityId={id}")).await;
+        let items = page["items"].as_array().unwrap();
+        items
+            .iter()
+            .map(|item| {
+                assert_eq!(item["entityId"], id);
+                item["id"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let id = sample.to_string();
+    assert_eq!(found("cleanup-tasks", &id).await, [""; 0]);
+    let task = world.delete_sample(sample).await;
+    assert_eq!(found("cleanup-tasks", &id).await, [task.to_string()]);
+    assert_eq!(found("audit", &id).await.len(), 1);
+
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    let root = world.delete_user("user_a").await;
+    world.until_status(root, "completed").await;
+    worker.stop().await;
+    assert_eq!(found("cleanup-tasks", &id).await, [task.to_string()]);
+    assert_eq!(found("audit", &id).await.len(), 2);
+    let of_user = found("cleanup-tasks", "user_a").await;
+    assert!(of_user.contains(&root.to_string()), "{of_user:?}");
+    assert!(found("audit", "user_a").await.len() >= 3);
+    assert_eq!(found("cleanup-tasks", "user_b").await, [""; 0]);
+    assert_eq!(found("audit", "user_b").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_page_to_their_end_and_refuse_what_they_do_not_know() {
     let world = World::new().await;
     world.user("user_a").await;
