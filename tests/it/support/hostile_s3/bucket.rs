@@ -1,6 +1,7 @@
 //! A bucket in memory, with versions when it keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -45,6 +46,8 @@ pub struct Bucket {
     pub uploads: BTreeSet<(String, String)>,
     /// Locks of keys, on all of their versions.
     pub locks: BTreeMap<String, Lock>,
+    /// When the last version of a key went.
+    pub gone: BTreeMap<String, SystemTime>,
     last_id: u64,
 }
 
@@ -83,15 +86,21 @@ impl Bucket {
                 .any(|version| version.id == id && version.body.is_none());
             versions.retain(|version| version.id != id);
             if versions.is_empty() {
-                self.objects.remove(key);
+                self.remove(key);
             }
             return Deleted::Version(id.to_owned(), marker);
         }
         if self.keeps == Versions::None {
-            self.objects.remove(key);
+            self.remove(key);
             return Deleted::Object;
         }
         Deleted::Marker(self.push(key, None))
+    }
+
+    fn remove(&mut self, key: &str) {
+        if self.objects.remove(key).is_some() {
+            self.gone.insert(key.to_owned(), SystemTime::now());
+        }
     }
 
     /// The newest body, if no marker hides it.

@@ -10,9 +10,9 @@ mod bucket;
 mod server;
 mod xml;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -134,6 +134,11 @@ impl HostileS3 {
     /// Keys of which any version or marker is left, in order.
     pub fn keys(&self) -> Vec<String> {
         self.with(|state| state.bucket.objects.keys().cloned().collect())
+    }
+
+    /// When the last version of each key went, by the machine's clock.
+    pub fn gone(&self) -> BTreeMap<String, SystemTime> {
+        self.with(|state| state.bucket.gone.clone())
     }
 
     /// How many versions and markers are left of a key.

@@ -1,0 +1,183 @@
+//! The end: quiet, and whether every promise was kept.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::application::{Fate, is_bystander, name};
+use super::{Nemesis, journal};
+use crate::support::world::World;
+
+/// After the faults everything is to come to its end within this.
+const QUIET: Duration = Duration::from_secs(90);
+
+impl Nemesis {
+    /// Everything is well again, and comes to its end.
+    /// Returns how long that took.
+    pub async fn quieten(&mut self) -> Duration {
+        self.world.s3.behave();
+        let began = Instant::now();
+        loop {
+            let retried = self.retry_dead().await;
+            let open = self
+                .world
+                .count("cleanup_tasks where status <> 'completed' and status <> 'cancelled'")
+                .await;
+            if open == 0 && retried == Some(202) {
+                return began.elapsed();
+            }
+            if began.elapsed() > QUIET {
+                let tasks: Vec<String> = sqlx::query_scalar(
+                    "select row(id, kind, entity_id, status, attempts, lane, error_class, last_error, object_keys)::text
+                     from cleanup_tasks where finished_at is null order by id limit 20",
+                )
+                .fetch_all(&self.world.pool)
+                .await
+                .unwrap();
+                panic!("{open} tasks do not end (last retry: {retried:?}): {tasks:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// The promises, one by one. Returns how many image rows went.
+    pub async fn judge(&self) -> usize {
+        let rows: Vec<(Uuid, String, bool)> = sqlx::query_as(
+            "select s.id, i.object_key, s.deleted_at is null
+             from samples s join sample_images i on i.sample_id = s.id",
+        )
+        .fetch_all(&self.world.pool)
+        .await
+        .unwrap();
+        let users: HashSet<String> = column(&self.world, "select id from users").await;
+        let samples: HashSet<Uuid> = sqlx::query_scalar("select id from samples")
+            .fetch_all(&self.world.pool)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
+        let objects: HashSet<String> = self.world.s3.keys().into_iter().collect();
+        let named: HashSet<&str> = rows.iter().map(|(_, key, _)| key.as_str()).collect();
+        let audited: HashSet<String> = column(
+            &self.world,
+            "select distinct unnest(object_keys) from cleanup_audit",
+        )
+        .await;
+
+        for (sample, key, live) in &rows {
+            assert!(
+                live,
+                "sample {sample} is soft-deleted, and nobody has it to do"
+            );
+            assert!(
+                objects.contains(key),
+                "a live row names {key}, and the object is gone"
+            );
+        }
+        for key in &objects {
+            assert!(
+                named.contains(key.as_str()) || self.ambiguous.contains(key),
+                "{key} is in the store, and no row names it"
+            );
+        }
+        for (user, fate) in self.users.iter().enumerate() {
+            match fate {
+                Fate::Live => assert!(users.contains(&name(user)), "{user} lived"),
+                Fate::Gone => assert!(!users.contains(&name(user)), "{user} was to go"),
+                Fate::Unknown => {}
+            }
+        }
+        for sample in &self.samples {
+            let id = sample.id;
+            let there = samples.contains(&id);
+            match (self.users[sample.user], sample.fate) {
+                (Fate::Gone, _) | (_, Fate::Gone) => assert!(!there, "sample {id} was to go"),
+                (Fate::Live, Fate::Live) => assert!(there, "sample {id} lived"),
+                _ => {}
+            }
+            for key in &sample.keys {
+                let gone_and_not_told = !objects.contains(key) && !audited.contains(key);
+                assert!(
+                    !gone_and_not_told,
+                    "{key} is gone, and the audit does not say so"
+                );
+            }
+        }
+        let untouchable: HashSet<&String> = (self.samples.iter())
+            .filter(|sample| is_bystander(sample.user))
+            .flat_map(|sample| &sample.keys)
+            .collect();
+        for key in self.world.s3.asked().iter().flatten() {
+            assert!(
+                !untouchable.contains(key),
+                "the store was asked to delete {key}, which lives"
+            );
+        }
+        journal::judge_claims(&self.world).await;
+        let rows_gone = journal::judge_rows(&self.world, &self.world.s3.gone()).await;
+        for (what, sql) in [
+            (
+                "completed twice",
+                "(select task_id from cleanup_audit where event = 'task-completed' group by task_id having count(*) > 1) x",
+            ),
+            (
+                "erased twice",
+                "(select entity_id from cleanup_tasks where kind = 'user-delete' group by entity_id having count(*) > 1) x",
+            ),
+            (
+                "an erasure that the audit does not end",
+                "cleanup_tasks t where kind = 'user-delete' and not exists (select from cleanup_audit a where a.task_id = t.id and a.event = 'user-erased')",
+            ),
+            (
+                "a deletion that nobody asked for",
+                "cleanup_tasks t where parent_id is null and not exists (select from cleanup_audit a where a.task_id = t.id and a.event like '%-requested')",
+            ),
+        ] {
+            assert_eq!(self.world.count(sql).await, 0, "{what}");
+        }
+        for (user, _) in (self.users.iter().enumerate()).filter(|(_, fate)| **fate == Fate::Gone) {
+            let path = format!("/admin/users/{}/erasure", name(user));
+            let receipt = self.replicas[0].get(&path).await;
+            assert_eq!(receipt["status"], "complete", "{receipt}");
+        }
+        rows_gone
+    }
+
+    pub async fn tell(&self, seed: u64, began: Instant, quiet: Duration, rows: usize) {
+        let erased = self
+            .world
+            .count("cleanup_audit where event = 'user-erased'")
+            .await;
+        let samples: i64 = self
+            .world
+            .one("select coalesce(sum(samples_deleted), 0)::bigint from cleanup_audit")
+            .await;
+        let claims = self
+            .world
+            .count("journal_claims where became = 'running'")
+            .await;
+        let objects: i64 = self
+            .world
+            .one("select coalesce(sum(objects_deleted), 0)::bigint from cleanup_audit")
+            .await;
+        println!(
+            "nemesis, seed {seed}: {:.0} s, quiet after {:.1} s; {:?}; {} users and {} samples; \
+             {erased} users erased, {samples} samples and {rows} images removed, {objects} objects deleted, \
+             {claims} claims",
+            began.elapsed().as_secs_f64(),
+            quiet.as_secs_f64(),
+            self.counts,
+            self.users.len(),
+            self.samples.len(),
+        );
+    }
+}
+
+async fn column(world: &World, sql: &'static str) -> HashSet<String> {
+    let rows: Vec<String> = sqlx::query_scalar(sql)
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    rows.into_iter().collect()
+}
