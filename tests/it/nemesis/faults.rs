@@ -86,6 +86,7 @@ impl Nemesis {
             82..94 => {
                 self.did("answer spoilt");
                 let spoilt = [
+                    Behaviour::LeaveOut,
                     Behaviour::CutBody,
                     Behaviour::BreakBody,
                     Behaviour::EmptyResult,

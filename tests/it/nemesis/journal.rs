@@ -52,8 +52,8 @@ pub async fn judge_claims(world: &World) {
         ),
         (
             "a task was completed by a worker that did not hold it",
-            "cleanup_audit a join journal_claims j on j.task_id = a.task_id and j.became = 'completed'
-             where a.event = 'task-completed' and a.worker is distinct from j.was_owner",
+            "cleanup_audit a join journal_claims j using (task_id)
+             where a.event = 'task-completed' and j.became = 'completed' and a.worker is distinct from j.was_owner",
         ),
         (
             "a task was completed without its audit",
@@ -61,8 +61,20 @@ pub async fn judge_claims(world: &World) {
                 select from cleanup_audit a where a.task_id = j.task_id and a.event in ('task-completed', 'user-erased'))",
         ),
     ] {
-        assert_eq!(world.count(sql).await, 0, "{what}");
+        let wrong = history(world, sql).await;
+        assert!(wrong.is_empty(), "{what}: {wrong:#?}");
     }
+}
+
+/// All that the journal has of the first task that a query finds.
+async fn history(world: &World, sql: &str) -> Vec<String> {
+    let first = format!("select min(found.task_id) from (select task_id from {sql}) found");
+    let query =
+        format!("select j::text from journal_claims j where task_id = ({first}) order by id");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+        .fetch_all(&world.pool)
+        .await
+        .unwrap()
 }
 
 /// An image's row went after its object, unless a live image needs the object; and never one that lived.

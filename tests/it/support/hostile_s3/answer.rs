@@ -154,7 +154,10 @@ impl State {
             return Answer::new(status, body);
         }
         let mut answer = if operation == "DeleteObjects" {
-            self.delete_many(call, wanted)
+            let left_out = matches!(behaviour, Some(Behaviour::LeaveOut));
+            let done = wanted.iter().skip(usize::from(left_out));
+            let done: Vec<_> = done.step_by(1 + usize::from(left_out)).cloned().collect();
+            self.delete_many(call, &done)
         } else {
             self.delete_one(&wanted[0].0, wanted[0].1.as_deref())
         };

@@ -27,6 +27,8 @@ pub type Times = Option<u32>;
 pub enum Behaviour {
     /// Refused as a whole, nothing deleted; without a code, the body is empty.
     Refuse(u16, &'static str, &'static str),
+    /// Of a multi-delete, every second key stays as it is, and the answer does not name it.
+    LeaveOut,
     /// Deleted, but the answer stops in the middle of a key, well framed.
     CutBody,
     /// Deleted, but the connection closes in the middle of the body that Content-Length promised.

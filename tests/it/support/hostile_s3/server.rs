@@ -80,7 +80,7 @@ async fn bend(answer: Answer) -> Result<Response<Body>, io::Error> {
     let text = answer.body;
     let half = text.len() / 2;
     let body = match answer.behaviour {
-        None | Some(Behaviour::Refuse(..)) => whole(text),
+        None | Some(Behaviour::Refuse(..) | Behaviour::LeaveOut) => whole(text),
         Some(Behaviour::CutBody) => whole(cut_in_last_key(&text)),
         Some(Behaviour::EmptyResult) => whole("<DeleteResult></DeleteResult>".to_owned()),
         Some(Behaviour::NoBody) => whole(String::new()),
