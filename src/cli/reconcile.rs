@@ -163,6 +163,7 @@ impl Command<'_> {
     async fn take_turn(&self, source: Source) -> Result<Turn, ReconcileCommandError> {
         Turn::take(self.pool, source, &self.worker, Duration::ZERO)
             .await?
+            .taken()
             .ok_or(ReconcileCommandError::UnderWay)
     }
 

@@ -8,16 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::clerk_api::{ClerkApi, Patience};
 use super::limit::Limit;
-use super::turn::{Ended, Turn};
+use super::turn::{Asked, Ended, Turn};
 use super::{Context, ReconcileError, Source, clerk, database};
 use crate::config::Reconcile;
 use crate::queue::transaction::is_passing;
 use crate::telemetry::metrics::Metrics;
 
-/// How often a worker asks whether a pass is due, at most and at least.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// Of each interval a worker looks so many times.
-const LOOKS_PER_INTERVAL: u32 = 4;
+/// After a pass that left something or failed, and after an error, a worker asks again so soon: a quarter of
+/// the interval, within these bounds. Else it waits for what is due.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// Missing users that one line of the log names.
 const USERS_NAMED: usize = 20;
 
@@ -58,11 +57,16 @@ impl Timer {
             Source::Clerk => self.config.clerk_interval,
         };
         let Some(interval) = interval else { return };
-        let pause = (interval / LOOKS_PER_INTERVAL).clamp(LOOKS.0, LOOKS.1);
+        let pause = (interval / 4).clamp(PAUSE.0, PAUSE.1);
         while !self.shutdown.is_cancelled() {
+            let mut wait = pause;
             match Turn::take(&self.pool, source, &self.worker, interval).await {
-                Ok(Some(turn)) => self.reconcile(source, turn).await,
-                Ok(None) => {}
+                Ok(Asked::Taken(turn)) => {
+                    if self.reconcile(source, turn).await {
+                        wait = interval;
+                    }
+                }
+                Ok(Asked::NotDue(left)) => wait = left.min(interval).max(PAUSE.0),
                 // The worker itself tells that the database is away.
                 Err(error) if is_passing(&error) => {
                     tracing::debug!(%error, "cannot ask whether a reconciliation is due");
@@ -73,12 +77,13 @@ impl Timer {
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    async fn reconcile(&self, source: Source, turn: Turn) {
+    /// Whether the pass did all that there was to do.
+    async fn reconcile(&self, source: Source, turn: Turn) -> bool {
         let context = Context {
             pool: &self.pool,
             turn: Some(&turn),
@@ -128,6 +133,7 @@ impl Timer {
         if let Err(error) = turn.finish(&self.pool, &ended).await {
             tracing::warn!(%error, "cannot say how a reconciliation went; its turn runs out by itself");
         }
+        !ended.more && ended.failed.is_none()
     }
 
     async fn with_database(&self, context: Context<'_>) -> Result<Ended, ReconcileError> {

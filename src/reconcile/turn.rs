@@ -39,6 +39,26 @@ pub struct Ended {
     pub is_approved: bool,
 }
 
+/// What became of the wish for a turn.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is ours.
+    Taken(Turn),
+    /// The last pass began less than an interval ago, or another is under way: nothing to do for so long,
+    /// unless that one ends early.
+    NotDue(Duration),
+}
+
+impl Asked {
+    /// The turn, if it was taken.
+    pub fn taken(self) -> Option<Turn> {
+        match self {
+            Self::Taken(turn) => Some(turn),
+            Self::NotDue(_) => None,
+        }
+    }
+}
+
 impl Turn {
     /// Takes the turn, if the last pass began at least `interval` ago and no other is under way.
     ///
@@ -49,22 +69,27 @@ impl Turn {
         source: Source,
         worker: &str,
         interval: Duration,
-    ) -> Result<Option<Self>, sqlx::Error> {
+    ) -> Result<Asked, sqlx::Error> {
         let renewed = Mutex::new(Instant::now());
-        let asked = sqlx::query_file_scalar!(
+        let asked = sqlx::query_file!(
             "sql/reconcile/claim.sql",
             source.as_str(),
             worker,
             interval.as_secs_f64(),
             LEASE.as_secs_f64()
         )
-        .fetch_optional(pool);
-        let token = answered(STATEMENT_LIMIT, asked).await?;
-        Ok(token.map(|token| Self {
-            source,
-            token,
-            renewed,
-        }))
+        .fetch_one(pool);
+        let answer = answered(STATEMENT_LIMIT, asked).await?;
+        Ok(match answer.claim_token {
+            Some(token) => Asked::Taken(Self {
+                source,
+                token,
+                renewed,
+            }),
+            None => Asked::NotDue(
+                Duration::try_from_secs_f64(answer.due_in_seconds).unwrap_or_default(),
+            ),
+        })
     }
 
     /// Renews the turn if that is due.
