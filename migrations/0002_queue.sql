@@ -31,7 +31,7 @@ create table cleanup_tasks (
     updated_at   timestamptz not null default now(),
     finished_at  timestamptz,
     is_dead      boolean not null generated always as (status = 'dead') stored,
-    constraint cleanup_tasks_kind_known check (kind in ('sample-delete', 'user-delete', 'user-delete-part')),
+    constraint cleanup_tasks_kind_known check (kind in ('sample-delete', 'image-delete', 'user-delete', 'user-delete-part')),
     constraint cleanup_tasks_entity_type_known check (entity_type in ('user', 'collection', 'sample', 'sample-image')),
     constraint cleanup_tasks_status_known
         check (status in ('pending', 'running', 'failed', 'completed', 'dead', 'cancelled')),
@@ -63,8 +63,8 @@ create table cleanup_tasks (
 -- Running tasks stand in it too; they are what the claims of the last moments took.
 create index cleanup_tasks_ready_idx on cleanup_tasks (lane, scheduled_at, id)
     where finished_at is null and not is_dead;
--- One open task for an entity and kind; parts may be many. A sample's finished tasks are found by the audit
--- (cleanup_audit_sample_idx): an index by entity here would be written again when a task ends, at a random
+-- One open task for an entity and kind; parts may be many. Finished tasks of a sample are found by the audit
+-- (cleanup_audit_entity_idx): an index by entity here would be written again when a task ends, at a random
 -- place (measured: 6 of the 16 µs that its end takes).
 create unique index cleanup_tasks_one_open_key on cleanup_tasks (entity_id, kind)
     where finished_at is null and kind <> 'user-delete-part';

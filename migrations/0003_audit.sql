@@ -30,14 +30,15 @@ create table cleanup_audit (
     samples_deleted     int generated always as (cardinality(sample_ids)) stored,
     collections_deleted int generated always as (cardinality(collection_ids)) stored,
     constraint cleanup_audit_event_known check (event in (
-        'user-deletion-requested', 'sample-deletion-requested', 'sample-restored',
+        'user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested', 'sample-restored',
         'task-completed', 'task-continued', 'task-failed', 'task-dead', 'task-retried', 'user-erased'))
 );
 
 create index cleanup_audit_task_id_idx on cleanup_audit (task_id, id) where task_id is not null;
 create index cleanup_audit_user_id_idx on cleanup_audit (user_id, id) where user_id is not null;
--- A sample's tasks, finished ones too.
-create index cleanup_audit_sample_idx on cleanup_audit (entity_id, task_id) where event = 'sample-deletion-requested';
+-- The tasks of a sample or an image, finished ones too.
+create index cleanup_audit_entity_idx on cleanup_audit (entity_id, task_id)
+    where event in ('sample-deletion-requested', 'image-deletion-requested');
 
 create function lethe_refuse_audit_change() returns trigger
 language plpgsql as $$

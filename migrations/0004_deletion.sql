@@ -88,6 +88,13 @@ begin
     where id = any (image_ids) and deleted_at is null;
 
     if image_ids is not null then
+        -- An image's own deletion too: what is left of its grace ends here.
+        update cleanup_tasks t
+        set parent_id = root_id, updated_at = now(),
+            scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
+                                else t.scheduled_at end
+        where t.kind = 'image-delete' and t.entity_id = any (image_ids::text[])
+          and t.finished_at is null and t.parent_id is distinct from root_id;
         insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, lane, parent_id)
         select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(k.key),
                -- A small user's parts are small work; a giant's must not make others wait.
@@ -212,5 +219,51 @@ begin
 end
 $$;
 
+-- Deletes one image of a sample that stays: soft delete and its task, in the caller's transaction. Returns
+-- the task's id, the same one when repeated; null when there is no such image. For an image whose sample or
+-- user is being deleted it is that task.
+create function lethe_delete_image(image_id uuid, deleted_by text, grace interval default '0')
+returns bigint
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    image sample_images;
+    owner text;
+    task  bigint;
+begin
+    if coalesce(lethe_delete_image.deleted_by, '') = '' then
+        raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    -- The sample first, as everybody locks who deletes.
+    select s.user_id into owner
+    from samples s join sample_images i on i.sample_id = s.id
+    where i.id = lethe_delete_image.image_id
+    for no key update of s;
+    select * into image from sample_images where id = lethe_delete_image.image_id for no key update;
+    if not found then
+        return null;
+    end if;
+    select t.id into task from cleanup_tasks t
+    where t.finished_at is null
+      and ((t.entity_id = image.id::text and t.kind = 'image-delete')
+           or (t.entity_id = image.sample_id::text and t.kind = 'sample-delete')
+           or (t.entity_id = owner and t.kind = 'user-delete'))
+    order by t.kind limit 1;
+    if found then
+        return task;
+    end if;
+    update sample_images set deleted_at = now(), deleted_by = lethe_delete_image.deleted_by
+    where id = image.id and deleted_at is null;
+    insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, scheduled_at)
+    values ('image-delete', 'sample-image', image.id::text, owner, array[image.object_key], clock_timestamp() + grace)
+    returning id into task;
+    insert into cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
+    values ('image-deletion-requested', lethe_delete_image.deleted_by, task, 'image-delete', 'sample-image',
+            image.id::text, owner);
+    return task;
+end
+$$;
+
 comment on function lethe_delete_user (text, text) is 'Erases a user and all that is theirs. Returns the task that says how far it is.';
 comment on function lethe_delete_sample (uuid, text, interval) is 'Deletes a sample and its objects. Returns the task that says how far it is.';
+comment on function lethe_delete_image (uuid, text, interval) is 'Deletes one image of a sample that stays, and its object. Returns the task that says how far it is.';

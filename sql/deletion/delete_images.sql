@@ -1,7 +1,7 @@
--- Removes the image rows whose objects are gone (or kept for a live image), within the task's own sample or
--- user, and never a live image of a live sample. $1: tasks of which every key is dealt with; $2, $3: pairs of
--- task and key for the others. Each step goes by index from the one before: OFFSET 0 keeps it so, whatever
--- the statistics say. (A row that somebody moves meanwhile stays, and its task looks again.)
+-- Removes the image rows whose objects are gone (or kept for a live image), within the task's own image,
+-- sample or user, and never a live image of a live sample. $1: tasks of which every key is dealt with; $2, $3:
+-- pairs of task and key for the others. Each step goes by index from the one before: OFFSET 0 keeps it so,
+-- whatever the statistics say. (A row that somebody moves meanwhile stays, and its task looks again.)
 with dealt_with as materialized (
     select t.id as task_id, t.kind, t.entity_id, t.user_id, k.key
     from cleanup_tasks t cross join lateral unnest(t.object_keys) as k (key)
@@ -14,10 +14,14 @@ with dealt_with as materialized (
 ), doomed as materialized (
     select i.ctid as place, d.task_id
     from dealt_with d
-    cross join lateral (select ctid, sample_id from sample_images where object_key = d.key offset 0) i
-    cross join lateral (select id, user_id from samples
-                        where id = i.sample_id and deleted_at is not null offset 0) s
-    where case d.kind when 'sample-delete' then s.id::text = d.entity_id else s.user_id = d.user_id end
+    cross join lateral (select ctid, id, sample_id, deleted_at from sample_images
+                        where object_key = d.key offset 0) i
+    cross join lateral (select id, user_id, deleted_at from samples where id = i.sample_id offset 0) s
+    where case d.kind
+              when 'image-delete' then i.deleted_at is not null and i.id::text = d.entity_id
+              when 'sample-delete' then s.deleted_at is not null and s.id::text = d.entity_id
+              else s.deleted_at is not null and s.user_id = d.user_id
+          end
 )
 delete from sample_images i using doomed d
 where i.ctid = d.place

@@ -1,5 +1,5 @@
--- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample, whose
--- tasks are $11 (sample_tasks.sql), or a user.
+-- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample or
+-- an image, whose tasks are $11 (entity_tasks.sql), or a user.
 select id, at, event, actor, worker, task_id, kind, entity_type, entity_id, user_id, attempt, object_keys, kept_keys,
        image_ids, sample_ids, collection_ids, user_rows, error_class, detail
 from cleanup_audit

@@ -44,10 +44,11 @@ select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!", 
        p.deleted_by, t.id as "task_id?", t.scheduled_at as "scheduled_at?"
 from page p
 left join lateral (
-    -- A sample's own task before its user's.
+    -- An image's own task before its sample's, and that before its user's.
     select id, scheduled_at from cleanup_tasks
-    where entity_id in (p.sample_id, p.user_id) and finished_at is null
-      and ((kind = 'sample-delete' and entity_id = p.sample_id) or (kind = 'user-delete' and entity_id = p.user_id))
+    where entity_id in (p.id, p.sample_id, p.user_id) and finished_at is null
+      and ((kind = 'image-delete' and entity_id = p.id) or (kind = 'sample-delete' and entity_id = p.sample_id)
+           or (kind = 'user-delete' and entity_id = p.user_id))
     order by kind limit 1
 ) t on true
 order by p.deleted_at desc, p.rank, case when p.rank > 0 then p.id end collate "C" desc,

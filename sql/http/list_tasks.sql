@@ -1,5 +1,5 @@
--- A page of tasks, newest first; a null parameter does not filter. An entity is a sample, whose tasks are
--- $8 (sample_tasks.sql), or a user.
+-- A page of tasks, newest first; a null parameter does not filter. An entity is a sample or an
+-- image, whose tasks are $8 (entity_tasks.sql), or a user.
 select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.status, t.attempts, t.scheduled_at,
        t.last_error, t.error_class, t.lease_owner, w.expires_at as "lease_expires_at?", t.parent_id, t.created_at,
        t.updated_at, t.finished_at

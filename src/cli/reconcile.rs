@@ -113,8 +113,7 @@ impl Command<'_> {
         let context = self.context(None);
         let found = database::look(context).await?;
         let report = database::report(context, limit, &found).await?;
-        let images = database::lone_images(context).await?;
-        self.tell_database(&report, Some((&found, images)))
+        self.tell_database(&report, Some(&found))
     }
 
     /// Compares the users with Clerk.
@@ -184,45 +183,41 @@ impl Command<'_> {
     fn tell_database(
         &self,
         report: &database::Report,
-        looked: Option<(&database::Found, u64)>,
+        looked: Option<&database::Found>,
     ) -> Result<Outcome, ReconcileCommandError> {
         let is_done = report.stopped.is_none() && report.refused == 0;
         if self.json {
             let mut value = self.json_of(report)?;
-            if let Some((found, images)) = looked {
+            if let Some(found) = looked {
                 value["users"] = json!(found.users);
                 value["samples"] = found.samples.iter().map(|(id, _)| json!(id)).collect();
-                value["loneImages"] = json!(images);
+                value["images"] = found.images.iter().map(|(id, _)| json!(id)).collect();
             }
             let text = serde_json::to_string_pretty(&value)?;
             return Ok(Outcome { text, is_done });
         }
         let mut text = format!(
-            "{} users and {} samples are soft-deleted, or back, without a task",
-            report.users_found, report.samples_found
+            "{} users, {} samples and {} images are soft-deleted, or back, without a task",
+            report.users_found, report.samples_found, report.images_found
         );
-        if let Some((found, images)) = looked {
+        if let Some(found) = looked {
             name(&mut text, "user", found.users.iter(), report.users_found);
             let samples = found.samples.iter().map(|(id, _)| id);
             name(&mut text, "sample", samples, report.samples_found);
-            if images > 0 {
-                let _ = write!(
-                    text,
-                    "\n{images} soft-deleted images are of live samples; they go with their sample"
-                );
-            }
+            let images = found.images.iter().map(|(id, _)| id);
+            name(&mut text, "image", images, report.images_found);
         }
         match &report.stopped {
             Some(stopped) => tell_stopped(&mut text, stopped),
             None if self.apply => {
                 let _ = write!(
                     text,
-                    "\nasked for the deletion of {} users and {} samples",
-                    report.users_enqueued, report.samples_enqueued
+                    "\nasked for the deletion of {} users, {} samples and {} images",
+                    report.users_enqueued, report.samples_enqueued, report.images_enqueued
                 );
                 tell_rest(&mut text, report.refused, report.more);
             }
-            None if report.users_found + report.samples_found > 0 => {
+            None if report.found() > 0 => {
                 text.push_str("\nnothing was changed; --apply asks for their deletion");
             }
             None => {}

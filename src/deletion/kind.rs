@@ -5,6 +5,8 @@
 pub enum Kind {
     /// One sample with its images.
     SampleDelete,
+    /// One image of a sample that stays.
+    ImageDelete,
     /// The root of a user's erasure: plans, waits for its parts, removes what is left.
     UserDelete,
     /// At most 1,000 objects of a user's erasure, and their rows.
@@ -13,13 +15,19 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::SampleDelete, Self::UserDelete, Self::UserDeletePart];
+    pub const ALL: [Self; 4] = [
+        Self::SampleDelete,
+        Self::ImageDelete,
+        Self::UserDelete,
+        Self::UserDeletePart,
+    ];
 
     /// The value of `cleanup_tasks.kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SampleDelete => "sample-delete",
+            Self::ImageDelete => "image-delete",
             Self::UserDelete => "user-delete",
             Self::UserDeletePart => "user-delete-part",
         }

@@ -1,5 +1,5 @@
-//! The pass on the database: soft-deleted users and samples without an open task, and users whose row is
-//! there again though they were erased.
+//! The pass on the database: soft-deleted users, samples and images without an open task, and users whose row
+//! is there again though they were erased.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::turn::Ended;
 use super::{Context, ReconcileError};
 use crate::queue::transaction::{begin, is_passing};
 
-/// Most users, and most samples, that one pass takes; the next one follows at once.
+/// Most users, most samples, and most images, that one pass takes; the next one follows at once.
 const MOST_TAKEN: usize = 10_000;
 /// Most different owners of samples that are told apart. More are as many, for the limit.
 const MOST_OWNERS: usize = 100_000;
 /// A row that cannot be enqueued because of others' locks is tried so often; the next pass finds it again.
 const MOST_TRIES: u32 = 3;
-/// Soft-deleted images that are looked at for those that stand alone.
+/// Of the soft-deleted images, so many are looked at in one pass for those whose sample lives, oldest first.
 const IMAGES_LOOKED_AT: i64 = 100_000;
 
 /// How the database is reconciled.
@@ -41,6 +41,10 @@ pub struct Found {
     pub samples: Vec<(Uuid, String)>,
     /// How many samples there are in all.
     pub sample_count: u64,
+    /// The first of the images, each with its user.
+    pub images: Vec<(Uuid, String)>,
+    /// How many images there are among those that were looked at.
+    pub image_count: u64,
     owners: HashSet<String>,
 }
 
@@ -52,10 +56,14 @@ pub struct Report {
     pub users_found: u64,
     /// Samples without an open deletion.
     pub samples_found: u64,
+    /// Images of live samples without an open deletion.
+    pub images_found: u64,
     /// Erasures that were written.
     pub users_enqueued: u64,
     /// Deletions that were written.
     pub samples_enqueued: u64,
+    /// Deletions of images that were written.
+    pub images_enqueued: u64,
     /// Rows that the database refused to take, and said why in the log.
     pub refused: u64,
     /// There is more than one pass takes.
@@ -83,26 +91,52 @@ impl Found {
     fn add_samples(&mut self, samples: impl ExactSizeIterator<Item = (Uuid, String)>) {
         self.sample_count += samples.len() as u64;
         for (sample, owner) in samples {
-            if self.owners.len() < MOST_OWNERS && !self.owners.contains(&owner) {
-                self.owners.insert(owner.clone());
-            }
+            self.add_owner(&owner);
             if self.samples.len() < MOST_TAKEN {
                 self.samples.push((sample, owner));
             }
         }
     }
+
+    fn add_images(&mut self, images: impl ExactSizeIterator<Item = (Uuid, String)>) {
+        self.image_count += images.len() as u64;
+        for (image, owner) in images {
+            self.add_owner(&owner);
+            if self.images.len() < MOST_TAKEN {
+                self.images.push((image, owner));
+            }
+        }
+    }
+
+    fn add_owner(&mut self, owner: &str) {
+        if self.owners.len() < MOST_OWNERS && !self.owners.contains(owner) {
+            self.owners.insert(owner.to_owned());
+        }
+    }
 }
 
 impl Report {
+    /// What has no task and should have one.
+    #[must_use]
+    pub fn found(&self) -> u64 {
+        self.users_found + self.samples_found + self.images_found
+    }
+
+    /// Tasks that were written.
+    #[must_use]
+    pub fn enqueued(&self) -> u64 {
+        self.users_enqueued + self.samples_enqueued + self.images_enqueued
+    }
+
     /// What everybody is told of it.
     #[must_use]
     pub fn ended(&self) -> Ended {
         Ended {
-            found: self.users_found + self.samples_found,
-            enqueued: self.users_enqueued + self.samples_enqueued,
+            found: self.found(),
+            enqueued: self.enqueued(),
             stopped: self.stopped.clone(),
             failed: None,
-            more: self.more && self.users_enqueued + self.samples_enqueued > 0,
+            more: self.more && self.enqueued() > 0,
             is_approved: false,
         }
     }
@@ -117,6 +151,7 @@ pub async fn look(context: Context<'_>) -> Result<Found, ReconcileError> {
     look_for_soft_deleted_users(context, &mut found).await?;
     look_for_tombstoned_users(context, &mut found).await?;
     look_for_samples(context, &mut found).await?;
+    look_for_images(context, &mut found).await?;
     Ok(found)
 }
 
@@ -133,8 +168,10 @@ pub async fn report(
     Ok(Report {
         users_found: found.user_count,
         samples_found: found.sample_count,
+        images_found: found.image_count,
         more: found.user_count > found.users.len() as u64
-            || found.sample_count > found.samples.len() as u64,
+            || found.sample_count > found.samples.len() as u64
+            || found.image_count > found.images.len() as u64,
         stopped: stopped.as_ref().map(Stopped::to_string),
         ..Report::default()
     })
@@ -173,21 +210,19 @@ pub async fn run(context: Context<'_>, options: Options) -> Result<Report, Recon
             }
         }
     }
+    for (image, owner) in &found.images {
+        context.keep().await?;
+        let enqueue = async || enqueue_image(context, *image, owner, options.grace_period).await;
+        match try_often(enqueue).await? {
+            Ok(true) => report.images_enqueued += 1,
+            Ok(false) => {}
+            Err(error) => {
+                report.refused += 1;
+                tracing::error!(image_id = %image, %error, "reconciliation cannot take an image");
+            }
+        }
+    }
     Ok(report)
-}
-
-/// Soft-deleted images of live samples, among the oldest 100,000 soft-deleted ones. No task takes them up
-/// before their sample is deleted; people should know.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub async fn lone_images(context: Context<'_>) -> Result<u64, ReconcileError> {
-    let mut transaction = begin(context.pool).await?;
-    let images = sqlx::query_file_scalar!("sql/reconcile/lone_images.sql", IMAGES_LOOKED_AT)
-        .fetch_one(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(images.unsigned_abs())
 }
 
 async fn look_for_soft_deleted_users(
@@ -255,6 +290,17 @@ async fn look_for_samples(context: Context<'_>, found: &mut Found) -> Result<(),
     }
 }
 
+async fn look_for_images(context: Context<'_>, found: &mut Found) -> Result<(), ReconcileError> {
+    context.keep().await?;
+    let mut transaction = begin(context.pool).await?;
+    let images = sqlx::query_file!("sql/reconcile/soft_deleted_images.sql", IMAGES_LOOKED_AT)
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    found.add_images(images.into_iter().map(|image| (image.id, image.user_id)));
+    Ok(())
+}
+
 /// One user, one transaction; true if a task was written.
 async fn enqueue_user(context: Context<'_>, user: &str) -> Result<bool, sqlx::Error> {
     let mut transaction = begin(context.pool).await?;
@@ -300,6 +346,35 @@ async fn enqueue_sample(
     transaction.commit().await?;
     if let Some(task_id) = task {
         tracing::info!(sample_id = %sample, user_id = owner, task_id, "reconciliation asks for a deletion");
+    }
+    Ok(task.is_some())
+}
+
+/// One image, one transaction; true if a task was written.
+async fn enqueue_image(
+    context: Context<'_>,
+    image: Uuid,
+    owner: &str,
+    grace: Duration,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = begin(context.pool).await?;
+    sqlx::query_file!("sql/reconcile/lock_owner.sql", owner)
+        .fetch_one(&mut *transaction)
+        .await?;
+    sqlx::query_file!("sql/reconcile/lock_sample_of_image.sql", image)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let task = sqlx::query_file_scalar!(
+        "sql/reconcile/enqueue_image.sql",
+        image,
+        grace.as_secs_f64()
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .flatten();
+    transaction.commit().await?;
+    if let Some(task_id) = task {
+        tracing::info!(image_id = %image, user_id = owner, task_id, "reconciliation asks for a deletion");
     }
     Ok(task.is_some())
 }

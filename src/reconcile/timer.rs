@@ -144,10 +144,12 @@ impl Timer {
         let report = database::run(context, options).await?;
         self.count(Source::Database, "user", report.users_enqueued);
         self.count(Source::Database, "sample", report.samples_enqueued);
-        if report.users_enqueued + report.samples_enqueued > 0 {
+        self.count(Source::Database, "sample-image", report.images_enqueued);
+        if report.enqueued() > 0 {
             tracing::warn!(
                 users = report.users_enqueued,
                 samples = report.samples_enqueued,
+                images = report.images_enqueued,
                 "reconciliation found rows that were soft-deleted, or back, without a task"
             );
         }

@@ -120,6 +120,116 @@ async fn rows_that_the_application_marked_by_itself_are_erased_by_the_workers() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn images_that_the_application_marked_alone_are_erased_and_their_sample_stays() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1", "a/2", "shared"]).await;
+    let other = world.sample("user_a", &["shared"]).await;
+    world
+        .mark(
+            "sample_images",
+            &format!("sample_id = '{sample}' and object_key <> 'a/1'"),
+        )
+        .await;
+    let graced = world.image(other, "graced").await;
+    world
+        .execute(&format!(
+            "select lethe_delete_image('{graced}', 'test', '1 hour')"
+        ))
+        .await;
+    let report = world.reconcile().await.unwrap();
+    assert_eq!((report.images_found, report.images_enqueued), (2, 2));
+    let again = world.reconcile().await.unwrap();
+    assert_eq!((again.images_found, again.images_enqueued), (0, 0));
+    let worker = world.worker().await;
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed' and scheduled_at < now())")
+        .await;
+    assert_eq!(world.s3.keys(), ["a/1", "graced", "shared"]);
+    assert_eq!(world.count("samples").await, 2);
+    assert_eq!(
+        world
+            .one::<String>(
+                "select string_agg(object_key, ' ' order by object_key) from sample_images"
+            )
+            .await,
+        "a/1 graced shared"
+    );
+    let kept = "cleanup_audit where kind = 'image-delete' and event = 'task-completed'";
+    assert_eq!(
+        world
+            .count(&format!("{kept} and kept_keys = '{{shared}}'"))
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count(&format!("{kept} and object_keys = '{{a/2}}'"))
+            .await,
+        1
+    );
+
+    // The erasure of the user does not wait for the image's grace.
+    let root = world.delete_user("user_a").await;
+    world.until_status(root, "completed").await;
+    worker.stop().await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(
+        world.count("cleanup_tasks where finished_at is null").await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_marked_no_more_is_kept() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    world.mark("sample_images", "true").await;
+    assert_eq!(world.reconcile().await.unwrap().images_enqueued, 1);
+    world
+        .execute("update sample_images set deleted_at = null, deleted_by = null")
+        .await;
+    let worker = world.worker().await;
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    worker.stop().await;
+    assert_eq!(world.s3.keys(), ["a/1"]);
+    assert_eq!(
+        world
+            .count(&format!("sample_images where sample_id = '{sample}'"))
+            .await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_a_sample_that_is_being_deleted_has_the_samples_task() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let image: uuid::Uuid = world.one("select id from sample_images").await;
+    let ask = format!("select lethe_delete_image('{image}', 'test')");
+    let own: i64 = world.one(&ask).await;
+    assert_eq!(world.one::<i64>(&ask).await, own);
+    let of_sample = world.delete_sample(sample).await;
+    let late = world.image(sample, "a/2").await;
+    let asked = format!("select lethe_delete_image('{late}', 'test')");
+    assert_eq!(world.one::<i64>(&asked).await, of_sample);
+    let nobody = "select lethe_delete_image('00000000-0000-0000-0000-000000000000', 'test')";
+    assert_eq!(world.one::<Option<i64>>(nobody).await, None);
+    let worker = world.worker().await;
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    worker.stop().await;
+    assert!(world.s3.keys().is_empty());
+    assert_eq!(world.count("sample_images").await, 0);
+    assert_eq!(world.count("samples").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_came_back_from_a_backup_is_erased_again() {
     let world = World::new().await;
     world.user("user_a").await;
@@ -138,7 +248,7 @@ async fn a_user_who_came_back_from_a_backup_is_erased_again() {
     world.sample("user_a", &["a/1"]).await;
     let output = world.run(&["reconcile"], &[]).await;
     assert!(
-        text(&output).contains("1 users and 0 samples"),
+        text(&output).contains("1 users, 0 samples and 0 images"),
         "{}",
         text(&output)
     );
@@ -187,6 +297,11 @@ async fn what_has_an_open_task_is_left_alone() {
     world
         .execute(&format!(
             "update samples set deleted_at = null, deleted_by = null where id = '{restored}'"
+        ))
+        .await;
+    world
+        .execute(&format!(
+            "update sample_images set deleted_at = null, deleted_by = null where sample_id = '{restored}'"
         ))
         .await;
     world
@@ -249,10 +364,10 @@ async fn a_dry_run_changes_nothing() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     for part in [
-        "1 users and 1 samples",
+        "1 users, 1 samples and 1 images",
         "user user_a",
         &format!("sample {sample}"),
-        "1 soft-deleted images",
+        "image ",
         "--apply",
     ] {
         assert!(said.contains(part), "{said}");

@@ -10,7 +10,7 @@ use sqlx::query_file_as;
 use super::{
     ApiState,
     database::{problem_of, reading},
-    entity::sample_tasks,
+    entity::entity_tasks,
     page,
     types::{AuditEntry, AuditEvent, AuditRow, EntityType, Tag},
 };
@@ -68,7 +68,7 @@ impl AdminAudit {
         let entity_id = page::optional_text("entityId", entity_id.0)?;
         let user_id = page::optional_text("userId", user_id.0)?;
         let mut transaction = reading(&state.pool).await?;
-        let sample_tasks = sample_tasks(&mut transaction, entity_id.as_deref())
+        let entity_tasks = entity_tasks(&mut transaction, entity_id.as_deref())
             .await
             .map_err(problem_of)?;
         let mut rows = query_file_as!(
@@ -84,7 +84,7 @@ impl AdminAudit {
             before.0,
             last,
             page::rows_to_read(size),
-            sample_tasks.as_deref()
+            entity_tasks.as_deref()
         )
         .fetch_all(&mut *transaction)
         .await

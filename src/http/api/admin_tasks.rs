@@ -14,7 +14,7 @@ use sqlx::{query_file, query_file_as, query_file_scalar};
 use super::{
     ApiState,
     database::{problem_of, reading, writing},
-    entity::sample_tasks,
+    entity::entity_tasks,
     page,
     samples::TaskAccepted,
     types::{AuditEntry, AuditRow, EntityType, ErrorClass, Tag, Task, TaskRow, TaskStatus},
@@ -144,7 +144,7 @@ impl AdminTasks {
         let entity_id = page::optional_text("entityId", entity_id.0)?;
         let user_id = page::optional_text("userId", user_id.0)?;
         let mut transaction = reading(&state.pool).await?;
-        let sample_tasks = sample_tasks(&mut transaction, entity_id.as_deref())
+        let entity_tasks = entity_tasks(&mut transaction, entity_id.as_deref())
             .await
             .map_err(problem_of)?;
         let mut rows = query_file_as!(
@@ -157,7 +157,7 @@ impl AdminTasks {
             error_class.0.map(ErrorClass::as_str),
             before,
             page::rows_to_read(size),
-            sample_tasks.as_deref()
+            entity_tasks.as_deref()
         )
         .fetch_all(&mut *transaction)
         .await

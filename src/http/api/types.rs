@@ -100,6 +100,7 @@ impl ErrorClass {
 pub enum AuditEvent {
     UserDeletionRequested,
     SampleDeletionRequested,
+    ImageDeletionRequested,
     SampleRestored,
     TaskCompleted,
     TaskContinued,
@@ -115,6 +116,7 @@ impl AuditEvent {
         match self {
             Self::UserDeletionRequested => "user-deletion-requested",
             Self::SampleDeletionRequested => "sample-deletion-requested",
+            Self::ImageDeletionRequested => "image-deletion-requested",
             Self::SampleRestored => "sample-restored",
             Self::TaskCompleted => "task-completed",
             Self::TaskContinued => "task-continued",
@@ -132,7 +134,7 @@ impl AuditEvent {
 pub struct Task {
     /// A number, as a string: it may exceed what JavaScript can count to.
     pub id: String,
-    /// `sample-delete`, `user-delete` or `user-delete-part`.
+    /// `sample-delete`, `image-delete`, `user-delete` or `user-delete-part`.
     pub kind: String,
     /// `user`, `collection`, `sample` or `sample-image`.
     pub entity_type: String,

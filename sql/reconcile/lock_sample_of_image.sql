@@ -1,0 +1,2 @@
+-- Held first, so that the next statement sees what another pass wrote for this image.
+select s.id from samples s join sample_images i on i.sample_id = s.id where i.id = $1 for no key update of s
