@@ -220,8 +220,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_after_the_database_vanished_without_a_word() {
     let postgres = OwnPostgres::start(&[]).await;
-    let proxy = TcpProxy::start(postgres.port()).await;
-    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(postgres.port());
+    let world = postgres.world(postgres.url_at(proxy.address)).await;
     let tasks = enqueue(&world, 3000).await;
     let sample = world.sample("user_a", &["late"]).await;
     let service = Service::start(&world).await;
@@ -264,8 +264,8 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     let postgres = OwnPostgres::start(&[]).await;
-    let proxy = TcpProxy::start(postgres.port()).await;
-    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(postgres.port());
+    let world = postgres.world(postgres.url_at(proxy.address)).await;
     world.user("user_a").await;
     let first = world.sample("user_a", &["a/1"]).await;
     let first = world.delete_sample(first).await;
@@ -379,8 +379,8 @@ async fn pgbouncer_that_mixes_up_prepared_statements_is_found_by_the_check() {
 async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
     let mut primary = OwnPostgres::start(&[]).await;
     let standby = primary.standby().await;
-    let proxy = TcpProxy::start(primary.port()).await;
-    let mut world = primary.world(primary.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(primary.port());
+    let mut world = primary.world(primary.url_at(proxy.address)).await;
     world
         .execute("alter system set synchronous_standby_names = '*'")
         .await;

@@ -20,6 +20,8 @@ mod http_edge;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
+#[cfg(all(feature = "dev", target_os = "linux"))]
+mod network;
 #[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]

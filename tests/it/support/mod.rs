@@ -1,6 +1,8 @@
 //! What the tests share.
 
 pub mod clerk;
+#[cfg(target_os = "linux")]
+pub mod far_network;
 pub mod hostile_s3;
 #[cfg(target_os = "linux")]
 pub mod namespaces;

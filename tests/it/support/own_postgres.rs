@@ -1,6 +1,7 @@
 //! A PostgreSQL of one test's own, which the test may stop, starve, and start again at the same address.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,10 +74,10 @@ impl OwnPostgres {
         self.server().url(DATABASE)
     }
 
-    /// The same at another port, such as a proxy's.
-    pub fn url_at(&self, port: u16) -> String {
-        let own = format!(":{}/", self.port());
-        self.url().replace(&own, &format!(":{port}/"))
+    /// The same at another address, such as a proxy's.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        let own = format!("127.0.0.1:{}", self.port());
+        self.url().replace(&own, &address.to_string())
     }
 
     /// A world on this server. `url` is what its processes are given; the test itself goes straight to

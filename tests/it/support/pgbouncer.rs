@@ -32,12 +32,12 @@ impl PgBouncer {
         // The account that runs it may not reach the place where it was built.
         let program = directory.join("pgbouncer");
         fs::copy(installed(), &program).unwrap();
-        let port = {
+        let address = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
+            listener.local_addr().unwrap()
         };
         let config = directory.join("pgbouncer.ini");
-        fs::write(&config, configuration(postgres, port, prepared)).unwrap();
+        fs::write(&config, configuration(postgres, address.port(), prepared)).unwrap();
         let mut command = Command::new(&program);
         command
             .arg(&config)
@@ -55,7 +55,7 @@ impl PgBouncer {
         }
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
         let bouncer = Self {
-            url: postgres.url_at(port),
+            url: postgres.url_at(address),
             process: command.spawn().unwrap(),
             directory,
         };
