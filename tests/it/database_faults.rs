@@ -12,7 +12,6 @@ use crate::support::outage::{
     until_completed, until_deletion_is,
 };
 use crate::support::own_postgres::{OwnPostgres, Stop};
-use crate::support::pgbouncer::PgBouncer;
 use crate::support::service::Service;
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::world::{Log, PATIENCE, World};
@@ -309,70 +308,6 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
         .await;
     assert_ne!(by, id, "under a new id");
     println!("lost claim: settled {settled:?} after the return");
-}
-
-/// The line of `lethe check` about this.
-async fn line_of_check(world: &World, listen_url: &str, about: &str) -> String {
-    let checked = world
-        .run(&["check"], &[("DATABASE_LISTEN_URL", listen_url)])
-        .await;
-    let text = String::from_utf8(checked.stdout).unwrap();
-    let line = text.lines().find(|line| line.contains(about));
-    line.unwrap_or_else(|| panic!("{text}")).to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pgbouncer_in_transaction_mode_carries_everything_but_listen() {
-    let postgres = OwnPostgres::start(&[]).await;
-    let bouncer = PgBouncer::start(&postgres, 200).await;
-    let world = postgres.world(bouncer.url.clone()).await;
-    let tasks = enqueue(&world, 1500).await;
-    let sample = world.sample("user_a", &["late"]).await;
-    let listen_url = postgres.url();
-    let listening = [("DATABASE_LISTEN_URL", listen_url.as_str())];
-    let service = Service::start_with(&world, &listening).await;
-    let environment = [listening.as_slice(), &AS_DEPLOYED].concat();
-    let _workers = [
-        world.process(&["worker"], &environment),
-        world.process(&["worker"], &environment),
-    ];
-    until_completed(&world, 100).await;
-    // Two of them listen, past it.
-    let sessions = world
-        .count(
-            "pg_stat_activity where backend_type = 'client backend' and application_name <> 'test'",
-        )
-        .await;
-    assert!(
-        sessions <= 4 + 2,
-        "{sessions} sessions: they are not shared"
-    );
-    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
-    let event = service.user_deleted("msg_1", "user_b");
-    assert_eq!(event.send().await.unwrap().status(), 204);
-    let prepared = line_of_check(&world, &listen_url, "prepared statements").await;
-    assert!(prepared.contains(" ok "), "{prepared}");
-    world
-        .until("exists (select from cleanup_audit where event = 'user-erased')")
-        .await;
-    // The erasure of a user without data is one more task, without an object.
-    until_completed(&world, tasks + 2).await;
-    assert_done_once(&world, tasks + 1).await;
-    let woken = assert_notifications_wake(&world).await;
-    println!("PgBouncer: {tasks} tasks over {sessions} sessions, woken within {woken:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pgbouncer_that_mixes_up_prepared_statements_is_found_by_the_check() {
-    let postgres = OwnPostgres::start(&[]).await;
-    let bouncer = PgBouncer::start(&postgres, 0).await;
-    let world = postgres.world(bouncer.url.clone()).await;
-    let prepared = line_of_check(&world, &postgres.url(), "prepared statements").await;
-    assert!(prepared.contains("WRONG"), "{prepared}");
-    let listen = line_of_check(&world, &bouncer.url, "LISTEN").await;
-    assert!(listen.contains("WRONG"), "{listen}");
-    let listen = line_of_check(&world, &postgres.url(), "LISTEN").await;
-    assert!(listen.contains(" ok "), "{listen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

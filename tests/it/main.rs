@@ -23,6 +23,8 @@ mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
 #[cfg(feature = "dev")]
+mod pgbouncer;
+#[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
