@@ -54,6 +54,40 @@ async fn work_goes_on_after_the_database_was_stopped_immediately() {
     work_goes_on_after_a_restart(Stop::Immediate).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_longer_than_the_lease_makes_nobody_lost() {
+    const LEASE: Duration = Duration::from_secs(5);
+    let short = [
+        ("CLEANUP_LEASE_MS", "5000"),
+        ("CLEANUP_POLL_INTERVAL_MS", "1000"),
+        ("CLEANUP_CLAIM_BATCH", "5"),
+        ("CLEANUP_CONCURRENCY", "4"),
+    ];
+    let mut postgres = OwnPostgres::start(&[]).await;
+    let world = postgres.world(postgres.url()).await;
+    let tasks = enqueue(&world, 2000).await;
+    let logs = [(); 6].map(|()| Log::new());
+    let (early, late) = logs.split_at(2);
+    let start = |log| world.logged(&["worker"], &short, log);
+    let _early: Vec<_> = early.iter().map(start).collect();
+    until_completed(&world, 200).await;
+    postgres.stop(Stop::Fast).await;
+    // Whoever comes meanwhile finds every lease out at its first look.
+    let _late: Vec<_> = late.iter().map(start).collect();
+    for log in late {
+        log.until("waiting for the database").await;
+    }
+    // Nothing but the time tells that the leases are out.
+    tokio::time::sleep(LEASE).await;
+    postgres.start_again().await;
+    let settled = first_settled(&world).await;
+    assert_done_once(&world, tasks).await;
+    for log in &logs {
+        assert!(!log.text().contains("workers vanished"), "{}", log.text());
+    }
+    println!("longer than the lease: first settled {settled:?} after the return");
+}
+
 /// Ends every session but the test's own.
 const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity
     where backend_type = 'client backend' and application_name <> 'test'";
