@@ -86,6 +86,24 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Er
         .collect())
 }
 
+/// Whether everything that this binary brings is applied: by the record of migrations, and where this role may
+/// not read that, or another tool applied them, by the tables and functions.
+///
+/// # Errors
+/// Of the database.
+pub async fn is_complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let record =
+        "select coalesce(has_table_privilege(to_regclass('_sqlx_migrations'), 'select'), false)";
+    let may_read: bool = sqlx::query_scalar(record)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !may_read {
+        return is_migrated(connection).await;
+    }
+    let state = state(connection).await?;
+    Ok(state.due.is_empty() && state.unfinished.is_empty())
+}
+
 /// Whether the tables and functions that the service needs are there. Needs no right to read
 /// the record of migrations, which may belong to another role.
 ///

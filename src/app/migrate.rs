@@ -1,7 +1,7 @@
 //! `lethe migrate`.
 
 use anyhow::Context;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{Connection, PgConnection};
 
 use super::pool;
@@ -18,9 +18,9 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// When the database is away or refuses.
 pub async fn run(database: &Database) -> anyhow::Result<State> {
     let mut connection = pool::connect(&database.listen_url).await?;
-    let before = state(&mut connection).await?;
+    let mut before = state(&mut connection).await?;
     if !before.is_current() {
-        apply(&mut connection).await?;
+        before = apply(&mut connection).await?;
     }
     connection.close().await?;
     Ok(before)
@@ -89,10 +89,18 @@ async fn state(connection: &mut PgConnection) -> anyhow::Result<State> {
         .context("cannot read which migrations were applied; run this as the database's owner")
 }
 
-async fn apply(connection: &mut PgConnection) -> anyhow::Result<()> {
+/// Applies what is due when no other run is at it, and returns the state before: what another has applied
+/// meanwhile is not told as ours.
+async fn apply(connection: &mut PgConnection) -> anyhow::Result<State> {
+    connection.lock().await.map_err(explained)?;
+    let before = state(connection).await?;
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_ignore_missing(true);
-    migrator.run(connection).await.map_err(explained)
+    // We have the lock; it goes with the connection when this fails.
+    migrator.set_locking(false);
+    migrator.run(&mut *connection).await.map_err(explained)?;
+    connection.unlock().await.map_err(explained)?;
+    Ok(before)
 }
 
 fn explained(error: MigrateError) -> anyhow::Error {

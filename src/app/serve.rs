@@ -8,10 +8,10 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{pool, side_server};
+use super::{migrated, pool, side_server};
 use crate::config::{Clerk, JwtKeys, Secret, Serve};
 use crate::http::admin_tokens::AdminTokens;
-use crate::http::api::{self, ApiState, health};
+use crate::http::api::{self, ApiState};
 use crate::http::credentials::Authenticator;
 use crate::http::server;
 use crate::http::session::{SessionConfig, SessionKeys, SessionVerifier};
@@ -48,7 +48,7 @@ async fn side(
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let ready = health::database_ready(pool.clone());
+    let ready = migrated::ready(pool.clone());
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(
         side_server::start(address, shown, shutdown.clone()).await?,
@@ -76,7 +76,7 @@ fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> anyhow::Result<
         webhook: webhooks(&config.clerk.webhook_secrets)?,
         grace: config.grace_period,
         metrics,
-        ready: health::database_ready(pool.clone()),
+        ready: migrated::ready(pool.clone()),
         show_metrics: config.metrics_addr.is_none(),
         pool,
     })

@@ -8,10 +8,10 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{pool, side_server};
+use super::{migrated, pool, side_server};
 use crate::config::{Secret, Storage, Worker};
 use crate::http::api;
-use crate::http::api::health::{self, ReadyCheck};
+use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
 use crate::storage::{Store, StoreConfig};
 use crate::telemetry::metrics::Metrics;
@@ -42,9 +42,11 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     };
     let store = store(&config.storage).await;
     let options = options(&config, host_and_pid());
-    let reconciling = reconciling(&config, &pool, &metrics, &shutdown);
-    worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
-    wait_for(reconciling).await?;
+    if migrated::wait(&pool, &shutdown).await {
+        let reconciling = reconciling(&config, &pool, &metrics, &shutdown);
+        worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
+        wait_for(reconciling).await?;
+    }
     drained.cancel();
     if let Some((_, task)) = side {
         task.await
@@ -124,7 +126,7 @@ pub fn host_and_pid() -> String {
 /// Ready is: the database is reachable and migrated, and the worker can work. A reconciliation that was
 /// stopped is told, and is no reason not to be ready: all other work goes on.
 fn ready(pool: PgPool, status: Arc<Status>) -> ReadyCheck {
-    let database = health::database_ready(pool.clone());
+    let database = migrated::ready(pool.clone());
     Arc::new(move || {
         let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());
         Box::pin(async move {

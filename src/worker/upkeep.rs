@@ -16,6 +16,9 @@ use crate::queue::{prune, rescue};
 
 /// A lease is renewed so many times before it would end.
 const LOOKS_PER_LEASE: u32 = 3;
+/// Without a look for this part of a lease, the others may have had none for the whole of theirs: each looks at
+/// its own times.
+const GAP_DIVISOR: u32 = 2;
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// Pruning or a rescue that has not ended after so long waits for a database that vanished.
@@ -32,7 +35,8 @@ pub struct Looks {
 #[derive(Debug)]
 struct State {
     last: Instant,
-    /// Whoever had a gap in its looks cannot tell a dead worker from an absent database.
+    /// Whoever had a gap in its looks, or has only begun to look, cannot tell a dead worker from one that the
+    /// database was away for.
     may_declare_lost_from: Instant,
 }
 
@@ -44,7 +48,7 @@ impl Looks {
             every: poll_interval.min(lease / LOOKS_PER_LEASE),
             state: Mutex::new(State {
                 last: now,
-                may_declare_lost_from: now,
+                may_declare_lost_from: now + lease,
             }),
         }
     }
@@ -74,7 +78,9 @@ pub async fn look<'c>(
     executor: impl sqlx::PgExecutor<'c>,
 ) -> Result<(), sqlx::Error> {
     let lease = shared.lease();
-    let had_gap = !lease.is_usable();
+    // The lease alone does not tell: after an outage it may be a new one.
+    let had_gap =
+        !lease.is_usable() || shared.looks.idle() > shared.options.cleanup.lease / GAP_DIVISOR;
     let may_declare_lost = !had_gap && shared.looks.may_declare_lost();
     let found = lease.look(executor, may_declare_lost).await?;
     {

@@ -3,138 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use sqlx::{Connection as _, PgConnection};
-use uuid::Uuid;
 
-use crate::support::hostile_s3::Behaviour;
+use crate::support::outage::{
+    AS_DEPLOYED, FIRST_SETTLED, POLL_INTERVAL, SLACK, assert_done_once, assert_notifications_wake,
+    assert_promises_kept, assert_unavailable, delete_users, enqueue, first_settled,
+    until_completed, until_deletion_is,
+};
 use crate::support::own_postgres::{OwnPostgres, Stop};
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::service::{ADMIN_TOKEN, Service};
+use crate::support::service::Service;
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::world::{Log, PATIENCE, World};
-
-/// Poll interval and lease as people run them; small batches and a store that takes its time, so that work
-/// lasts.
-const AS_DEPLOYED: [(&str, &str); 4] = [
-    ("CLEANUP_POLL_INTERVAL_MS", "5000"),
-    ("CLEANUP_LEASE_MS", "30000"),
-    ("CLEANUP_CLAIM_BATCH", "5"),
-    ("CLEANUP_CONCURRENCY", "4"),
-];
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
-const STORE_DELAY: Duration = Duration::from_millis(30);
-/// Within so long after the database's return the first task is to be settled.
-const FIRST_SETTLED: Duration = Duration::from_secs(2);
-/// For a machine that does other things besides.
-const SLACK: Duration = Duration::from_secs(2);
-
-/// A user whose samples are asked for deletion, one task each. Returns how many.
-async fn enqueue(world: &World, count: i32) -> i64 {
-    world.user("user_a").await;
-    world.samples("user_a", "a/", count).await;
-    world.s3.next_requests(Behaviour::Delay(STORE_DELAY), None);
-    world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
-        .await;
-    i64::from(count)
-}
-
-async fn until_completed(world: &World, count: i64) {
-    world
-        .until(&format!(
-            "(select count(*) >= {count} from cleanup_tasks where status = 'completed')"
-        ))
-        .await;
-}
-
-/// All is done, once each, and nobody's attempt was used up.
-async fn assert_done_once(world: &World, tasks: i64) {
-    until_completed(world, tasks).await;
-    assert_eq!(
-        world
-            .count("cleanup_tasks where attempts <> 1 or status <> 'completed'")
-            .await,
-        0,
-        "no attempt is used up by an outage of the database"
-    );
-    assert_eq!(
-        world
-            .one::<i64>("select coalesce(sum(objects_deleted), 0)::bigint from cleanup_audit")
-            .await,
-        tasks,
-        "each object stands once in the audit"
-    );
-    assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("samples").await, 0);
-    assert_eq!(world.count("sample_images").await, 0);
-}
-
-/// How long after now the first task is settled that was not before.
-async fn first_settled(world: &World) -> Duration {
-    let started = Instant::now();
-    // Of a server that was stopped nothing is settled while it is away.
-    world
-        .until("exists (select from cleanup_tasks where finished_at > pg_postmaster_start_time())")
-        .await;
-    started.elapsed()
-}
-
-/// Asks for a deletion of a sample that does not exist yet, until the answer is as it should be. Returns
-/// how long that took.
-async fn until_deletion_is(service: &Service, sample: Uuid, wanted: StatusCode) -> Duration {
-    let started = Instant::now();
-    loop {
-        let request = service.request(Method::DELETE, &format!("/samples/{sample}"), ADMIN_TOKEN);
-        let answer = request.send().await.unwrap();
-        if answer.status() == wanted {
-            return started.elapsed();
-        }
-        assert!(
-            answer.status() == StatusCode::SERVICE_UNAVAILABLE && started.elapsed() < PATIENCE,
-            "{}",
-            answer.status()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The database is away: the answer says so, and when to come back.
-async fn assert_unavailable(service: &Service, sample: Uuid) {
-    let path = format!("/samples/{sample}");
-    let answer = service.request(Method::DELETE, &path, ADMIN_TOKEN);
-    let answer = answer.send().await.unwrap();
-    assert_eq!(answer.status(), 503);
-    let seconds = answer.headers()["retry-after"].to_str().unwrap();
-    assert!(seconds.parse::<u64>().unwrap() > 0);
-    let event = service.user_deleted(&format!("msg_{sample}"), "user_b");
-    let answer = event.send().await.unwrap();
-    assert_eq!(answer.status(), 503);
-    assert!(answer.headers().contains_key("retry-after"));
-}
-
-/// Wakes by notification, thrice: each far sooner than the poll would. Returns the slowest.
-async fn assert_notifications_wake(world: &World) -> Duration {
-    let mut slowest = Duration::ZERO;
-    world.s3.behave();
-    for n in 0..3 {
-        world
-            .until(
-                "not exists (select from cleanup_workers where lost_at is null and not sleeping)",
-            )
-            .await;
-        let sample = world.sample("user_a", &[&format!("wake/{n}")]).await;
-        let asked = Instant::now();
-        let task = world.delete_sample(sample).await;
-        world.until_status(task, "completed").await;
-        slowest = slowest.max(asked.elapsed());
-    }
-    assert!(
-        slowest < POLL_INTERVAL / 4,
-        "woken after {slowest:?}: not by a notification"
-    );
-    slowest
-}
 
 async fn work_goes_on_after_a_restart(how: Stop) {
     let mut postgres = OwnPostgres::start(&[]).await;
@@ -172,6 +52,40 @@ async fn work_goes_on_after_the_database_was_stopped_fast() {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_after_the_database_was_stopped_immediately() {
     work_goes_on_after_a_restart(Stop::Immediate).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_longer_than_the_lease_makes_nobody_lost() {
+    const LEASE: Duration = Duration::from_secs(5);
+    let short = [
+        ("CLEANUP_LEASE_MS", "5000"),
+        ("CLEANUP_POLL_INTERVAL_MS", "1000"),
+        ("CLEANUP_CLAIM_BATCH", "5"),
+        ("CLEANUP_CONCURRENCY", "4"),
+    ];
+    let mut postgres = OwnPostgres::start(&[]).await;
+    let world = postgres.world(postgres.url()).await;
+    let tasks = enqueue(&world, 2000).await;
+    let logs = [(); 6].map(|()| Log::new());
+    let (early, late) = logs.split_at(2);
+    let start = |log| world.logged(&["worker"], &short, log);
+    let _early: Vec<_> = early.iter().map(start).collect();
+    until_completed(&world, 200).await;
+    postgres.stop(Stop::Fast).await;
+    // Whoever comes meanwhile finds every lease out at its first look.
+    let _late: Vec<_> = late.iter().map(start).collect();
+    for log in late {
+        log.until("waiting for the database").await;
+    }
+    // Nothing but the time tells that the leases are out.
+    tokio::time::sleep(LEASE).await;
+    postgres.start_again().await;
+    let settled = first_settled(&world).await;
+    assert_done_once(&world, tasks).await;
+    for log in &logs {
+        assert!(!log.text().contains("workers vanished"), "{}", log.text());
+    }
+    println!("longer than the lease: first settled {settled:?} after the return");
 }
 
 /// Ends every session but the test's own.
@@ -339,8 +253,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_after_the_database_vanished_without_a_word() {
     let postgres = OwnPostgres::start(&[]).await;
-    let proxy = TcpProxy::start(postgres.port()).await;
-    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(postgres.port());
+    let world = postgres.world(postgres.url_at(proxy.address)).await;
     let tasks = enqueue(&world, 3000).await;
     let sample = world.sample("user_a", &["late"]).await;
     let service = Service::start(&world).await;
@@ -383,8 +297,8 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     let postgres = OwnPostgres::start(&[]).await;
-    let proxy = TcpProxy::start(postgres.port()).await;
-    let world = postgres.world(postgres.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(postgres.port());
+    let world = postgres.world(postgres.url_at(proxy.address)).await;
     world.user("user_a").await;
     let first = world.sample("user_a", &["a/1"]).await;
     let first = world.delete_sample(first).await;
@@ -430,99 +344,12 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     println!("lost claim: settled {settled:?} after the return");
 }
 
-/// The line of `lethe check` about this.
-async fn line_of_check(world: &World, listen_url: &str, about: &str) -> String {
-    let checked = world
-        .run(&["check"], &[("DATABASE_LISTEN_URL", listen_url)])
-        .await;
-    let text = String::from_utf8(checked.stdout).unwrap();
-    let line = text.lines().find(|line| line.contains(about));
-    line.unwrap_or_else(|| panic!("{text}")).to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pgbouncer_in_transaction_mode_carries_everything_but_listen() {
-    let postgres = OwnPostgres::start(&[]).await;
-    let bouncer = PgBouncer::start(&postgres, 200).await;
-    let world = postgres.world(bouncer.url.clone()).await;
-    let tasks = enqueue(&world, 1500).await;
-    let sample = world.sample("user_a", &["late"]).await;
-    let listen_url = postgres.url();
-    let listening = [("DATABASE_LISTEN_URL", listen_url.as_str())];
-    let service = Service::start_with(&world, &listening).await;
-    let environment = [listening.as_slice(), &AS_DEPLOYED].concat();
-    let _workers = [
-        world.process(&["worker"], &environment),
-        world.process(&["worker"], &environment),
-    ];
-    until_completed(&world, 100).await;
-    // Two of them listen, past it.
-    let sessions = world
-        .count(
-            "pg_stat_activity where backend_type = 'client backend' and application_name <> 'test'",
-        )
-        .await;
-    assert!(
-        sessions <= 4 + 2,
-        "{sessions} sessions: they are not shared"
-    );
-    until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
-    let event = service.user_deleted("msg_1", "user_b");
-    assert_eq!(event.send().await.unwrap().status(), 204);
-    let prepared = line_of_check(&world, &listen_url, "prepared statements").await;
-    assert!(prepared.contains(" ok "), "{prepared}");
-    world
-        .until("exists (select from cleanup_audit where event = 'user-erased')")
-        .await;
-    // The erasure of a user without data is one more task, without an object.
-    until_completed(&world, tasks + 2).await;
-    assert_done_once(&world, tasks + 1).await;
-    let woken = assert_notifications_wake(&world).await;
-    println!("PgBouncer: {tasks} tasks over {sessions} sessions, woken within {woken:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pgbouncer_that_mixes_up_prepared_statements_is_found_by_the_check() {
-    let postgres = OwnPostgres::start(&[]).await;
-    let bouncer = PgBouncer::start(&postgres, 0).await;
-    let world = postgres.world(bouncer.url.clone()).await;
-    let prepared = line_of_check(&world, &postgres.url(), "prepared statements").await;
-    assert!(prepared.contains("WRONG"), "{prepared}");
-    let listen = line_of_check(&world, &bouncer.url, "LISTEN").await;
-    assert!(listen.contains("WRONG"), "{listen}");
-    let listen = line_of_check(&world, &postgres.url(), "LISTEN").await;
-    assert!(listen.contains(" ok "), "{listen}");
-}
-
-/// Sends signed webhooks one after the other, each of another user, until it is told to stop. Returns the
-/// users whose deletion was promised.
-async fn delete_users(
-    service: &Service,
-    stop: &tokio_util::sync::CancellationToken,
-) -> Vec<String> {
-    let mut promised = Vec::new();
-    for n in 0.. {
-        if stop.is_cancelled() {
-            break;
-        }
-        let user = format!("user_{n}");
-        let event = service.user_deleted(&format!("msg_{n}"), &user);
-        let status = event.send().await.unwrap().status();
-        if status == StatusCode::NO_CONTENT {
-            promised.push(user);
-        } else {
-            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        }
-    }
-    promised
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
     let mut primary = OwnPostgres::start(&[]).await;
     let standby = primary.standby().await;
-    let proxy = TcpProxy::start(primary.port()).await;
-    let mut world = primary.world(primary.url_at(proxy.port)).await;
+    let proxy = TcpProxy::start(primary.port());
+    let mut world = primary.world(primary.url_at(proxy.address)).await;
     world
         .execute("alter system set synchronous_standby_names = '*'")
         .await;
@@ -560,17 +387,8 @@ async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
     });
     assert!(settled < FIRST_SETTLED + SLACK, "settled after {settled:?}");
     until_deletion_is(&service, sample, StatusCode::ACCEPTED).await;
-    let accepted: Vec<String> =
-        sqlx::query_scalar("select user_id from user_tombstones where user_id = any ($1)")
-            .bind(&promised)
-            .fetch_all(&world.pool)
-            .await
-            .unwrap();
     assert!(promised.len() >= 20, "{}", promised.len());
-    assert_eq!(accepted.len(), promised.len(), "a promise is lost");
-    world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
-        .await;
+    assert_promises_kept(&world, &promised).await;
     assert_done_once(&world, tasks + 1).await;
     let woken = assert_notifications_wake(&world).await;
     println!(

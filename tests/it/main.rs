@@ -12,12 +12,18 @@ mod bench;
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
+#[cfg(all(feature = "dev", target_os = "linux"))]
+mod disk_full;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
+#[cfg(all(feature = "dev", target_os = "linux"))]
+mod network;
+#[cfg(feature = "dev")]
+mod pgbouncer;
 #[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
@@ -27,6 +33,8 @@ mod rooms;
 mod storage;
 #[cfg(feature = "dev")]
 mod support;
+#[cfg(feature = "dev")]
+mod two_versions;
 #[cfg(feature = "dev")]
 mod worker;
 #[cfg(feature = "dev")]

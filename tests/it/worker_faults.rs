@@ -1,6 +1,7 @@
 //! What breaks on the worker's side: processes stopped, killed, rolled, and with a wrong clock. The figures
 //! of docs/reliability.md are what these tests print.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,68 @@ async fn the_task_of_a_killed_worker_is_taken_up_within_lease_and_poll_interval(
     );
     assert_completed_once(&world, task).await;
     println!("killed: its task completed by another {taken_up:?} later");
+}
+
+/// From now on the kernel gives this process no memory. With a limit of the address space too, it would let the
+/// heap grow into what is reserved for it.
+async fn starve(process: &Child) {
+    let pid = process.id().unwrap().to_string();
+    let mut command = tokio::process::Command::new("prlimit");
+    command.args(["--pid", &pid, "--data=1"]);
+    let limited = command.output().await.expect("prlimit, of util-linux");
+    assert!(limited.status.success(), "{limited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tasks_of_a_worker_without_memory_are_taken_up_by_another() {
+    const MORE: i32 = 2000;
+    let world = World::new().await;
+    let log = Log::new();
+    let (mut victim, task) = worker_at_the_store(&world, &log).await;
+    starve(&victim).await;
+    // What it claims now does not fit into what it has.
+    let long = format!("{}/", "k".repeat(900));
+    world.samples("user_a", &long, MORE).await;
+    world
+        .execute("select lethe_delete_sample(id, 'test') from samples where deleted_at is null")
+        .await;
+    let status = tokio::time::timeout(PATIENCE, victim.wait()).await;
+    let status = status.unwrap_or_else(|_| panic!("it lives on:\n{}", log.text()));
+    let died = Instant::now();
+    assert_eq!(
+        status.unwrap().signal(),
+        Some(Signal::SIGABRT as i32),
+        "{}",
+        log.text()
+    );
+    let said = log.text();
+    assert!(said.contains("memory allocation of"), "{said}");
+    let _successor = world.process(&["worker"], &[]);
+    world.s3.release();
+    world.until_status(task, "completed").await;
+    let taken_up = died.elapsed();
+    assert!(
+        taken_up < LEASE + POLL_INTERVAL + SLACK,
+        "taken up after {taken_up:?}"
+    );
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    assert_completed_once(&world, task).await;
+    let completed = world
+        .count("cleanup_audit where event = 'task-completed'")
+        .await;
+    assert_eq!(completed, i64::from(MORE) + 1, "each of them once");
+    let crashes = format!(
+        "cleanup_audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
+    );
+    assert_eq!(world.count(&crashes).await, 1, "an attempt of its own");
+    let held = world.count("cleanup_tasks where attempts = 2").await;
+    assert_eq!(world.count("cleanup_tasks where attempts > 2").await, 0);
+    println!(
+        "out of memory: the task at the store completed by another {taken_up:?} later, {held} tasks \
+         with one attempt more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

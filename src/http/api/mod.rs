@@ -35,7 +35,7 @@ pub struct ApiState {
     /// A deleted sample can be restored for so long.
     pub grace: Duration,
     pub metrics: Arc<Metrics>,
-    /// Usually [`health::database_ready`].
+    /// [`health::database_ready`], and what else this process needs.
     pub ready: ReadyCheck,
     /// Whether `/metrics` is shown here: only where it has no address of its own.
     pub show_metrics: bool,

@@ -1,8 +1,9 @@
 //! A PostgreSQL of one test's own, which the test may stop, starve, and start again at the same address.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
@@ -33,7 +34,13 @@ pub struct OwnPostgres {
 impl OwnPostgres {
     /// Starts a server with these settings and a migrated database.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_at(PostgresOptions::temporary().data_dir, settings).await
+    }
+
+    /// The same with its data in this directory, which it makes.
+    pub async fn start_at(directory: PathBuf, settings: &[(&str, &str)]) -> Self {
         let mut options = PostgresOptions::temporary();
+        options.data_dir = directory;
         // It has to survive its stops; `drop` removes it.
         options.temporary = false;
         // What was committed outlives the death of the server, though not of the machine.
@@ -67,10 +74,10 @@ impl OwnPostgres {
         self.server().url(DATABASE)
     }
 
-    /// The same at another port, such as a proxy's.
-    pub fn url_at(&self, port: u16) -> String {
-        let own = format!(":{}/", self.port());
-        self.url().replace(&own, &format!(":{port}/"))
+    /// The same at another address, such as a proxy's.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        let own = format!("127.0.0.1:{}", self.port());
+        self.url().replace(&own, &address.to_string())
     }
 
     /// A world on this server. `url` is what its processes are given; the test itself goes straight to
@@ -92,10 +99,29 @@ impl OwnPostgres {
             .unwrap()
     }
 
+    /// Moves the database's tables and indexes, and nothing else, to this empty directory.
+    pub async fn move_tables_to(&self, directory: &Path) {
+        let owner = self.owner();
+        chown(directory, Some(owner.uid()), Some(owner.gid())).unwrap();
+        let url = self.server().url("postgres");
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let directory = directory.display();
+        for statement in [
+            format!("create tablespace elsewhere location '{directory}'"),
+            format!("alter database {DATABASE} set tablespace elsewhere"),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+        connection.close().await.unwrap();
+    }
+
     /// A second server that follows this one by streaming replication, and can be read.
     pub async fn standby(&self) -> Self {
         let home = self.server().directory();
-        let owner = fs::metadata(home.join("cluster")).unwrap();
+        let owner = self.owner();
         let mut options = self.options.clone();
         options.data_dir = PostgresOptions::temporary().data_dir;
         options.port = None;
@@ -160,6 +186,16 @@ impl OwnPostgres {
         server.stop().await.unwrap();
     }
 
+    /// Waits until the server has ended by itself.
+    pub async fn until_down(&mut self) {
+        let started = Instant::now();
+        while self.pid_file().exists() {
+            assert!(started.elapsed() < PATIENCE, "PostgreSQL does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.server.take().unwrap().stop().await.unwrap();
+    }
+
     /// Starts it again on its port, and returns when it answers.
     pub async fn start_again(&mut self) {
         self.server = Some(PrivatePostgres::start(self.options.clone()).await.unwrap());
@@ -167,6 +203,11 @@ impl OwnPostgres {
 
     fn server(&self) -> &PrivatePostgres {
         self.server.as_ref().unwrap()
+    }
+
+    /// The account that runs it.
+    fn owner(&self) -> fs::Metadata {
+        fs::metadata(self.server().directory().join("cluster")).unwrap()
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -192,7 +233,7 @@ impl Drop for OwnPostgres {
 }
 
 /// Sends a signal to the server that wrote this file.
-fn send(pid_file: &std::path::Path, signal: Signal) {
+fn send(pid_file: &Path, signal: Signal) {
     let text = fs::read_to_string(pid_file).unwrap_or_default();
     if let Some(pid) = text
         .lines()

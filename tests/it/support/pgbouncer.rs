@@ -32,40 +32,68 @@ impl PgBouncer {
         // The account that runs it may not reach the place where it was built.
         let program = directory.join("pgbouncer");
         fs::copy(installed(), &program).unwrap();
-        let port = {
+        let address = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
+            listener.local_addr().unwrap()
         };
         let config = directory.join("pgbouncer.ini");
-        fs::write(&config, configuration(postgres, port, prepared)).unwrap();
-        let mut command = Command::new(&program);
-        command
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        fs::write(&config, configuration(postgres, address.port(), prepared)).unwrap();
         // It refuses root, as PostgreSQL does.
         if geteuid().is_root() {
-            let account = User::from_name("nobody").unwrap().unwrap();
-            let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+            let (uid, gid) = nobody();
             for path in [&directory, &program, &config] {
                 chown(path, Some(uid), Some(gid)).unwrap();
             }
-            command.uid(uid).gid(gid);
         }
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
         let bouncer = Self {
-            url: postgres.url_at(port),
-            process: command.spawn().unwrap(),
+            url: postgres.url_at(address),
+            process: spawn(&directory),
             directory,
         };
+        bouncer.until_it_answers().await;
+        bouncer
+    }
+
+    /// Kills it (-9) with all its connections.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again on its port, and returns when it answers.
+    pub async fn start_again(&mut self) {
+        self.process = spawn(&self.directory);
+        self.until_it_answers().await;
+    }
+
+    async fn until_it_answers(&self) {
         let started = Instant::now();
-        while PgConnection::connect(&bouncer.url).await.is_err() {
+        while PgConnection::connect(&self.url).await.is_err() {
             assert!(started.elapsed() < PATIENCE, "PgBouncer does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bouncer
     }
+}
+
+/// The account that runs it for root.
+fn nobody() -> (u32, u32) {
+    let account = User::from_name("nobody").unwrap().unwrap();
+    (account.uid.as_raw(), account.gid.as_raw())
+}
+
+fn spawn(directory: &Path) -> Child {
+    let mut command = Command::new(directory.join("pgbouncer"));
+    command
+        .arg(directory.join("pgbouncer.ini"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if geteuid().is_root() {
+        let (uid, gid) = nobody();
+        command.uid(uid).gid(gid);
+    }
+    command.spawn().unwrap()
 }
 
 impl Drop for PgBouncer {

@@ -1,5 +1,7 @@
 //! A way to a server that can vanish without a word, and lead somewhere else.
 
+use std::net::SocketAddr;
+
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -14,15 +16,22 @@ struct Way {
 
 /// Stops with the test.
 pub struct TcpProxy {
-    pub port: u16,
+    pub address: SocketAddr,
     way: watch::Sender<Way>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 impl TcpProxy {
-    pub async fn start(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().port();
+    pub fn start(port: u16) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(listener, port)
+    }
+
+    /// A proxy that is reached at this socket, wherever that is.
+    pub fn start_on(listener: std::net::TcpListener, port: u16) -> Self {
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let address = listener.local_addr().unwrap();
         let way = watch::Sender::new(Way {
             port,
             silent: false,
@@ -34,7 +43,7 @@ impl TcpProxy {
             }
         });
         Self {
-            port: own,
+            address,
             way,
             accepting,
         }

@@ -53,6 +53,15 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::of_template("template_lethe").await
+    }
+
+    /// On a database without a table.
+    pub async fn unmigrated() -> Self {
+        Self::of_template("template0").await
+    }
+
+    async fn of_template(template: &str) -> Self {
         let postgres = postgres().await;
         let name = format!("t_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(&postgres.url("postgres"))
@@ -63,7 +72,7 @@ impl World {
             .execute(&mut admin)
             .await
             .unwrap();
-        let create = format!("create database {name} template template_lethe");
+        let create = format!("create database {name} template {template}");
         sqlx::query(sqlx::AssertSqlSafe(create))
             .execute(&mut admin)
             .await
