@@ -46,8 +46,8 @@ struct Nemesis {
 impl Nemesis {
     async fn start(seed: u64) -> Self {
         let postgres = OwnPostgres::start(&[]).await;
-        let proxy = TcpProxy::start(postgres.port()).await;
-        let world = postgres.world(postgres.url_at(proxy.port)).await;
+        let proxy = TcpProxy::start(postgres.port());
+        let world = postgres.world(postgres.url_at(proxy.address)).await;
         journal::keep(&world).await;
         let mut random = StdRng::seed_from_u64(seed);
         if random.random_bool(0.5) {

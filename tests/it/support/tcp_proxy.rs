@@ -80,8 +80,10 @@ async fn carry(mut client: TcpStream, mut way: watch::Receiver<Way>) {
             return;
         };
         tokio::select! {
-            _ = copy_bidirectional(&mut client, &mut server) => return,
+            // What comes after the silence began is not carried, however late we learn of it.
+            biased;
             gone = way.wait_for(|way| way.silent) => if gone.is_err() { return },
+            _ = copy_bidirectional(&mut client, &mut server) => return,
         }
         // Both ends stay open, and hear nothing.
         while way.changed().await.is_ok() {}
