@@ -93,6 +93,17 @@ def cargo(name: str) -> Callable[[], list[str]]:
     return prepare
 
 
+# The terms of awa's own exact count (queue_counts_exact in awa-model), read as enqueued and not ended. The view awa.jobs
+# says the same, but joins every job of the drain.
+AWA_REMAINING = """
+    select (select coalesce(sum(awa.sequence_next_value(seq_name) - 1), 0) from awa.queue_enqueue_heads)
+         > (select coalesce(sum(live_terminal_count), 0) from awa.queue_terminal_live_counts)
+         + (select coalesce(sum(terminal_delta), 0) from awa.queue_terminal_count_deltas)
+         + (select coalesce(sum(completed_count), 0) from awa.receipt_completion_batches)
+         - (select count(*) from awa.receipt_completion_tombstones)
+         + (select coalesce(sum(pruned_completed_count + pruned_failed_count), 0) from awa.queue_terminal_rollups)
+"""
+
 PEERS = [
     Peer("graphile-worker", "0.18.0", node,
          "select exists (select from graphile_worker._private_jobs)",
@@ -102,8 +113,7 @@ PEERS = [
     Peer("graphile-worker-rs", "0.14.1", cargo("graphile-worker-rs"),
          "select exists (select from graphile_worker._private_jobs)",
          cases=("queue", "wake", "erasure", "erasure-batch")),
-    Peer("awa", "0.6.9", cargo("awa"),
-         "select exists (select from awa.jobs where state <> 'completed')"),
+    Peer("awa", "0.6.9", cargo("awa"), AWA_REMAINING),
     Peer("apalis-postgres", "1.0.0", cargo("apalis-postgres"),
          "select exists (select from apalis.jobs where status <> 'Done')"),
     Peer("pgqueuer", "1.6.0", python,
