@@ -8,6 +8,7 @@ pub mod config;
 pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
+mod failpoint;
 pub mod http;
 pub mod queue;
 pub mod reconcile;

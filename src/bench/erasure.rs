@@ -243,7 +243,8 @@ async fn seed_passers_by(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
     Ok(samples)
 }
 
-/// The age of the oldest transaction of Lethe's processes that was seen, in ms.
+/// The age of the oldest transaction of Lethe's processes that was seen, in ms. An idle session that takes in
+/// a notification seems to be in a transaction as old as its last statement.
 async fn longest_transaction(
     pool: PgPool,
     stop: tokio_util::sync::CancellationToken,
@@ -254,6 +255,7 @@ async fn longest_transaction(
             "select extract(epoch from clock_timestamp() - xact_start)::float8 * 1000, query
              from pg_stat_activity
              where application_name = 'lethe' and datname = current_database() and xact_start is not null
+               and state <> 'idle'
              order by xact_start limit 1",
         )
         .fetch_optional(&pool)

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 
 use super::backoff::Backoff;
 use super::{Lane, transaction};
+use crate::failpoint;
 
 /// Open tasks looked at in one bite, of which few are held by anybody.
 const BITE: i64 = 10_000;
@@ -46,6 +47,7 @@ pub async fn rescue(
             .await?;
             if !bite.held.is_empty() {
                 rescued += take(&mut tx, &bite.held, &lost, rescuer, backoff, max_attempts).await?;
+                failpoint::reach("rescue-written");
             }
             tx.commit().await?;
             let (Some(time), Some(id), true) =
@@ -56,6 +58,7 @@ pub async fn rescue(
             (after, after_id) = (time, id);
         }
     }
+    failpoint::reach("rescue-committed");
     sqlx::query_file!("sql/queue/rescued_workers.sql", &lost)
         .execute(pool)
         .await?;

@@ -18,8 +18,9 @@ const MOST_TAKEN: usize = 10_000;
 const MOST_OWNERS: usize = 100_000;
 /// A row that cannot be enqueued because of others' locks is tried so often; the next pass finds it again.
 const MOST_TRIES: u32 = 3;
-/// Of the soft-deleted images, so many are looked at in one pass for those whose sample lives, oldest first.
-const IMAGES_LOOKED_AT: i64 = 100_000;
+/// Bites of 5,000 soft-deleted images that are looked at in one pass for those whose sample lives, oldest first:
+/// an erasure under way has any number of others, and the next passes see further.
+const IMAGE_BITES: u32 = 20;
 
 /// How the database is reconciled.
 #[derive(Clone, Copy, Debug)]
@@ -291,13 +292,24 @@ async fn look_for_samples(context: Context<'_>, found: &mut Found) -> Result<(),
 }
 
 async fn look_for_images(context: Context<'_>, found: &mut Found) -> Result<(), ReconcileError> {
-    context.keep().await?;
-    let mut transaction = begin(context.pool).await?;
-    let images = sqlx::query_file!("sql/reconcile/soft_deleted_images.sql", IMAGES_LOOKED_AT)
-        .fetch_all(&mut *transaction)
+    let (mut after_time, mut after_id) = (None, Uuid::nil());
+    for _ in 0..IMAGE_BITES {
+        context.keep().await?;
+        let mut transaction = begin(context.pool).await?;
+        let bite = sqlx::query_file!(
+            "sql/reconcile/soft_deleted_images.sql",
+            after_time as Option<chrono::DateTime<chrono::Utc>>,
+            after_id
+        )
+        .fetch_one(&mut *transaction)
         .await?;
-    transaction.commit().await?;
-    found.add_images(images.into_iter().map(|image| (image.id, image.user_id)));
+        transaction.commit().await?;
+        let (Some(last_at), Some(last_id)) = (bite.last_at, bite.last_id) else {
+            return Ok(());
+        };
+        found.add_images(bite.orphans.into_iter().zip(bite.owners));
+        (after_time, after_id) = (Some(last_at), last_id);
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::pace::MAX_KEYS_PER_REQUEST;
 use super::shared::{Shared, database_pause};
 use super::{job, settle};
+use crate::failpoint;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
 use crate::queue::{Lane, transaction};
@@ -159,6 +160,9 @@ impl Claimer {
         let claims = match claim(&shared.pool, &lease.worker, &ask).await {
             Ok(claims) => {
                 self.failures = 0;
+                if !claims.is_empty() {
+                    failpoint::reach("claimed");
+                }
                 claims
             }
             Err(error) => {

@@ -11,6 +11,7 @@ use super::shared::{Shared, database_pause};
 use super::{root, settle};
 use crate::deletion::kind::Kind;
 use crate::deletion::protection::protected_keys;
+use crate::failpoint;
 use crate::queue::ErrorClass;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
@@ -127,7 +128,9 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
     if wanted.is_empty() {
         return fates;
     }
+    failpoint::reach("keys-looked-at");
     let deletion = shared.store.delete(&wanted).await;
+    failpoint::reach("objects-deleted");
     for request in &deletion.requests {
         shared
             .metrics

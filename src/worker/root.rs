@@ -4,6 +4,7 @@ use super::outcome::Remains;
 use super::settle;
 use super::shared::{Shared, database_pause};
 use crate::deletion::erase_user::{Removed, Step, erase_user_step};
+use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
@@ -49,6 +50,7 @@ async fn try_step(shared: &Shared, worker: &str, claim: &Claim) -> Result<(), sq
         return tx.rollback().await;
     }
     let (step, removed) = erase_user_step(&mut tx, claim.id, &claim.user_id).await?;
+    failpoint::reach("root-stepped");
     let verdict = match &step {
         Step::Erased => Verdict::Completed,
         Step::Again(delay) => Verdict::Continued {
@@ -82,7 +84,9 @@ async fn try_step(shared: &Shared, worker: &str, claim: &Claim) -> Result<(), sq
         }],
     )
     .await?;
+    failpoint::reach("root-written");
     tx.commit().await?;
+    failpoint::reach("root-committed");
     // Between this step's look and its commit, its last part may have ended and found it still running.
     if let Step::Again(delay) = &step
         && !delay.is_zero()

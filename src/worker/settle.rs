@@ -11,6 +11,7 @@ use super::report::Report;
 use super::shared::{Shared, database_pause};
 use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::kind::Kind;
+use crate::failpoint;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict};
 use crate::queue::transaction::{STATEMENT_LIMIT, TRANSACTION_LIMIT, answered};
@@ -121,6 +122,7 @@ async fn try_settle(
         .await?
         .into_iter()
         .collect();
+    failpoint::reach("settle-locked");
     let held: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| ours.contains(&outcome.claim.id))
@@ -137,6 +139,7 @@ async fn try_settle(
     let mut deleted = HardDeleted::default();
     if !dealt_with.is_empty() || scopes.iter().any(|scope| scope.sample.is_some()) {
         deleted = hard_delete(&mut tx, &scopes, &dealt_with).await?;
+        failpoint::reach("rows-deleted");
     }
 
     let settled: Vec<Settled> = held
@@ -184,7 +187,9 @@ async fn try_settle(
     }
     queue::keep_keys(&mut tx, &going_on, &left.tasks, &left.keys).await?;
     queue::finish(&mut tx, &settled).await?;
+    failpoint::reach("settle-written");
     tx.commit().await?;
+    failpoint::reach("settle-committed");
 
     wake_roots(shared, &held, &settled).await;
     Ok(Report { settled, deleted })

@@ -1,9 +1,10 @@
 //! Processes that are killed (-9) at the worst moments.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use crate::support::service::Service;
-use crate::support::world::World;
+use crate::support::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_after_its_claim_loses_nothing() {
@@ -135,4 +136,80 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
         world.count("cleanup_workers where lost_at is null").await,
         0
     );
+}
+
+/// Each step of a worker that takes the way from claim to settle, or the rescue of what another left.
+const STEPS: [&str; 12] = [
+    "claimed",
+    "keys-looked-at",
+    "objects-deleted",
+    "settle-locked",
+    "rows-deleted",
+    "settle-written",
+    "settle-committed",
+    "root-stepped",
+    "root-written",
+    "root-committed",
+    "rescue-written",
+    "rescue-committed",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
+    futures::future::join_all(STEPS.map(killed_at)).await;
+}
+
+async fn killed_at(step: &str) {
+    let world = World::new().await;
+    for user in ["user_a", "user_b"] {
+        world.user(user).await;
+        world
+            .sample(user, &[&format!("{user}/1"), &format!("{user}/2")])
+            .await;
+        world.sample(user, &[&format!("{user}/3")]).await;
+    }
+    let alone = world.sample("user_b", &["alone"]).await;
+    world.delete_sample(alone).await;
+    world.delete_user("user_a").await;
+    if step.starts_with("rescue") {
+        ends_at(&world, "claimed").await;
+    }
+    ends_at(&world, step).await;
+    let _successor = world.process(&["worker"], &[]);
+    world
+        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .await;
+    assert_eq!(
+        world.s3.keys(),
+        ["user_b/1", "user_b/2", "user_b/3"],
+        "{step}"
+    );
+    for (what, expected) in [
+        ("users", 1),
+        ("samples", 2),
+        ("sample_images", 3),
+        ("cleanup_audit where event = 'user-erased'", 1),
+        (
+            "(select task_id from cleanup_audit where event in ('task-completed', 'user-erased') group by task_id having count(*) > 1) twice",
+            0,
+        ),
+        (
+            "(select unnest(object_keys) as key from cleanup_audit) gone",
+            4,
+        ),
+        (
+            "(select distinct unnest(object_keys) from cleanup_audit) gone",
+            4,
+        ),
+    ] {
+        assert_eq!(world.count(what).await, expected, "{step}: {what}");
+    }
+}
+
+/// A worker that ends at this step.
+async fn ends_at(world: &World, step: &str) {
+    let mut worker = world.process(&["worker"], &[("LETHE_FAILPOINT", step)]);
+    let ended = tokio::time::timeout(PATIENCE, worker.wait()).await;
+    let signal = ended.map(|status| status.unwrap().signal());
+    assert_eq!(signal.ok().flatten(), Some(6), "{step}: SIGABRT");
 }

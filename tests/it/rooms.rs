@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Each room and the rooms that it may use.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("queue", &[]),
+    ("queue", &["failpoint"]),
     ("storage", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
@@ -13,7 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reconcile", &["queue", "telemetry", "config"]),
     (
         "worker",
-        &["queue", "storage", "deletion", "telemetry", "config"],
+        &[
+            "queue",
+            "storage",
+            "deletion",
+            "telemetry",
+            "config",
+            "failpoint",
+        ],
     ),
     ("http", &["deletion", "queue", "telemetry"]),
     ("embedded", &[]),
