@@ -13,7 +13,7 @@ use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
     ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    PutObjectInput, PutObjectOutput,
+    Object, PutObjectInput, PutObjectOutput,
 };
 use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Request, S3Response, S3Result};
@@ -24,6 +24,8 @@ use tokio::net::TcpListener;
 pub const ACCESS_KEY: &str = "bench";
 /// Its secret; the server listens on the loopback alone.
 pub const SECRET_KEY: &str = "bench-secret";
+/// Keys on one page of a listing, as on S3.
+const PAGE: usize = 1_000;
 
 #[derive(Default)]
 struct Keys(Mutex<HashSet<String>>);
@@ -99,16 +101,33 @@ impl S3 for Memory {
         Ok(S3Response::new(ListMultipartUploadsOutput::default()))
     }
 
-    /// Only the number of keys: what a benchmark wants to know.
     async fn list_objects_v2(
         &self,
-        _request: S3Request<ListObjectsV2Input>,
+        request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let count = i32::try_from(self.0.lock().len()).unwrap_or(i32::MAX);
+        let prefix = request.input.prefix.unwrap_or_default();
+        let after = request.input.continuation_token.unwrap_or_default();
+        let mut keys: Vec<String> = (self.0.lock().iter())
+            .filter(|key| key.starts_with(&prefix) && **key > after)
+            .cloned()
+            .collect();
+        keys.sort_unstable();
+        let is_truncated = keys.len() > PAGE;
+        keys.truncate(PAGE);
         Ok(S3Response::new(ListObjectsV2Output {
-            key_count: Some(count),
+            key_count: i32::try_from(keys.len()).ok(),
+            is_truncated: Some(is_truncated),
+            next_continuation_token: keys.last().filter(|_| is_truncated).cloned(),
+            contents: Some(keys.into_iter().map(listed).collect()),
             ..ListObjectsV2Output::default()
         }))
+    }
+}
+
+fn listed(key: String) -> Object {
+    Object {
+        key: Some(key),
+        ..Object::default()
     }
 }
 

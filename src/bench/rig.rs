@@ -157,7 +157,7 @@ impl Rig {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    /// How many objects the store has.
+    /// How many objects the store has; a page of them is counted.
     pub async fn objects(&self) -> anyhow::Result<i64> {
         let listed = self
             .s3_client()

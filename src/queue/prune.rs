@@ -2,6 +2,8 @@
 
 use sqlx::PgPool;
 
+use super::transaction::{STATEMENT_LIMIT, answered};
+
 /// Most rows removed by one statement.
 const BITE: i64 = 1_000;
 /// Most statements of one round; the next round goes on.
@@ -15,20 +17,16 @@ pub async fn prune(pool: &PgPool, retention_days: u32) -> Result<u64, sqlx::Erro
     let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
     let mut pruned = 0;
     for _ in 0..MOST_BITES {
-        let bite = sqlx::query_file!("sql/queue/prune.sql", days, BITE)
-            .execute(pool)
-            .await?
-            .rows_affected();
+        let bite = sqlx::query_file!("sql/queue/prune.sql", days, BITE).execute(pool);
+        let bite = answered(STATEMENT_LIMIT, bite).await?.rows_affected();
         pruned += bite;
         if bite == 0 {
             break;
         }
     }
-    sqlx::query_file!("sql/queue/prune_webhooks.sql", days, BITE)
-        .execute(pool)
-        .await?;
-    sqlx::query_file!("sql/queue/forget_workers.sql")
-        .execute(pool)
-        .await?;
+    let webhooks = sqlx::query_file!("sql/queue/prune_webhooks.sql", days, BITE).execute(pool);
+    answered(STATEMENT_LIMIT, webhooks).await?;
+    let workers = sqlx::query_file!("sql/queue/forget_workers.sql").execute(pool);
+    answered(STATEMENT_LIMIT, workers).await?;
     Ok(pruned)
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use super::Lane;
 use super::backoff::Backoff;
-use super::{Lane, transaction};
+use super::transaction::{self, STATEMENT_LIMIT, TRANSACTION_LIMIT, answered};
 use crate::failpoint;
 
 /// Open tasks looked at in one bite, of which few are held by anybody.
@@ -24,45 +25,56 @@ pub async fn rescue(
     backoff: Backoff,
     max_attempts: i32,
 ) -> Result<u64, sqlx::Error> {
-    let lost = sqlx::query_file_scalar!("sql/queue/unrescued_workers.sql")
-        .fetch_all(pool)
-        .await?;
+    let lost = sqlx::query_file_scalar!("sql/queue/unrescued_workers.sql").fetch_all(pool);
+    let lost = answered(STATEMENT_LIMIT, lost).await?;
     if lost.is_empty() {
         return Ok(0);
     }
     let mut rescued = 0;
     for lane in Lane::ALL {
-        let (mut after, mut after_id) = (DateTime::<Utc>::UNIX_EPOCH, 0);
-        loop {
-            let mut tx = transaction::begin(pool).await?;
-            let bite = sqlx::query_file!(
-                "sql/queue/held_by.sql",
-                lane.number(),
-                after,
-                after_id,
-                &lost,
-                BITE
-            )
-            .fetch_one(&mut *tx)
-            .await?;
-            if !bite.held.is_empty() {
-                rescued += take(&mut tx, &bite.held, &lost, rescuer, backoff, max_attempts).await?;
-                failpoint::reach("rescue-written");
-            }
-            tx.commit().await?;
-            let (Some(time), Some(id), true) =
-                (bite.last_time, bite.last_id, bite.looked_at == BITE)
-            else {
-                break;
-            };
-            (after, after_id) = (time, id);
+        let mut after = Some((DateTime::<Utc>::UNIX_EPOCH, 0));
+        while let Some(from) = after {
+            let bite = rescue_bite(pool, lane, from, &lost, rescuer, backoff, max_attempts);
+            let (taken, next) = answered(TRANSACTION_LIMIT, bite).await?;
+            rescued += taken;
+            after = next;
         }
     }
     failpoint::reach("rescue-committed");
-    sqlx::query_file!("sql/queue/rescued_workers.sql", &lost)
-        .execute(pool)
-        .await?;
+    let done = sqlx::query_file!("sql/queue/rescued_workers.sql", &lost).execute(pool);
+    answered(STATEMENT_LIMIT, done).await?;
     Ok(rescued)
+}
+
+/// One bite, one transaction: how many tasks were taken, and where the next bite begins.
+async fn rescue_bite(
+    pool: &PgPool,
+    lane: Lane,
+    (after, after_id): (DateTime<Utc>, i64),
+    lost: &[String],
+    rescuer: &str,
+    backoff: Backoff,
+    max_attempts: i32,
+) -> Result<(u64, Option<(DateTime<Utc>, i64)>), sqlx::Error> {
+    let mut tx = transaction::begin(pool).await?;
+    let bite = sqlx::query_file!(
+        "sql/queue/held_by.sql",
+        lane.number(),
+        after,
+        after_id,
+        lost,
+        BITE
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let mut taken = 0;
+    if !bite.held.is_empty() {
+        taken = take(&mut tx, &bite.held, lost, rescuer, backoff, max_attempts).await?;
+        failpoint::reach("rescue-written");
+    }
+    tx.commit().await?;
+    let next = (bite.last_time.zip(bite.last_id)).filter(|_| bite.looked_at == BITE);
+    Ok((taken, next))
 }
 
 async fn take(

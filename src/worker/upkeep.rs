@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{Shared, database_pause};
 use crate::queue::lease::{Lease, Look};
-use crate::queue::transaction::answered;
 use crate::queue::{prune, rescue};
 
 /// A lease is renewed so many times before it would end.
@@ -21,8 +20,6 @@ const LOOKS_PER_LEASE: u32 = 3;
 const GAP_DIVISOR: u32 = 2;
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// Pruning or a rescue that has not ended after so long waits for a database that vanished.
-const TENDING_LIMIT: Duration = Duration::from_secs(600);
 
 /// The looks of one worker. They go over the LISTEN connection, whose sign of life they are; without it,
 /// over the pool.
@@ -165,7 +162,7 @@ async fn tend(shared: &Shared, stop: &CancellationToken) {
             () = shared.to_rescue.notified() => rescue_lost(shared).await,
             _ = prune.tick() => {
                 let pruned = prune::prune(&shared.pool, shared.options.cleanup.retention_days);
-                match answered(TENDING_LIMIT, pruned).await {
+                match pruned.await {
                     Ok(0) => {}
                     Ok(tasks) => tracing::info!(tasks, "pruned finished tasks"),
                     Err(error) => tracing::warn!(%error, "cannot prune; tried again later"),
@@ -212,7 +209,7 @@ async fn rescue_lost(shared: &Shared) {
         options.backoff(),
         options.max_attempts(),
     );
-    match answered(TENDING_LIMIT, rescued).await {
+    match rescued.await {
         Ok(0) => {}
         Ok(tasks) => tracing::warn!(tasks, "took up the tasks of lost workers"),
         Err(error) => tracing::warn!(%error, "cannot take up the tasks of lost workers"),

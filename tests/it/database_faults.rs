@@ -302,9 +302,21 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     world.user("user_a").await;
     let first = world.sample("user_a", &["a/1"]).await;
     let first = world.delete_sample(first).await;
+    // Its pruning waits for an answer too, which must not hold up the rescue.
+    let mut pruning = world.pool.begin().await.unwrap();
+    sqlx::query("lock table webhook_events in access exclusive mode")
+        .execute(&mut *pruning)
+        .await
+        .unwrap();
     let log = Log::new();
     let _worker = world.logged(&["worker"], &AS_DEPLOYED, &log);
     world.until_status(first, "completed").await;
+    world
+        .until(
+            "exists (select from pg_stat_activity where wait_event_type = 'Lock'
+                     and query like '%delete from webhook_events%')",
+        )
+        .await;
     let sample = world.sample("user_a", &["a/2"]).await;
     let id: String = world.one("select id from cleanup_workers").await;
     // The claim waits for the worker's row, and is done when nobody is there to hear of it.
@@ -323,6 +335,7 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
         .await;
     proxy.vanish();
     session.rollback().await.unwrap();
+    pruning.rollback().await.unwrap();
     world.until_status(task, "running").await;
     assert_eq!(world.s3.asked().len(), 1, "the worker knows nothing of it");
     proxy.come_back();
