@@ -1,6 +1,7 @@
 -- What a worker does once in a poll interval, idle or not, in one statement: renews every lease of its own
 -- ($1, for $2 seconds), declares those lost whose lease is out (unless $3 is false: after a gap of our own
--- everybody looks lost), and asks whether there is anything to rescue or to claim.
+-- everybody looks lost), and asks whether there is anything to rescue or to claim. What is due is asked as in
+-- first_due.sql.
 with beat as (
     update cleanup_workers set expires_at = now() + make_interval(secs => $2)
     where id = $1 and lost_at is null
@@ -17,9 +18,13 @@ select exists (select from beat) as "renewed!",
     (select count(*) from lost) as "newly_lost!",
     (exists (select from lost)
         or exists (select from cleanup_workers where lost_at is not null and rescued_at is null)) as "to_rescue!",
-    exists (select from (values (0::smallint), (1::smallint), (2::smallint)) as l (lane)
-            cross join lateral (
-                select from cleanup_tasks
-                where finished_at is null and not is_dead and status in ('pending', 'failed')
-                  and lane = l.lane and scheduled_at <= now()
-                order by scheduled_at, id limit 1) due) as "due!"
+    now() as "now!",
+    -- The first due task of each lane (0, 1, 2), from the lane's due time of $4 on.
+    array(select (select t.scheduled_at from cleanup_tasks t
+                  where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
+                    and t.lane = (l.ordinal - 1)::smallint
+                    and t.scheduled_at >= l.watermark and t.scheduled_at <= now()
+                  order by t.scheduled_at, t.id limit 1)
+          from unnest($4::timestamptz[]) with ordinality as l (watermark, ordinal)
+          order by l.ordinal) as "first_due!: Vec<Option<DateTime<Utc>>>",
+    extract(epoch from clock_timestamp() - statement_timestamp())::float8 as "took_seconds!"

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use super::due::Due;
 use super::transaction::{STATEMENT_LIMIT, answered};
 
 /// A worker stops asking the store for a task's keys this part of the lease before it ends: a database
@@ -22,7 +24,7 @@ pub struct Lease {
 }
 
 /// What a look found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Look {
     /// Whether the lease stands. If not, others took this worker for dead: it needs a new id.
     pub renewed: bool,
@@ -32,8 +34,18 @@ pub struct Look {
     pub newly_lost: i64,
     /// Lost workers may still hold tasks.
     pub to_rescue: bool,
-    /// A task is due.
-    pub due: bool,
+    /// What is due, from the marks on from which it looked.
+    pub due: Due,
+}
+
+struct LookRow {
+    renewed: bool,
+    alive: i64,
+    newly_lost: i64,
+    to_rescue: bool,
+    now: DateTime<Utc>,
+    first_due: Vec<Option<DateTime<Utc>>>,
+    took_seconds: f64,
 }
 
 impl Lease {
@@ -65,6 +77,7 @@ impl Lease {
 
     /// Renews every lease of this worker and looks around: what a worker asks once in a poll interval.
     /// `may_declare_lost` is false after a gap in this worker's own beats: everybody looks lost then.
+    /// `watermarks` are the due times, by lane, from which on it looks for due tasks.
     ///
     /// # Errors
     /// When the database cannot be asked: the lease goes on until its end.
@@ -72,21 +85,33 @@ impl Lease {
         &self,
         executor: impl sqlx::PgExecutor<'c>,
         may_declare_lost: bool,
+        watermarks: [DateTime<Utc>; 3],
     ) -> Result<Look, sqlx::Error> {
         let sent = Instant::now();
         let asked = sqlx::query_file_as!(
-            Look,
+            LookRow,
             "sql/queue/look.sql",
             self.worker,
             self.length.as_secs_f64(),
-            may_declare_lost
+            may_declare_lost,
+            &watermarks
         )
         .fetch_one(executor);
         let look = answered(STATEMENT_LIMIT, asked).await?;
         if look.renewed {
             *self.lock() = sent + self.length;
         }
-        Ok(look)
+        Ok(Look {
+            renewed: look.renewed,
+            alive: look.alive,
+            newly_lost: look.newly_lost,
+            to_rescue: look.to_rescue,
+            due: Due {
+                now: look.now,
+                first: look.first_due,
+                took_seconds: look.took_seconds,
+            },
+        })
     }
 
     /// Until when the store may be asked for a key of this worker's tasks.

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod claim;
+pub mod due;
 pub mod lease;
 pub mod listen;
 pub mod prune;

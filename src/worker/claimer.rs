@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::MAX_KEYS_PER_REQUEST;
 use super::shared::{Shared, database_pause};
-use super::{job, settle};
+use super::{job, settle, upkeep};
 use crate::failpoint;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
@@ -23,9 +22,6 @@ const BUSY_WAKES: u32 = 50;
 /// Awake without work, a worker looks this often, for so long, before it says that it sleeps.
 const DROWSY_LOOK: Duration = Duration::from_millis(20);
 const DROWSY_LOOKS: u32 = 50;
-/// When a claim came up short, look back this far behind the watermark: a task is due when its
-/// transaction wrote it, and visible only when that commits.
-const SLACK: chrono::Duration = chrono::Duration::seconds(2);
 /// While the store is in doubt, it is tried with so few tasks.
 const DOUBTFUL_LIMIT: u32 = 1;
 
@@ -62,9 +58,6 @@ pub async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 
 struct Claimer {
     shared: Arc<Shared>,
-    watermarks: [DateTime<Utc>; 3],
-    /// When the lanes are looked at from their beginning again.
-    rescan_at: Instant,
     busy_since: Option<Instant>,
     /// Times that work was found since the instant.
     wakes: (Instant, u32),
@@ -78,8 +71,6 @@ impl Claimer {
     fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            watermarks: [DateTime::UNIX_EPOCH; 3],
-            rescan_at: Instant::now(),
             busy_since: None,
             wakes: (Instant::now(), 0),
             sleeping: true,
@@ -148,13 +139,13 @@ impl Claimer {
 
     async fn claim(&mut self, lease: &Lease) -> Result<Vec<Claim>, sqlx::Error> {
         let shared = self.shared.clone();
-        if Instant::now() >= self.rescan_at {
-            self.watermarks = [DateTime::UNIX_EPOCH; 3];
-            self.rescan_at = Instant::now() + shared.options.cleanup.poll_interval;
-        }
+        let watermarks = match shared.watermarks.for_claim() {
+            Some(watermarks) => watermarks,
+            None => upkeep::walk(&shared).await?,
+        };
         let ask = Ask {
             limits: self.limits(),
-            watermarks: self.watermarks,
+            watermarks,
         };
         let started = Instant::now();
         let claims = match claim(&shared.pool, &lease.worker, &ask).await {
@@ -183,7 +174,7 @@ impl Claimer {
                 .task_wait
                 .observe(claim.waited_seconds.max(0.0));
         }
-        self.move_watermarks(&claims, ask.limits);
+        shared.watermarks.claimed(&claims, &ask);
         Ok(claims)
     }
 
@@ -199,20 +190,6 @@ impl Claimer {
             return [DOUBTFUL_LIMIT, DOUBTFUL_LIMIT.min(bulk), 0];
         }
         [shared.options.cleanup.claim_batch, bulk, quarantine]
-    }
-
-    fn move_watermarks(&mut self, claims: &[Claim], limits: [u32; 3]) {
-        for (lane, watermark) in Lane::ALL.into_iter().zip(&mut self.watermarks) {
-            let mut count = 0;
-            for claim in claims.iter().filter(|claim| claim.lane == lane.number()) {
-                count += 1;
-                *watermark = claim.scheduled_at.max(*watermark);
-            }
-            let limit = limits[usize::try_from(lane.number()).unwrap_or_default()];
-            if count < limit && *watermark != DateTime::UNIX_EPOCH {
-                *watermark -= SLACK;
-            }
-        }
     }
 
     /// Packs claims into jobs and runs them. `slot` is the first job's.

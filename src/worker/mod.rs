@@ -12,6 +12,7 @@ mod run;
 mod settle;
 mod shared;
 mod upkeep;
+mod watermarks;
 
 pub use run::{Options, run};
 pub use shared::Status;

@@ -12,6 +12,7 @@ use super::gate::Gate;
 use super::pace::Pace;
 use super::run::Options;
 use super::upkeep::Looks;
+use super::watermarks::Watermarks;
 use crate::queue::lease::Lease;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
@@ -51,7 +52,10 @@ pub(super) struct Shared {
     pub due: Notify,
     /// A look found workers whose tasks are to be taken up.
     pub to_rescue: Notify,
+    /// What is due is to be looked at from the beginning.
+    pub to_walk: Notify,
     pub looks: Looks,
+    pub watermarks: Watermarks,
     /// Jobs in flight; each is at most one request at a time.
     pub jobs: TaskTracker,
     pub slots: Arc<Semaphore>,
@@ -93,6 +97,8 @@ impl Shared {
             wake: Notify::new(),
             due: Notify::new(),
             to_rescue: Notify::new(),
+            to_walk: Notify::new(),
+            watermarks: Watermarks::default(),
             looks: Looks::new(options.cleanup.poll_interval, options.cleanup.lease),
             jobs: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(slots)),

@@ -4,14 +4,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{Shared, database_pause};
+use super::watermarks::BEGINNING;
 use crate::queue::lease::{Lease, Look};
-use crate::queue::{prune, rescue};
+use crate::queue::{due, prune, rescue};
 
 /// A lease is renewed so many times before it would end.
 const LOOKS_PER_LEASE: u32 = 3;
@@ -79,7 +81,12 @@ pub async fn look<'c>(
     let had_gap =
         !lease.is_usable() || shared.looks.idle() > shared.options.cleanup.lease / GAP_DIVISOR;
     let may_declare_lost = !had_gap && shared.looks.may_declare_lost();
-    let found = lease.look(executor, may_declare_lost).await?;
+    if had_gap {
+        shared.watermarks.forget();
+    }
+    let from = shared.watermarks.for_look();
+    let found = lease.look(executor, may_declare_lost, from).await?;
+    shared.watermarks.looked(from, &found.due);
     {
         let mut state = shared.looks.lock();
         state.last = Instant::now();
@@ -92,7 +99,7 @@ pub async fn look<'c>(
     } else {
         register_anew(shared, &lease.worker).await;
     }
-    act_on(shared, found);
+    act_on(shared, &found);
     tend_retired(shared).await;
     Ok(())
 }
@@ -102,7 +109,8 @@ pub async fn look<'c>(
 async fn tend_retired(shared: &Shared) {
     for (lease, in_use) in shared.retired() {
         let tended = if in_use {
-            lease.look(&shared.pool, false).await.map(|_| ())
+            let marks = shared.watermarks.for_look();
+            lease.look(&shared.pool, false, marks).await.map(|_| ())
         } else {
             lease.leave(&shared.pool).await.map(|()| {
                 shared.forget_retired(&lease);
@@ -124,22 +132,63 @@ impl crate::queue::listen::Look for Shared {
     }
 }
 
-fn act_on(shared: &Shared, found: Look) {
+fn act_on(shared: &Shared, found: &Look) {
     if found.newly_lost > 0 {
         tracing::warn!(workers = found.newly_lost, "workers vanished");
     }
     if found.to_rescue {
         shared.to_rescue.notify_one();
     }
-    if found.due {
+    if found.due.first.iter().any(Option::is_some) {
         shared.due.notify_one();
+    }
+    if shared.watermarks.walk_is_due(Instant::now()) {
+        shared.to_walk.notify_one();
+    }
+}
+
+/// Looks at what is due from the beginning, wherever the claims are. Returns where they go on.
+pub async fn walk(shared: &Shared) -> Result<[DateTime<Utc>; 3], sqlx::Error> {
+    let begun = Instant::now();
+    match due::find(&shared.pool, BEGINNING).await {
+        Ok(due) => {
+            shared.watermarks.looked(BEGINNING, &due);
+            if due.first.iter().any(Option::is_some) {
+                shared.due.notify_one();
+            }
+            Ok(shared.watermarks.for_claim().unwrap_or(BEGINNING))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot look at what is due");
+            shared.watermarks.walk_failed(begun.elapsed());
+            Err(error)
+        }
     }
 }
 
 /// Looks when the listener does not, and rescues and prunes beside it, until cancelled (after the last job
 /// has settled).
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    tokio::join!(keep_looking(&shared, &stop), tend(&shared, &stop));
+    tokio::join!(
+        keep_looking(&shared, &stop),
+        keep_walking(&shared, &stop),
+        tend(&shared, &stop)
+    );
+}
+
+/// Beside the looks, which keep the lease, and the claims, which go on from their marks.
+async fn keep_walking(shared: &Shared, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.to_walk.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // An error is reported and noted there.
+            _ = walk(shared) => {}
+        }
+    }
 }
 
 async fn keep_looking(shared: &Shared, stop: &CancellationToken) {

@@ -63,6 +63,63 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_falls_behind_the_watermark_is_found_by_a_look() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let worker = world.worker().await;
+    for key in ["a/1", "a/2"] {
+        let sample = world.sample("user_a", &[key]).await;
+        let task = world.delete_sample(sample).await;
+        world.until_status(task, "completed").await;
+    }
+    // As a transaction leaves it that was open for an hour: due long ago, and visible only now.
+    let late = late_task(&world).await;
+    world.until_status(late, "completed").await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_dead_entries_that_no_vacuum_may_remove_late_tasks_are_found_too() {
+    let world = World::new().await;
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    sqlx::query("select from cleanup_workers")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    world
+        .execute(
+            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+             select 'user-delete-part', 'user', 'user_a', 'user_a', now() - interval '2 hours'
+             from generate_series(1, 400000)",
+        )
+        .await;
+    world
+        .execute("update cleanup_tasks set status = 'completed', finished_at = now()")
+        .await;
+    let worker = world.worker().await;
+    let timely = world.delete_user("user_a").await;
+    world.until_status(timely, "completed").await;
+    let late = late_task(&world).await;
+    world.until_status(late, "completed").await;
+    worker.stop().await;
+    holder.rollback().await.unwrap();
+}
+
+async fn late_task(world: &World) -> i64 {
+    world
+        .one(
+            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+             values ('user-delete-part', 'user', 'user_a', 'user_a', now() - interval '1 hour')
+             returning id",
+        )
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_erased_whole_and_their_tombstone_keeps_them_away() {
     let world = World::new().await;
     let collection = world.user("user_a").await;
