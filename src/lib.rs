@@ -3,16 +3,20 @@
 pub mod app;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod cause;
 pub mod cli;
 pub mod config;
+pub mod db;
 pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
 mod failpoint;
 pub mod http;
+pub mod pauses;
 pub mod queue;
 pub mod reconcile;
 pub mod schema;
 pub mod storage;
 pub mod telemetry;
+pub mod vocabulary;
 pub mod worker;

@@ -7,8 +7,8 @@ use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::http::api::health::{self, ReadyCheck};
-use crate::queue::transaction::{STATEMENT_LIMIT, answered};
 use crate::schema;
 
 /// Readiness waits no longer for the record of migrations.
@@ -41,7 +41,7 @@ pub fn ready(pool: PgPool) -> ReadyCheck {
 /// Waits until the database has what this binary brings; false when `shutdown` came first.
 pub async fn wait(pool: &PgPool, shutdown: &CancellationToken) -> bool {
     loop {
-        match answered(STATEMENT_LIMIT, is_complete(pool)).await {
+        match with_timeout(STATEMENT_LIMIT, is_complete(pool)).await {
             Ok(true) => return true,
             Ok(false) => {
                 tracing::warn!("waiting for the database's migrations: run `lethe migrate`");

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::{Database, Secret};
-use crate::queue::transaction::met_silence;
+use crate::db::timeout::timed_out_once;
 
 /// How long a request waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ pub fn lazy(database: &Database) -> anyhow::Result<PgPool> {
 pub fn lazy_for_worker(database: &Database) -> anyhow::Result<PgPool> {
     Ok(bounded(database)
         .after_release(|connection, _| {
-            Box::pin(async move { Ok(!met_silence() || end_transaction(connection).await?) })
+            Box::pin(async move { Ok(!timed_out_once() || end_transaction(connection).await?) })
         })
         .connect_lazy_with(options(&database.url)?))
 }

@@ -11,12 +11,12 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::rig::{BUCKET, Rig};
+use crate::db::transaction;
 use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::protection::protected_keys;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
-use crate::queue::transaction;
 
 /// Loops beside each other: as many as there are requests in flight in one worker.
 const LOOPS: usize = 8;

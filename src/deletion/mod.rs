@@ -6,4 +6,3 @@ pub mod kind;
 pub mod protection;
 pub mod requests;
 pub mod restore;
-mod use_case;

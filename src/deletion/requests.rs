@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool, query_file, query_file_scalar};
 use uuid::Uuid;
 
-use super::use_case::retried;
-use crate::queue::transaction::begin;
+use crate::db::retry::retry_on_conflict;
+use crate::db::transaction::begin;
 
 /// Who the audit trail names for a deletion that Clerk told us of.
 pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
@@ -56,7 +56,7 @@ pub async fn delete_user_by_webhook(
     event_type: &str,
     user_id: Option<&str>,
 ) -> Result<WebhookOutcome, sqlx::Error> {
-    retried(async || {
+    retry_on_conflict(async || {
         let mut transaction = begin(pool).await?;
         let inserted = query_file!(
             "sql/deletion/seen_webhook.sql",
@@ -97,7 +97,7 @@ pub async fn delete_user_by_webhook(
 /// # Errors
 /// Of the database; nothing was written then.
 pub async fn delete_user(pool: &PgPool, user_id: &str, actor: &str) -> Result<i64, sqlx::Error> {
-    retried(async || {
+    retry_on_conflict(async || {
         let mut transaction = begin(pool).await?;
         let task = request_user(&mut transaction, user_id, actor).await?;
         transaction.commit().await?;
@@ -118,7 +118,7 @@ pub async fn delete_sample(
     actor: &str,
     grace: Duration,
 ) -> Result<Option<i64>, sqlx::Error> {
-    retried(async || {
+    retry_on_conflict(async || {
         let mut transaction = begin(pool).await?;
         let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
             return Ok(None);

@@ -4,11 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgPool, query_file};
 use uuid::Uuid;
 
-use super::{
-    requests::{Authority, LockedSample, lock_sample},
-    use_case::retried,
-};
-use crate::queue::transaction::begin;
+use super::requests::{Authority, LockedSample, lock_sample};
+use crate::db::retry::retry_on_conflict;
+use crate::db::transaction::begin;
 
 /// A sample that is not deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub async fn restore_sample(
     authority: Authority<'_>,
     actor: &str,
 ) -> Result<RestoreOutcome, sqlx::Error> {
-    retried(async || {
+    retry_on_conflict(async || {
         let mut transaction = begin(pool).await?;
         let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
             return Ok(RestoreOutcome::NotFound);

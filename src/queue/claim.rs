@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use super::transaction::{STATEMENT_LIMIT, answered};
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 
 /// A task that this worker holds, with the token that fences every later write.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub async fn claim(pool: &PgPool, worker: &str, ask: &Ask) -> Result<Vec<Claim>,
         quarantine
     )
     .fetch_all(pool);
-    let mut claims = answered(STATEMENT_LIMIT, asked).await?;
+    let mut claims = with_timeout(STATEMENT_LIMIT, asked).await?;
     claims.sort_by_key(|claim| (claim.scheduled_at, claim.id));
     Ok(claims)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use super::transaction::answered;
+use crate::db::timeout::with_timeout;
 
 /// The walk may step over the index entries of every task that ended while something held a snapshot:
 /// measured, 0.2 s a million of them.
@@ -38,5 +38,5 @@ pub async fn find(pool: &PgPool, watermarks: [DateTime<Utc>; 3]) -> Result<Due, 
         transaction.commit().await?;
         Ok(due)
     };
-    answered(LIMIT, asked).await
+    with_timeout(LIMIT, asked).await
 }

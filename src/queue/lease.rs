@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::due::Due;
-use super::transaction::{STATEMENT_LIMIT, answered};
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 
 /// A worker stops asking the store for a task's keys this part of the lease before it ends: a database
 /// cannot fence S3.
@@ -67,7 +67,7 @@ impl Lease {
             length.as_secs_f64()
         )
         .execute(pool);
-        answered(STATEMENT_LIMIT, registered).await?;
+        with_timeout(STATEMENT_LIMIT, registered).await?;
         Ok(Self {
             worker,
             length,
@@ -97,7 +97,7 @@ impl Lease {
             &watermarks
         )
         .fetch_one(executor);
-        let look = answered(STATEMENT_LIMIT, asked).await?;
+        let look = with_timeout(STATEMENT_LIMIT, asked).await?;
         if look.renewed {
             *self.lock() = sent + self.length;
         }
@@ -140,7 +140,7 @@ impl Lease {
     pub async fn set_sleeping(&self, pool: &PgPool, sleeping: bool) -> Result<(), sqlx::Error> {
         let said =
             sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker, sleeping).execute(pool);
-        answered(STATEMENT_LIMIT, said).await?;
+        with_timeout(STATEMENT_LIMIT, said).await?;
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl Lease {
     /// When the database cannot be asked: others will find the row expired.
     pub async fn leave(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let left = sqlx::query_file!("sql/queue/leave.sql", self.worker).execute(pool);
-        answered(STATEMENT_LIMIT, left).await?;
+        with_timeout(STATEMENT_LIMIT, left).await?;
         Ok(())
     }
 

@@ -8,7 +8,6 @@ pub mod listen;
 pub mod prune;
 pub mod rescue;
 pub mod settle;
-pub mod transaction;
 
 /// The NOTIFY channel that wakes sleeping workers.
 pub const CHANNEL: &str = "cleanup_tasks";

@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::transaction::{STATEMENT_LIMIT, answered};
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 
 /// Most rows removed by one statement.
 const BITE: i64 = 1_000;
@@ -18,15 +18,15 @@ pub async fn prune(pool: &PgPool, retention_days: u32) -> Result<u64, sqlx::Erro
     let mut pruned = 0;
     for _ in 0..MOST_BITES {
         let bite = sqlx::query_file!("sql/queue/prune.sql", days, BITE).execute(pool);
-        let bite = answered(STATEMENT_LIMIT, bite).await?.rows_affected();
+        let bite = with_timeout(STATEMENT_LIMIT, bite).await?.rows_affected();
         pruned += bite;
         if bite == 0 {
             break;
         }
     }
     let webhooks = sqlx::query_file!("sql/queue/prune_webhooks.sql", days, BITE).execute(pool);
-    answered(STATEMENT_LIMIT, webhooks).await?;
+    with_timeout(STATEMENT_LIMIT, webhooks).await?;
     let workers = sqlx::query_file!("sql/queue/forget_workers.sql").execute(pool);
-    answered(STATEMENT_LIMIT, workers).await?;
+    with_timeout(STATEMENT_LIMIT, workers).await?;
     Ok(pruned)
 }

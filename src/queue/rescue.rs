@@ -7,7 +7,8 @@ use sqlx::PgPool;
 
 use super::Lane;
 use super::backoff::Backoff;
-use super::transaction::{self, STATEMENT_LIMIT, TRANSACTION_LIMIT, answered};
+use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
+use crate::db::transaction;
 use crate::failpoint;
 
 /// Open tasks looked at in one bite, of which few are held by anybody.
@@ -26,7 +27,7 @@ pub async fn rescue(
     max_attempts: i32,
 ) -> Result<u64, sqlx::Error> {
     let lost = sqlx::query_file_scalar!("sql/queue/unrescued_workers.sql").fetch_all(pool);
-    let lost = answered(STATEMENT_LIMIT, lost).await?;
+    let lost = with_timeout(STATEMENT_LIMIT, lost).await?;
     if lost.is_empty() {
         return Ok(0);
     }
@@ -35,14 +36,14 @@ pub async fn rescue(
         let mut after = Some((DateTime::<Utc>::UNIX_EPOCH, 0));
         while let Some(from) = after {
             let bite = rescue_bite(pool, lane, from, &lost, rescuer, backoff, max_attempts);
-            let (taken, next) = answered(TRANSACTION_LIMIT, bite).await?;
+            let (taken, next) = with_timeout(TRANSACTION_LIMIT, bite).await?;
             rescued += taken;
             after = next;
         }
     }
     failpoint::reach("rescue-committed");
     let done = sqlx::query_file!("sql/queue/rescued_workers.sql", &lost).execute(pool);
-    answered(STATEMENT_LIMIT, done).await?;
+    with_timeout(STATEMENT_LIMIT, done).await?;
     Ok(rescued)
 }
 

@@ -15,7 +15,7 @@ use super::database::try_often;
 use super::limit::{Limit, Stopped};
 use super::turn::Ended;
 use super::{Context, ReconcileError};
-use crate::queue::transaction::begin;
+use crate::db::transaction::begin;
 
 /// Younger users are not compared: Clerk's list may lag behind their creation.
 const LEAST_AGE: Duration = Duration::from_secs(60);

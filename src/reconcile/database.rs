@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::limit::{Limit, Stopped};
 use super::turn::Ended;
 use super::{Context, ReconcileError};
-use crate::queue::transaction::{begin, is_passing};
+use crate::db::sqlstate::is_temporary;
+use crate::db::transaction::begin;
 
 /// Most users, most samples, and most images, that one pass takes; the next one follows at once.
 const MOST_TAKEN: usize = 10_000;
@@ -409,7 +410,7 @@ where
                 }
                 tries += 1;
             }
-            Err(error) if is_passing(&error) => return Err(error.into()),
+            Err(error) if is_temporary(&error) => return Err(error.into()),
             Err(error) => return Ok(Err(error)),
         }
     }

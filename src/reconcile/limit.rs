@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use crate::queue::transaction::begin;
+use crate::db::transaction::begin;
 
 /// So many users are always allowed, or a small database could never be reconciled.
 pub const ALWAYS_ALLOWED_USERS: u64 = 10;

@@ -11,7 +11,7 @@ use super::limit::Limit;
 use super::turn::{Asked, Ended, Turn};
 use super::{Context, ReconcileError, Source, clerk, database};
 use crate::config::Reconcile;
-use crate::queue::transaction::is_passing;
+use crate::db::sqlstate::is_temporary;
 use crate::telemetry::metrics::Metrics;
 
 /// After a pass that left something or failed, and after an error, a worker asks again so soon: a quarter of
@@ -68,7 +68,7 @@ impl Timer {
                 }
                 Ok(Asked::NotDue(left)) => wait = left.min(interval).max(PAUSE.0),
                 // The worker itself tells that the database is away.
-                Err(error) if is_passing(&error) => {
+                Err(error) if is_temporary(&error) => {
                     tracing::debug!(%error, "cannot ask whether a reconciliation is due");
                 }
                 Err(error) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 
 use super::{ReconcileError, Source};
-use crate::queue::transaction::{STATEMENT_LIMIT, answered, note_silence};
+use crate::db::timeout::{STATEMENT_LIMIT, record_timeout, with_timeout};
 
 /// A pass that has not renewed its turn for so long is given up. Longer than the longest wait within a
 /// pass (for a time-out of Clerk, or for the end of its rate limit).
@@ -79,7 +79,7 @@ impl Turn {
             LEASE.as_secs_f64()
         )
         .fetch_one(pool);
-        let answer = answered(STATEMENT_LIMIT, asked).await?;
+        let answer = with_timeout(STATEMENT_LIMIT, asked).await?;
         Ok(match answer.claim_token {
             Some(token) => Asked::Taken(Self {
                 source,
@@ -109,7 +109,7 @@ impl Turn {
             LEASE.as_secs_f64()
         )
         .execute(pool);
-        let renewed = answered(STATEMENT_LIMIT, asked).await?;
+        let renewed = with_timeout(STATEMENT_LIMIT, asked).await?;
         if renewed.rows_affected() == 0 {
             return Err(ReconcileError::LostTurn);
         }
@@ -127,7 +127,7 @@ impl Turn {
             };
             tokio::time::sleep(left).await;
         }
-        note_silence();
+        record_timeout();
     }
 
     /// Gives the turn back and says how the pass went. A turn that was lost says nothing.
@@ -147,7 +147,7 @@ impl Turn {
             ended.is_approved
         )
         .execute(pool);
-        answered(STATEMENT_LIMIT, asked).await?;
+        with_timeout(STATEMENT_LIMIT, asked).await?;
         Ok(())
     }
 

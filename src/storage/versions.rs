@@ -74,7 +74,7 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
     match found {
         Versioning::Unknown(failure) if failure.code == UNREACHABLE => Err(failure),
         // A hiccup is no word on versioning: ask again next time.
-        Versioning::Unknown(failure) if is_passing(&failure) => Ok(Versioning::Unknown(failure)),
+        Versioning::Unknown(failure) if is_temporary(&failure) => Ok(Versioning::Unknown(failure)),
         found => {
             learned.learn_versioning(found.clone());
             Ok(found)
@@ -82,7 +82,7 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
     }
 }
 
-fn is_passing(failure: &Failure) -> bool {
+fn is_temporary(failure: &Failure) -> bool {
     matches!(
         failure.class,
         FailureClass::Transient | FailureClass::Throttle

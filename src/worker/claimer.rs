@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::pace::MAX_KEYS_PER_REQUEST;
 use super::shared::{Shared, database_pause};
 use super::{job, settle, upkeep};
+use crate::db::sqlstate;
 use crate::failpoint;
+use crate::queue::Lane;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
-use crate::queue::{Lane, transaction};
 
 /// Under load without a pause for so long, a worker says that it needs no notification.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
@@ -157,7 +158,7 @@ impl Claimer {
                 claims
             }
             Err(error) => {
-                if transaction::may_have_been_done(&error) {
+                if sqlstate::may_have_been_done(&error) {
                     shared.doubt_claims();
                 }
                 tracing::warn!(%error, "cannot claim");

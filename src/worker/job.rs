@@ -9,13 +9,13 @@ use chrono::Utc;
 use super::outcome::{Outcome, Remains, class_of, lock_wait};
 use super::shared::{Shared, database_pause};
 use super::{root, settle};
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::kind::Kind;
 use crate::deletion::protection::protected_keys;
 use crate::failpoint;
 use crate::queue::ErrorClass;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::queue::transaction::{STATEMENT_LIMIT, answered};
 use crate::storage::{Failure, FailureClass, KeyOutcome};
 
 /// Runs a job to its end, under the lease it was claimed under. A panic is an attempt of its tasks, and is
@@ -168,7 +168,7 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
 /// bounds it.
 async fn ask_for_protection(shared: &Shared, keys: &[String]) -> HashSet<String> {
     for tries in 0.. {
-        match answered(STATEMENT_LIMIT, protected_keys(&shared.pool, keys)).await {
+        match with_timeout(STATEMENT_LIMIT, protected_keys(&shared.pool, keys)).await {
             Ok(protected) => return protected,
             Err(error) => {
                 tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");

@@ -3,12 +3,14 @@
 use super::outcome::Remains;
 use super::settle;
 use super::shared::{Shared, database_pause};
+use crate::db::timeout::{TRANSACTION_LIMIT, with_timeout};
+use crate::db::{sqlstate, transaction};
 use crate::deletion::erase_user::{Removed, Step, erase_user_step};
 use crate::failpoint;
+use crate::queue::ErrorClass;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
-use crate::queue::{ErrorClass, transaction};
 
 /// Most tries of a step in one attempt, when the database refuses it for a reason that does not pass.
 const MOST_TRIES: u32 = 3;
@@ -18,11 +20,11 @@ pub async fn step(shared: &Shared, lease: &Lease, claim: Claim) {
     let worker = &lease.worker;
     for tries in 0.. {
         let stepped = try_step(shared, worker, &claim);
-        let error = match transaction::answered(transaction::TRANSACTION_LIMIT, stepped).await {
+        let error = match with_timeout(TRANSACTION_LIMIT, stepped).await {
             Ok(()) => return,
             Err(error) => error,
         };
-        if !transaction::is_passing(&error) && tries + 1 >= MOST_TRIES {
+        if !sqlstate::is_temporary(&error) && tries + 1 >= MOST_TRIES {
             tracing::error!(task_id = claim.id, %error, "a step of an erasure fails");
             let failed = Remains::Failed(
                 ErrorClass::Blocked,

@@ -9,13 +9,14 @@ use super::audit::{Audit, Pairs};
 use super::outcome::{Outcome, Remains, verdict};
 use super::report::Report;
 use super::shared::{Shared, database_pause};
+use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
+use crate::db::{sqlstate, transaction};
 use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
 use crate::deletion::kind::Kind;
 use crate::failpoint;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict};
-use crate::queue::transaction::{STATEMENT_LIMIT, TRANSACTION_LIMIT, answered};
-use crate::queue::{ErrorClass, settle as queue, transaction};
+use crate::queue::{ErrorClass, settle as queue};
 
 /// A task looks again after so long when somebody holds its sample.
 const HELD_DELAY: Duration = Duration::from_millis(200);
@@ -25,9 +26,9 @@ const HELD_DELAY: Duration = Duration::from_millis(200);
 pub async fn settle(shared: &Shared, lease: &Lease, outcomes: Vec<Outcome>) {
     let worker = &lease.worker;
     for tries in 0.. {
-        match answered(TRANSACTION_LIMIT, try_settle(shared, worker, &outcomes)).await {
+        match with_timeout(TRANSACTION_LIMIT, try_settle(shared, worker, &outcomes)).await {
             Ok(report) => return report.publish(shared, &outcomes),
-            Err(error) if transaction::is_passing(&error) => {
+            Err(error) if sqlstate::is_temporary(&error) => {
                 tracing::warn!(%error, tasks = outcomes.len(), "settling must wait for the database");
             }
             Err(error) if outcomes.len() > 1 => {
@@ -91,7 +92,7 @@ async fn give_up(shared: &Shared, lease: &Lease, outcomes: &[Outcome], error: &s
         queue::finish(&mut tx, &settled).await?;
         tx.commit().await
     };
-    if let Err(error) = answered(TRANSACTION_LIMIT, written).await {
+    if let Err(error) = with_timeout(TRANSACTION_LIMIT, written).await {
         tracing::error!(%error, "a failure cannot be written; others will take the task up");
         shared.doubt_claims();
     }
@@ -210,7 +211,7 @@ async fn wake_roots(shared: &Shared, held: &[&Outcome], settled: &[Settled]) {
     roots.sort_unstable();
     roots.dedup();
     let woken = queue::wake_roots(&shared.pool, &roots);
-    if let Err(error) = answered(STATEMENT_LIMIT, woken).await {
+    if let Err(error) = with_timeout(STATEMENT_LIMIT, woken).await {
         tracing::warn!(%error, ?roots, "roots are not woken; they look by themselves within a minute");
     }
 }

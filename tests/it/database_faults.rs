@@ -247,7 +247,7 @@ async fn a_read_only_server_is_reported_and_survived() {
     println!("read-only: first settled {settled:?} after it was writable, woken within {woken:?}");
 }
 
-/// What `queue::transaction` waits for an answer to one transaction.
+/// What `db::timeout` waits for an answer to one transaction.
 const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]

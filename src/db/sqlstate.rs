@@ -1,0 +1,131 @@
+//! What a database error means, by its SQLSTATE. This is the only list of codes.
+//!
+//! Codes: PostgreSQL's documentation, appendix A, "PostgreSQL Error Codes".
+
+/// What is to be done about a database error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The database cannot be reached, or it is starting, stopping or out of resources. Wait and try again.
+    Away,
+    /// A standby answered, as during a failover. Wait and try again.
+    ReadOnly,
+    /// The server ended this transaction for the sake of another (serialization failure, deadlock). The same
+    /// transaction can succeed at once.
+    Conflict,
+    /// Somebody holds a lock for longer than this statement may wait.
+    Locked,
+    /// The statement took longer than it may, or was cancelled.
+    TooSlow,
+    /// A table, function or column does not exist: the schema is older than this program, or not there.
+    NotMigrated,
+    /// The password, the role or the name of the database is wrong.
+    Unauthorized,
+    /// The role lacks a right, or row level security would hide rows from it.
+    Forbidden,
+    /// A value cannot be stored or computed with: a time outside PostgreSQL's range, a bad encoding.
+    BadValue,
+    /// Anything else: a constraint, a trigger, a fault of the program.
+    Refused,
+}
+
+/// The meaning of an error.
+#[must_use]
+pub fn meaning(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(error) => error
+            .code()
+            .map_or(Meaning::Refused, |code| meaning_of_code(&code)),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Meaning::Away,
+        _ => Meaning::Refused,
+    }
+}
+
+fn meaning_of_code(code: &str) -> Meaning {
+    match code {
+        "25006" => Meaning::ReadOnly,
+        "40001" | "40P01" => Meaning::Conflict,
+        "55P03" => Meaning::Locked,
+        "57014" => Meaning::TooSlow,
+        // Undefined table, function, column, schema.
+        "42P01" | "42883" | "42703" | "3F000" => Meaning::NotMigrated,
+        "28000" | "28P01" | "3D000" => Meaning::Unauthorized,
+        "42501" => Meaning::Forbidden,
+        // Datetime field overflow, invalid text representation, untranslatable character.
+        "22008" | "22P02" | "22P05" | "22021" => Meaning::BadValue,
+        // An earlier statement of this transaction failed, and its error was lost with a connection.
+        "25P02" => Meaning::Away,
+        // Connection exceptions, insufficient resources, operator intervention.
+        _ if ["08", "53", "57"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Meaning::Away
+        }
+        _ => Meaning::Refused,
+    }
+}
+
+/// Whether the same statement may succeed later without anybody's help: the database is away, read-only or
+/// busy, or somebody holds a lock.
+#[must_use]
+pub fn is_temporary(error: &sqlx::Error) -> bool {
+    matches!(
+        meaning(error),
+        Meaning::Away | Meaning::ReadOnly | Meaning::Conflict | Meaning::Locked | Meaning::TooSlow
+    )
+}
+
+/// Whether the statement may have been carried out and committed although it failed here, because only its
+/// answer was lost. What the server refused was not carried out, unless the server was stopping; what got no
+/// connection was not sent.
+#[must_use]
+pub fn may_have_been_done(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_none_or(|code| code.starts_with("08") || code.starts_with("57P")),
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_meaning_that_the_documentation_gives_them() {
+        for (code, expected) in [
+            ("08006", Meaning::Away),
+            ("53300", Meaning::Away),
+            ("57P01", Meaning::Away),
+            ("25006", Meaning::ReadOnly),
+            ("40P01", Meaning::Conflict),
+            ("55P03", Meaning::Locked),
+            ("57014", Meaning::TooSlow),
+            ("42P01", Meaning::NotMigrated),
+            ("28P01", Meaning::Unauthorized),
+            ("42501", Meaning::Forbidden),
+            ("22008", Meaning::BadValue),
+            ("23503", Meaning::Refused),
+            ("P0001", Meaning::Refused),
+        ] {
+            assert_eq!(meaning_of_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn no_connection_means_that_the_database_is_away_and_nothing_was_sent() {
+        assert_eq!(meaning(&sqlx::Error::PoolTimedOut), Meaning::Away);
+        assert!(!may_have_been_done(&sqlx::Error::PoolTimedOut));
+        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(is_temporary(&lost) && may_have_been_done(&lost));
+        assert!(!is_temporary(&sqlx::Error::RowNotFound));
+    }
+}

@@ -1,0 +1,49 @@
+//! The words that more than one room uses: what the database stores, the API shows, the command line accepts
+//! and the metrics are labelled with. Each set of words is one enum, and each kind of id one type.
+
+mod audit;
+mod ids;
+mod labels;
+mod macros;
+mod task;
+
+pub use audit::AuditEvent;
+pub use ids::{TaskId, UserId, WorkerId};
+pub use labels::{
+    ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
+};
+pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+    use poem_openapi::types::ToJSON;
+
+    /// The word of each value is one and the same in the database, the API and on the command line.
+    macro_rules! assert_same_words {
+        ($($name:ident),+) => {
+            $(for value in $name::ALL {
+                let word = value.as_str();
+                assert_eq!($name::parse(word), Some(*value));
+                assert_eq!(value.to_json(), Some(word.into()));
+                assert_eq!(value.to_possible_value().unwrap().get_name(), word);
+            })+
+        };
+    }
+
+    #[test]
+    fn a_word_is_the_same_everywhere() {
+        assert_same_words!(TaskStatus, TaskKind, EntityType, ErrorClass, AuditEvent);
+        assert_eq!(TaskStatus::parse("finished"), None);
+    }
+
+    #[test]
+    fn a_requests_outcome_has_the_word_of_its_class() {
+        for class in ErrorClass::ALL {
+            if *class != ErrorClass::Crash {
+                assert_eq!(S3Outcome::from(*class).as_str(), class.as_str());
+            }
+        }
+    }
+}
