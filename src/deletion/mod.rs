@@ -6,3 +6,4 @@ pub mod kind;
 pub mod protection;
 pub mod requests;
 pub mod restore;
+pub mod webhook_ids;

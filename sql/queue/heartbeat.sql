@@ -1,7 +1,7 @@
--- What a worker does once in a poll interval, idle or not, in one statement: renews every lease of its own
--- ($1, for $2 seconds), declares those lost whose lease is out (unless $3 is false: after a gap of our own
--- everybody looks lost), and asks whether there is anything to rescue or to claim. What is due is asked as in
--- first_due.sql.
+-- The heartbeat of a worker, once in a poll interval, idle or not, in one statement. It renews every lease of the
+-- worker ($1, for $2 seconds). It declares workers lost whose lease has expired, unless $3 is false: after a gap
+-- in our own heartbeats all leases look expired. It finds whether there is anything to rescue or to claim; what
+-- is due is asked as in first_due.sql, from the due times $4 on, of the kinds $5.
 with beat as (
     update cleanup_workers set expires_at = now() + make_interval(secs => $2)
     where id = $1 and lost_at is null
@@ -19,11 +19,11 @@ select exists (select from beat) as "renewed!",
     (exists (select from lost)
         or exists (select from cleanup_workers where lost_at is not null and rescued_at is null)) as "to_rescue!",
     now() as "now!",
-    -- The first due task of each lane (0, 1, 2), from the lane's due time of $4 on.
     array(select (select t.scheduled_at from cleanup_tasks t
                   where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
                     and t.lane = (l.ordinal - 1)::smallint
                     and t.scheduled_at >= l.watermark and t.scheduled_at <= now()
+                    and t.kind = any ($5)
                   order by t.scheduled_at, t.id limit 1)
           from unnest($4::timestamptz[]) with ordinality as l (watermark, ordinal)
           order by l.ordinal) as "first_due!: Vec<Option<DateTime<Utc>>>",
