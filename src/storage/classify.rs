@@ -7,12 +7,13 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use chrono::{DateTime, Utc};
 
+use crate::cause;
 use crate::vocabulary::ErrorClass;
 
-/// An error's text is cut to so many characters: enough for a person, bounded for a row.
-const LONGEST_MESSAGE_CHARS: usize = 500;
+/// An error's text is cut to this length: enough for a person, bounded for a row.
+const MAX_MESSAGE_CHARS: usize = 500;
 /// A code is a word; what is longer is no code.
-const LONGEST_CODE_CHARS: usize = 64;
+const MAX_CODE_CHARS: usize = 64;
 
 /// Our own code: no connection came to be, so that nothing was sent.
 pub(super) const UNREACHABLE: &str = "Unreachable";
@@ -39,10 +40,19 @@ impl Failure {
         let code: String = code.into();
         Self {
             class,
-            code: printable(&code, LONGEST_CODE_CHARS),
-            message: printable(message, LONGEST_MESSAGE_CHARS),
+            code: printable(&code, MAX_CODE_CHARS),
+            message: printable(message, MAX_MESSAGE_CHARS),
             retry_at: None,
         }
+    }
+
+    /// No answer was found for a key, because no request contained it.
+    pub(super) fn not_asked() -> Self {
+        Self::new(
+            ErrorClass::Transient,
+            "NotAsked",
+            "the store was not asked for this key",
+        )
     }
 
     /// The same failure in other words.
@@ -58,6 +68,11 @@ impl Failure {
         matches!(self.class, ErrorClass::Outage | ErrorClass::Throttle) || self.code == TIMED_OUT
     }
 
+    /// Whether it says that there is no such key or version.
+    pub(super) fn is_missing_key(&self) -> bool {
+        is_missing_key(&self.code)
+    }
+
     /// Whether it may be the bucket that is refused rather than the key.
     pub(super) fn is_denial(&self) -> bool {
         self.class == ErrorClass::Blocked
@@ -65,10 +80,10 @@ impl Failure {
     }
 }
 
-fn printable(text: &str, longest: usize) -> String {
+fn printable(text: &str, max_chars: usize) -> String {
     text.chars()
         .filter(|c| !c.is_control())
-        .take(longest)
+        .take(max_chars)
         .collect()
 }
 
@@ -90,7 +105,12 @@ pub(super) enum Remedy {
     /// The store wants Content-MD5.
     SendMd5,
     /// The store has no multi-delete: ask key by key.
-    Singles,
+    OneByOne,
+}
+
+/// Whether a code says that there is no such key or version.
+pub(super) fn is_missing_key(code: &str) -> bool {
+    matches!(code, "NoSuchKey" | "NoSuchVersion")
 }
 
 /// The class of an error code. Codes: Amazon S3 API reference, "Error responses"; `None` when the code
@@ -237,7 +257,7 @@ pub(super) fn remedy_of(status: Option<u16>, failure: &Failure) -> Remedy {
     }
     let unsupported = matches!(failure.code.as_str(), "NotImplemented" | "MethodNotAllowed");
     if status == 501 || status == 405 || unsupported {
-        return Remedy::Singles;
+        return Remedy::OneByOne;
     }
     match failure.class {
         ErrorClass::Blocked | ErrorClass::Permanent => Remedy::Bisect,
@@ -255,24 +275,28 @@ where
     match error {
         // No credentials, no region, no endpoint: the configuration is at fault.
         SdkError::ConstructionFailure(_) => {
-            Failure::new(ErrorClass::Outage, "RequestNotBuilt", &chain(error))
+            Failure::new(ErrorClass::Outage, "RequestNotBuilt", &cause::chain(error))
         }
         SdkError::TimeoutError(_) => timed_out(),
         SdkError::DispatchFailure(_) if never_connected(error) => {
-            Failure::new(ErrorClass::Outage, UNREACHABLE, &chain(error))
+            Failure::new(ErrorClass::Outage, UNREACHABLE, &cause::chain(error))
         }
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => timed_out(),
-        SdkError::DispatchFailure(_) => {
-            Failure::new(ErrorClass::Transient, "BrokenConnection", &chain(error))
-        }
-        SdkError::ResponseError(_) => {
-            Failure::new(ErrorClass::Transient, "UnreadableAnswer", &chain(error))
-        }
+        SdkError::DispatchFailure(_) => Failure::new(
+            ErrorClass::Transient,
+            "BrokenConnection",
+            &cause::chain(error),
+        ),
+        SdkError::ResponseError(_) => Failure::new(
+            ErrorClass::Transient,
+            "UnreadableAnswer",
+            &cause::chain(error),
+        ),
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             of_answer(status, service.err().code(), service.err().message())
         }
-        _ => Failure::new(ErrorClass::Transient, "Unknown", &chain(error)),
+        _ => Failure::new(ErrorClass::Transient, "Unknown", &cause::chain(error)),
     }
 }
 
@@ -296,17 +320,6 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -371,14 +384,14 @@ mod tests {
         let aws = "Missing required header for this request: Content-MD5";
         assert_eq!(remedy(400, "InvalidRequest", aws), Remedy::SendMd5);
         assert_eq!(remedy(400, "MissingContentMD5", ""), Remedy::SendMd5);
-        assert_eq!(remedy(501, "NotImplemented", ""), Remedy::Singles);
-        assert_eq!(remedy(405, "MethodNotAllowed", ""), Remedy::Singles);
+        assert_eq!(remedy(501, "NotImplemented", ""), Remedy::OneByOne);
+        assert_eq!(remedy(405, "MethodNotAllowed", ""), Remedy::OneByOne);
     }
 
     #[test]
     fn messages_are_cut_and_carry_no_control_characters() {
         let failure = Failure::new(ErrorClass::Transient, "X", &"a\u{1}".repeat(1_000));
-        assert_eq!(failure.message, "a".repeat(LONGEST_MESSAGE_CHARS));
+        assert_eq!(failure.message, "a".repeat(MAX_MESSAGE_CHARS));
         assert_eq!(
             Failure::new(ErrorClass::Blocked, "C", "m").to_string(),
             "C: m"
