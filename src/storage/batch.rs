@@ -35,7 +35,7 @@ pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec
         round.batch(chunk).await;
     }
     round.delete_one_by_one(&single).await;
-    round.tell_bucket_from_key().await;
+    round.check_for_bucket_denial().await;
     round.finish()
 }
 
@@ -151,7 +151,7 @@ impl Round<'_> {
 
     /// AWS answers a missing permission with a denial of each key. If a key that never existed is denied
     /// too, it is the bucket's fault, and no task may pay for it with an attempt.
-    async fn tell_bucket_from_key(&mut self) {
+    async fn check_for_bucket_denial(&mut self) {
         let denied: Vec<usize> = (0..self.results.len())
             .filter(|&place| {
                 matches!(&self.results[place], Some(TargetResult::Failed(failure)) if failure.is_denial())
@@ -178,7 +178,7 @@ impl Round<'_> {
             None => false,
             Some(failure) => {
                 self.calls.note(&failure);
-                // What passes by itself does not end the round, and says nothing of the bucket.
+                // A temporary failure does not end the round, and is no sign of what the bucket refuses.
                 failure.stops_the_round()
             }
         }
@@ -219,7 +219,7 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
                 TargetResult::Gone | TargetResult::Hidden(_) => None,
             }
         }
-        // Some stores know no version "null": that says nothing of the bucket.
+        // Some stores know no version "null": that is no refusal by the bucket.
         TargetResult::Failed(failure) if versioned && failure.class == ErrorClass::Permanent => {
             None
         }

@@ -1,4 +1,5 @@
-//! What was found out about a store, shared by all that ask it. Memory only: a restart asks again.
+//! Which operations the store supports, as far as its answers showed. All requests share this. It is kept in
+//! memory only: a restart finds out again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use crate::vocabulary::ErrorClass;
 
 /// An error's text is cut to this length: enough for a person, bounded for a row.
 const MAX_MESSAGE_CHARS: usize = 500;
-/// A code is a word; what is longer is no code.
+/// Longer codes are cut.
 const MAX_CODE_CHARS: usize = 64;
 
 /// Our own code: no connection came to be, so that nothing was sent.
@@ -201,7 +201,7 @@ fn class_of_known_code(code: &str) -> Option<ErrorClass> {
     Some(class)
 }
 
-/// The class of the code that one key has inside a 200; what is not known may pass.
+/// The class of the code that one key has inside a 200; an unknown code counts as temporary.
 pub(super) fn class_of_key_code(code: &str) -> ErrorClass {
     match code {
         // Of one key among others, not of the store.

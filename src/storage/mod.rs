@@ -2,7 +2,7 @@
 //!
 //! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), aborts uploads that
 //! stand open under its keys (`uploads`), sends targets in batches and tells one bad key from a bad bucket
-//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`coverage`) and whose
+//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`match_answers`) and whose
 //! failures get a class (`classify`) and, where a lock is to blame, its end (`locks`).
 
 mod batch;
@@ -43,7 +43,7 @@ pub use delete::{Deletion, KeyOutcome};
 pub use probe::Probe;
 pub use target::MAX_KEY_BYTES;
 
-/// Tries of one call, the first included; what still fails then waits in the queue.
+/// Tries of one call, the first included. If all fail, the task waits in the queue.
 const SDK_ATTEMPTS: u32 = 3;
 /// The SDK's pauses between those tries; the queue knows the long ones.
 const SDK_BACKOFF_BASE: Duration = Duration::from_millis(200);

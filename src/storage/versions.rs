@@ -17,9 +17,9 @@ use super::urlcode::names;
 use super::wire::ReadToEnd;
 use crate::vocabulary::ErrorClass;
 
-/// How long the bucket's word on versioning is believed. Should it begin to keep versions meanwhile, the
-/// first answer shows a delete marker.
-const BELIEVED_FOR: Duration = Duration::from_secs(60);
+/// How long the bucket's answer about versioning is used. If it begins to keep versions meanwhile, the
+/// first deletion shows a delete marker.
+const VERSIONING_FRESH_FOR: Duration = Duration::from_secs(60);
 /// Keys whose versions are listed before they are deleted: bounds what is held in memory.
 const KEYS_AT_ONCE: usize = 100;
 /// Listings in flight at once in one round.
@@ -48,7 +48,7 @@ impl Versioning {
 /// Whether versions are kept; asked once a minute at most. An error is an endpoint out of reach.
 pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure> {
     let capabilities = &calls.store.capabilities;
-    if let Some(known) = capabilities.versioning(BELIEVED_FOR) {
+    if let Some(known) = capabilities.versioning(VERSIONING_FRESH_FOR) {
         return Ok(known);
     }
     let request = calls
@@ -69,7 +69,7 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
     };
     match found {
         Versioning::Unknown(failure) if failure.code == UNREACHABLE => Err(failure),
-        // A hiccup is no word on versioning: ask again next time.
+        // A temporary failure does not answer the question: ask again next time.
         Versioning::Unknown(failure) if is_temporary(&failure) => Ok(Versioning::Unknown(failure)),
         found => {
             capabilities.set_versioning(found.clone());

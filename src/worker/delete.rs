@@ -80,7 +80,7 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
     if wanted.is_empty() {
         return results;
     }
-    failpoint::reach("keys-looked-at");
+    failpoint::reach("keys-checked");
     let deletion = context.store.delete(&wanted).await;
     failpoint::reach("objects-deleted");
     count(context, &deletion.requests);

@@ -63,7 +63,7 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_falls_behind_the_watermark_is_found_by_a_look() {
+async fn a_task_that_falls_behind_the_watermark_is_found_by_a_full_scan() {
     let world = World::new().await;
     world.user("user_a").await;
     let worker = world.worker().await;
@@ -561,7 +561,7 @@ async fn a_task_that_kills_its_worker_every_time_ends_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_hands_back_what_is_in_flight_and_uses_up_no_attempt() {
+async fn a_stop_releases_the_tasks_in_flight_and_uses_up_no_attempt() {
     let world = World::new().await;
     world.user("user_a").await;
     let sample = world.sample("user_a", &["a/1"]).await;
