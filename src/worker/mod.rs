@@ -1,22 +1,19 @@
 //! The worker: it joins queue, store and database rows. [`pipeline`] is the whole of it in one function.
 //!
 //! ```text
-//!             pipeline::run, until shutdown                    a task of its own for each batch
-//! ┌───────────────────────────────────────────┐  ┌───────────────────────────────────────────────────┐
-//!   claim ────────────────────────────► Batch ──► delete ──► decide ──► settle ──► report
-//!   rows become `running`;               │        objects    pure: a    one          log and
-//!   wakefulness, gate and watermarks     │        of all     verdict    transaction  metrics
-//!   say when and from where on;          │        tasks      a task
-//!   pack fills requests                  │
-//!                                        └──────► erasure ───────────► (a root) ───► report
+//! claim ──► delete ──► decide ──► settle ──► report         at most CLEANUP_CONCURRENCY batches in flight
+//!   │       objects    pure       one          log, metrics
+//!   │                             transaction
+//!   └─────► erasure ────────────────────────► report        the root of a user's erasure, one step a claim
 //!
-//!   beside it   heartbeat: renews the lease, finds lost workers and due tasks
-//!               maintenance: full scans, rescue, pruning
-//!   shared      context: everything below · lease: the leases of this process
-//!               pace: how fast the store is asked · gate: the pause while it is out
+//! claim    uses wakefulness (awake or asleep), watermarks (from where on), gate (not while the store is out)
+//!          and pack (batches whose keys fill a request)
+//! delete   uses pace (how fast the store may be asked) and gate
+//! settle   uses audit
+//! beside   heartbeat: renews the lease, finds lost workers and due tasks
+//!          maintenance: full scans, rescue, pruning
+//! shared   context, with the leases of this process
 //! ```
-//!
-//! At most `CLEANUP_CONCURRENCY` batches are in flight, and each asks the store for one thing at a time.
 
 mod audit;
 mod claim;
