@@ -729,8 +729,8 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(reason("  ").is_err() && reason(&"x".repeat(501)).is_err());
-        assert!(reason(&"ä".repeat(500)).is_ok());
+        assert!(Reason::parse("  ").is_err() && Reason::parse(&"x".repeat(501)).is_err());
+        assert!(Reason::parse(&"ä".repeat(500)).is_ok());
     }
 
     #[test]
