@@ -148,7 +148,8 @@ pub(super) struct LockedSample {
     pub collection_id: Option<Uuid>,
     pub name: Option<String>,
     pub created_at: chrono::DateTime<chrono::Utc>,
-    pub deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub deleted: bool,
+    pub deleted_by: Option<String>,
     pub owner_deleted: bool,
 }
 

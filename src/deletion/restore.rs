@@ -27,6 +27,8 @@ pub enum RestoreOutcome {
     NotFound,
     /// Its user is deleted, and everything of theirs goes.
     UserDeleted,
+    /// Somebody else asked for the deletion. Only an admin may take it back.
+    DeletedByOther,
     /// Cleanup has begun: objects may be gone.
     Begun,
     /// It was soft-deleted by something else than Lethe, so there is no deletion to take back.
@@ -34,7 +36,7 @@ pub enum RestoreOutcome {
 }
 
 /// Restores a sample and the images that were deleted with it. Its task is cancelled and keeps its
-/// keys.
+/// keys. An owner can take back only what `actor`, which is the owner, asked for.
 ///
 /// # Errors
 /// Of the database; nothing was written then.
@@ -52,9 +54,12 @@ pub async fn restore_sample(
         if sample.owner_deleted {
             return Ok(RestoreOutcome::UserDeleted);
         }
-        let Some(deleted_at) = sample.deleted_at else {
+        if !sample.deleted {
             return Ok(RestoreOutcome::Live(sample.into()));
-        };
+        }
+        if authority != Authority::Admin && sample.deleted_by.as_deref() != Some(actor) {
+            return Ok(RestoreOutcome::DeletedByOther);
+        }
         let id = sample_id.to_string();
         let task = query_file!("sql/deletion/lock_open_task.sql", id)
             .fetch_optional(&mut *transaction)
@@ -67,7 +72,7 @@ pub async fn restore_sample(
         query_file!("sql/deletion/cancel_task.sql", task)
             .execute(&mut *transaction)
             .await?;
-        query_file!("sql/deletion/restore_images.sql", sample_id, deleted_at)
+        query_file!("sql/deletion/restore_images.sql", sample_id, task)
             .execute(&mut *transaction)
             .await?;
         query_file!("sql/deletion/restore_sample.sql", sample_id)

@@ -9,6 +9,7 @@ use chrono::Utc;
 use super::outcome::{Outcome, Remains, class_of, lock_wait};
 use super::shared::{Shared, database_pause};
 use super::{root, settle};
+use crate::db::sqlstate::{self, Meaning};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::kind::Kind;
 use crate::deletion::protection::protected_keys;
@@ -117,7 +118,24 @@ async fn delete_objects(shared: &Shared, lease: &Lease, claims: &[Claim]) -> Has
 async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> {
     let pause = shared.pace.admit(chunk.len());
     pause.await;
-    let protected = ask_for_protection(shared, chunk).await;
+    let protected = match ask_for_protection(shared, chunk).await {
+        Ok(protected) => protected,
+        Err(error) => {
+            tracing::error!(
+                error,
+                "this worker may not see all rows; it deletes nothing, pauses and tries again"
+            );
+            shared.gate.close(Instant::now());
+            shared
+                .status
+                .report(Some(format!("the rows cannot be read: {error}")));
+            let failed = Fate::Failed(ErrorClass::Outage, error);
+            return chunk
+                .iter()
+                .map(|key| (key.clone(), failed.clone()))
+                .collect();
+        }
+    };
     let wanted: Vec<String> = chunk
         .iter()
         .filter(|key| !protected.contains(*key))
@@ -165,18 +183,21 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
 }
 
 /// Nothing is deleted without knowing what is live, so this waits for the database; the caller's lease
-/// bounds it.
-async fn ask_for_protection(shared: &Shared, keys: &[String]) -> HashSet<String> {
+/// bounds it. A missing right is an error at once.
+async fn ask_for_protection(shared: &Shared, keys: &[String]) -> Result<HashSet<String>, String> {
     for tries in 0.. {
         match with_timeout(STATEMENT_LIMIT, protected_keys(&shared.pool, keys)).await {
-            Ok(protected) => return protected,
+            Ok(protected) => return Ok(protected),
+            Err(error) if sqlstate::meaning(&error) == Meaning::Forbidden => {
+                return Err(sqlstate::with_remedy(&error));
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");
                 tokio::time::sleep(database_pause(tries)).await;
             }
         }
     }
-    keys.iter().cloned().collect()
+    Ok(keys.iter().cloned().collect())
 }
 
 fn adapt(shared: &Shared, outcomes: &[KeyOutcome]) {

@@ -28,7 +28,10 @@ pub async fn step(shared: &Shared, lease: &Lease, claim: Claim) {
             tracing::error!(task_id = claim.id, %error, "a step of an erasure fails");
             let failed = Remains::Failed(
                 ErrorClass::Blocked,
-                format!("the erasure's step fails: {error}"),
+                format!(
+                    "the erasure's step fails: {}",
+                    sqlstate::with_remedy(&error)
+                ),
             );
             let outcome = super::outcome::Outcome {
                 claim,

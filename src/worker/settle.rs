@@ -46,7 +46,7 @@ pub async fn settle(shared: &Shared, lease: &Lease, outcomes: Vec<Outcome>) {
                         shared,
                         lease,
                         &outcomes,
-                        &format!("rows cannot be removed: {error}"),
+                        &format!("rows cannot be removed: {}", sqlstate::with_remedy(&error)),
                     )
                     .await;
                 }

@@ -79,8 +79,8 @@ pub struct Restores;
 impl Restores {
     /// Restore a sample
     ///
-    /// Takes a deletion back within the grace period, as long as cleanup has not begun. A sample
-    /// that is not deleted stays as it is.
+    /// Takes a deletion back within the grace period, as long as cleanup has not begun. A session
+    /// can take back only what it asked for itself. A sample that is not deleted stays as it is.
     #[oai(
         path = "/samples/:sampleId/restore",
         method = "post",
@@ -104,6 +104,9 @@ impl Restores {
             RestoreOutcome::Live(sample) => Ok(Json(sample.into())),
             RestoreOutcome::NotFound => Err(no_sample().into()),
             RestoreOutcome::UserDeleted => conflict("The sample's user is deleted."),
+            RestoreOutcome::DeletedByOther => {
+                conflict("Somebody else asked for the deletion of this sample.")
+            }
             RestoreOutcome::Begun => conflict("Cleanup has begun."),
             RestoreOutcome::NotRequested => conflict("No deletion of this sample is pending."),
         }
