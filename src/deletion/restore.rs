@@ -47,8 +47,8 @@ pub async fn restore_sample(
     actor: &str,
 ) -> Result<RestoreOutcome, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut transaction = begin(pool).await?;
-        let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
+        let mut tx = begin(pool).await?;
+        let Some(sample) = lock_sample(&mut tx, sample_id, authority).await? else {
             return Ok(RestoreOutcome::NotFound);
         };
         if sample.owner_deleted {
@@ -62,7 +62,7 @@ pub async fn restore_sample(
         }
         let id = sample_id.to_string();
         let task = query_file!("sql/deletion/lock_open_task.sql", id)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *tx)
             .await?;
         let task = match task {
             None => return Ok(RestoreOutcome::NotRequested),
@@ -70,13 +70,13 @@ pub async fn restore_sample(
             Some(task) => task.id,
         };
         query_file!("sql/deletion/cancel_task.sql", task)
-            .execute(&mut *transaction)
+            .execute(&mut *tx)
             .await?;
         query_file!("sql/deletion/restore_images.sql", sample_id, task)
-            .execute(&mut *transaction)
+            .execute(&mut *tx)
             .await?;
         query_file!("sql/deletion/restore_sample.sql", sample_id)
-            .execute(&mut *transaction)
+            .execute(&mut *tx)
             .await?;
         query_file!(
             "sql/deletion/audit_restore.sql",
@@ -85,9 +85,9 @@ pub async fn restore_sample(
             id,
             sample.user_id
         )
-        .execute(&mut *transaction)
+        .execute(&mut *tx)
         .await?;
-        transaction.commit().await?;
+        tx.commit().await?;
         Ok(RestoreOutcome::Live(sample.into()))
     })
     .await

@@ -6,8 +6,9 @@ use futures::stream::{self, StreamExt as _};
 use uuid::Uuid;
 
 use super::calls::{Calls, Refusal, not_asked};
-use super::classify::{Failure, FailureClass, Remedy};
+use super::classify::{Failure, Remedy};
 use super::target::{Fate, Target, fits_in_xml};
+use crate::vocabulary::ErrorClass;
 
 /// S3's limit for one DeleteObjects request (Amazon S3 API reference, "DeleteObjects").
 pub const MAX_KEYS_PER_REQUEST: usize = 1_000;
@@ -112,7 +113,7 @@ impl Round<'_> {
             return None;
         }
         // What XML cannot say, a URL may: the last two go singly instead of being told apart.
-        let unreadable = refusal.failure.class == FailureClass::Permanent;
+        let unreadable = refusal.failure.class == ErrorClass::Permanent;
         if (unreadable && places.len() <= 2) || (places.len() > 1 && self.splits_left == 0) {
             self.singles(places).await;
             return None;
@@ -218,7 +219,7 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
             }
         }
         // Some stores know no version "null": that says nothing of the bucket.
-        Fate::Failed(failure) if versioned && failure.class == FailureClass::Permanent => None,
+        Fate::Failed(failure) if versioned && failure.class == ErrorClass::Permanent => None,
         Fate::Failed(failure) => Some(of_bucket(failure)),
     }
 }
@@ -262,14 +263,16 @@ fn only(fates: Vec<Fate>) -> Fate {
 /// What is refused of a key that never existed is refused of the bucket.
 fn of_bucket(failure: Failure) -> Failure {
     match failure.class {
-        FailureClass::Blocked | FailureClass::Permanent => Failure::new(
-            FailureClass::Outage,
+        ErrorClass::Blocked | ErrorClass::Permanent => Failure::new(
+            ErrorClass::Outage,
             failure.code,
             &format!(
                 "every deletion in this bucket is refused: {}",
                 failure.message
             ),
         ),
-        FailureClass::Transient | FailureClass::Throttle | FailureClass::Outage => failure,
+        ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Outage | ErrorClass::Crash => {
+            failure
+        }
     }
 }

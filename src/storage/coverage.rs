@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use aws_sdk_s3::types::{DeletedObject, Error as KeyError};
 
-use super::classify::{Failure, FailureClass, class_of_key_code};
+use super::classify::{Failure, class_of_key_code};
 use super::target::{Fate, Target};
+use crate::vocabulary::ErrorClass;
 
 /// What came of each target, in the order asked. What the answer does not name has failed.
 ///
@@ -67,7 +68,7 @@ fn unanswered(complete: bool) -> Fate {
     } else {
         ("IncompleteAnswer", "the store's answer broke off")
     };
-    Fate::Failed(Failure::new(FailureClass::Transient, code, message))
+    Fate::Failed(Failure::new(ErrorClass::Transient, code, message))
 }
 
 /// What an entry says of a target with its key; `None` if it is about another version.
@@ -111,7 +112,7 @@ mod tests {
         KeyError::builder().key(key).code(code).build()
     }
 
-    fn class(fate: &Fate) -> Option<FailureClass> {
+    fn class(fate: &Fate) -> Option<ErrorClass> {
         match fate {
             Fate::Failed(failure) => Some(failure.class),
             Fate::Gone | Fate::Hidden(_) => None,
@@ -122,7 +123,7 @@ mod tests {
     fn a_key_that_the_answer_does_not_name_is_not_gone() {
         let fates = fates(&asked(&["a", "b"]), &[deleted("a")], &[], true);
         assert_eq!(fates[0], Fate::Gone);
-        assert_eq!(class(&fates[1]), Some(FailureClass::Transient));
+        assert_eq!(class(&fates[1]), Some(ErrorClass::Transient));
     }
 
     #[test]
@@ -131,8 +132,8 @@ mod tests {
         let answer = [deleted("x"), deleted("ab")];
         let fates = fates(&asked(&["x", "ab", "abc"]), &answer, &[], false);
         assert_eq!(fates[0], Fate::Gone);
-        assert_eq!(class(&fates[1]), Some(FailureClass::Transient));
-        assert_eq!(class(&fates[2]), Some(FailureClass::Transient));
+        assert_eq!(class(&fates[1]), Some(ErrorClass::Transient));
+        assert_eq!(class(&fates[2]), Some(ErrorClass::Transient));
     }
 
     #[test]
@@ -143,7 +144,7 @@ mod tests {
             &[refused("a", "AccessDenied")],
             true,
         );
-        assert_eq!(class(&fates[0]), Some(FailureClass::Blocked));
+        assert_eq!(class(&fates[0]), Some(ErrorClass::Blocked));
     }
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         let errors = [refused("a", "NoSuchKey"), refused("b", "NoSuchBucket")];
         let fates = fates(&asked(&["a", "b"]), &[], &errors, true);
         assert_eq!(fates[0], Fate::Gone);
-        assert_eq!(class(&fates[1]), Some(FailureClass::Outage));
+        assert_eq!(class(&fates[1]), Some(ErrorClass::Outage));
     }
 
     #[test]
@@ -174,12 +175,12 @@ mod tests {
         let entry = DeletedObject::builder().key("a").version_id("1").build();
         let fates = fates(&[version("1"), version("2")], &[entry], &[], true);
         assert_eq!(fates[0], Fate::Gone);
-        assert_eq!(class(&fates[1]), Some(FailureClass::Transient));
+        assert_eq!(class(&fates[1]), Some(ErrorClass::Transient));
     }
 
     #[test]
     fn keys_that_were_not_asked_for_change_nothing() {
         let fates = fates(&asked(&["/lead"]), &[deleted("lead")], &[], true);
-        assert_eq!(class(&fates[0]), Some(FailureClass::Transient));
+        assert_eq!(class(&fates[0]), Some(ErrorClass::Transient));
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::Store;
 use super::batch::delete_targets;
 use super::calls::{Calls, RequestRecord};
-use super::classify::{Failure, FailureClass};
+use super::classify::Failure;
 use super::target::{Fate, Target, flaw_of};
 use super::{uploads, versions};
+use crate::vocabulary::ErrorClass;
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Store {
                 continue;
             }
             if let Some((code, message)) = flaw_of(key) {
-                let failure = Failure::new(FailureClass::Permanent, code, message);
+                let failure = Failure::new(ErrorClass::Permanent, code, message);
                 outcomes.insert(key, KeyOutcome::Failed(failure));
             } else {
                 names.push(key);
@@ -124,7 +125,7 @@ fn outcome_of(result: Result<(), Failure>) -> KeyOutcome {
 
 fn not_asked() -> KeyOutcome {
     KeyOutcome::Failed(Failure::new(
-        FailureClass::Transient,
+        ErrorClass::Transient,
         "NotAsked",
         "the store was not asked for this key",
     ))

@@ -36,7 +36,7 @@ use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
 pub use batch::MAX_KEYS_PER_REQUEST;
 pub use calls::RequestRecord;
-pub use classify::{Failure, FailureClass};
+pub use classify::Failure;
 pub use delete::{Deletion, KeyOutcome};
 pub use probe::Probe;
 pub use target::MAX_KEY_BYTES;

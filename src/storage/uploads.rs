@@ -21,9 +21,10 @@ use aws_sdk_s3::types::EncodingType;
 use futures::stream::{self, StreamExt as _};
 
 use super::calls::Calls;
-use super::classify::{self, Failure, FailureClass};
+use super::classify::{self, Failure};
 use super::urlcode::{readings, readings_unsaid};
 use super::wire::ReadToEnd;
+use crate::vocabulary::{ErrorClass, S3Outcome};
 
 /// Most pages (of 1,000) under one prefix before it is narrowed.
 const MOST_PAGES: usize = 8;
@@ -67,7 +68,7 @@ pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<Strin
             );
         } else if let [key] = keys {
             let failure = Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "MoreUploads",
                 "more uploads are open under the key than one try aborts",
             );
@@ -89,12 +90,12 @@ pub(super) async fn refusal_of_list(calls: &Calls<'_>, key: &str) -> Option<Fail
 /// out or busy.
 pub(super) fn is_lack(failure: &Failure) -> bool {
     match failure.class {
-        FailureClass::Blocked | FailureClass::Permanent => true,
-        FailureClass::Outage => matches!(
+        ErrorClass::Blocked | ErrorClass::Permanent => true,
+        ErrorClass::Outage => matches!(
             failure.code.as_str(),
             "NotImplemented" | "MethodNotAllowed" | "Http501" | "Http405"
         ),
-        FailureClass::Transient | FailureClass::Throttle => false,
+        ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Crash => false,
     }
 }
 
@@ -176,7 +177,7 @@ async fn page(
         .await;
     let found = match answer {
         Ok(_) if !complete.get() => Err(Failure::new(
-            FailureClass::Transient,
+            ErrorClass::Transient,
             "IncompleteAnswer",
             "the list of open uploads broke off",
         )),
@@ -185,8 +186,8 @@ async fn page(
     };
     let outcome = match &found {
         // What a store does not have is no failed request.
-        Err(failure) if !is_lack(failure) => failure.class.as_str(),
-        Ok(_) | Err(_) => "ok",
+        Err(failure) if !is_lack(failure) => failure.class.into(),
+        Ok(_) | Err(_) => S3Outcome::Ok,
     };
     calls.record("ListMultipartUploads", started, outcome);
     found
@@ -207,7 +208,7 @@ fn collect_of_one(
         }
         let id = upload.upload_id().ok_or_else(|| {
             Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "UploadWithoutId",
                 "the store lists an open upload without its id",
             )
@@ -300,7 +301,7 @@ async fn abort_one(calls: &Calls<'_>, upload: &Open) -> Result<(), Failure> {
     if upload.key.trim().is_empty() {
         // aws-sdk-s3 1.157 takes such a key for a missing one and builds no request.
         return Err(Failure::new(
-            FailureClass::Permanent,
+            ErrorClass::Permanent,
             "UploadOfBlankKey",
             "an upload is open under a key of white space alone, which cannot be named in a URL",
         ));
@@ -325,7 +326,9 @@ async fn abort_one(calls: &Calls<'_>, upload: &Open) -> Result<(), Failure> {
             failure.message
         ))),
     };
-    let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |()| "ok");
+    let outcome = result
+        .as_ref()
+        .map_or_else(|failure| failure.class.into(), |()| S3Outcome::Ok);
     calls.record("AbortMultipartUpload", started, outcome);
     result
 }

@@ -9,11 +9,12 @@ use futures::stream::{self, StreamExt as _};
 
 use super::batch::delete_targets;
 use super::calls::Calls;
-use super::classify::{self, Failure, FailureClass, UNREACHABLE};
+use super::classify::{self, Failure, UNREACHABLE};
 use super::locks;
 use super::target::{Fate, Target};
 use super::urlcode::names;
 use super::wire::ReadToEnd;
+use crate::vocabulary::{ErrorClass, S3Outcome};
 
 /// How long the bucket's word on versioning is believed. Should it begin to keep versions meanwhile, the
 /// first answer shows a delete marker.
@@ -67,8 +68,8 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
         Err(error) => Versioning::Unknown(classify::of_sdk_error(&error)),
     };
     let outcome = match &found {
-        Versioning::Unknown(failure) => failure.class.as_str(),
-        Versioning::Kept | Versioning::None => "ok",
+        Versioning::Unknown(failure) => failure.class.into(),
+        Versioning::Kept | Versioning::None => S3Outcome::Ok,
     };
     calls.record("GetBucketVersioning", started, outcome);
     match found {
@@ -83,10 +84,8 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
 }
 
 fn is_temporary(failure: &Failure) -> bool {
-    matches!(
-        failure.class,
-        FailureClass::Transient | FailureClass::Throttle
-    ) && failure.code != "UnreadableAnswer"
+    matches!(failure.class, ErrorClass::Transient | ErrorClass::Throttle)
+        && failure.code != "UnreadableAnswer"
 }
 
 /// Deletes every version and marker of exactly these keys, by id, so that no new marker comes to be.
@@ -146,20 +145,20 @@ fn outcome_of(
         Some(failure) => Err(failure),
         None if listing.whole => Ok(()),
         None => Err(Failure::new(
-            FailureClass::Transient,
+            ErrorClass::Transient,
             "MoreVersions",
             "the key has more versions than one try deletes",
         )),
     }
 }
 
-fn weight(class: FailureClass) -> u8 {
+fn weight(class: ErrorClass) -> u8 {
     match class {
-        FailureClass::Transient => 0,
-        FailureClass::Permanent => 1,
-        FailureClass::Blocked => 2,
-        FailureClass::Throttle => 3,
-        FailureClass::Outage => 4,
+        ErrorClass::Transient | ErrorClass::Crash => 0,
+        ErrorClass::Permanent => 1,
+        ErrorClass::Blocked => 2,
+        ErrorClass::Throttle => 3,
+        ErrorClass::Outage => 4,
     }
 }
 
@@ -222,14 +221,16 @@ async fn page(
         .await;
     let found = match answer {
         Ok(_) if !complete.get() => Err(Failure::new(
-            FailureClass::Transient,
+            ErrorClass::Transient,
             "IncompleteAnswer",
             "the list of versions broke off",
         )),
         Ok(page) => Ok(page),
         Err(error) => Err(of_bucket(classify::of_sdk_error(&error))),
     };
-    let outcome = found.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+    let outcome = found
+        .as_ref()
+        .map_or_else(|failure| failure.class.into(), |_| S3Outcome::Ok);
     calls.record("ListObjectVersions", started, outcome);
     found
 }
@@ -238,7 +239,7 @@ async fn page(
 fn of_bucket(failure: Failure) -> Failure {
     if failure.is_denial() {
         Failure::new(
-            FailureClass::Outage,
+            ErrorClass::Outage,
             failure.code,
             &format!("versions cannot be listed: {}", failure.message),
         )
@@ -268,7 +269,7 @@ fn collect(
         }
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
             Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "VersionWithoutId",
                 "the store lists a version without its id",
             )

@@ -133,8 +133,8 @@ fn no_sample() -> Problem {
 }
 
 /// The task that was just promised. It is committed, and outlives this moment.
-pub(super) async fn promised(state: &ApiState, id: i64) -> Result<Task, Problem> {
-    tasks::find(&state.pool, TaskId(id))
+pub(super) async fn promised(state: &ApiState, id: TaskId) -> Result<Task, Problem> {
+    tasks::find(&state.pool, id)
         .await
         .map_err(problem_of)?
         .ok_or_else(|| Problem::internal(&sqlx::Error::RowNotFound))
