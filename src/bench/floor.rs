@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::rig::{BUCKET, Rig};
 use crate::db::transaction;
-use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
+use crate::deletion::hard_delete::{HardDeletion, SettledKeys, TaskScope, hard_delete};
 use crate::deletion::protection::protected_keys;
 use crate::queue::claim::{Claim, ClaimRequest, claim};
 use crate::queue::lease::Lease;
@@ -62,7 +62,7 @@ pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
 async fn settle(pool: &PgPool, worker: &WorkerId, claims: &[Claim]) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    finish_and_audit(&mut tx, worker, held, &HardDeleted::default()).await?;
+    finish_and_audit(&mut tx, worker, held, &HardDeletion::default()).await?;
     tx.commit().await
 }
 
@@ -70,7 +70,7 @@ async fn finish_and_audit(
     connection: &mut PgConnection,
     worker: &WorkerId,
     held: Vec<TaskId>,
-    deleted: &HardDeleted,
+    deleted: &HardDeletion,
 ) -> Result<(), sqlx::Error> {
     let count = held.len();
     let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
@@ -184,18 +184,18 @@ async fn settle_erased(
 ) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    let scopes: Vec<Scope> = claims
+    let scopes: Vec<TaskScope> = claims
         .iter()
-        .map(|claim| Scope {
+        .map(|claim| TaskScope {
             task: claim.id.0,
             sample: Uuid::parse_str(&claim.entity_id).ok(),
         })
         .collect();
-    let dealt_with = DealtWith {
+    let settled_keys = SettledKeys {
         whole: held.iter().map(|task| task.0).collect(),
-        ..DealtWith::default()
+        ..SettledKeys::default()
     };
-    let deleted = hard_delete(&mut tx, &scopes, &dealt_with).await?;
+    let deleted = hard_delete(&mut tx, &scopes, &settled_keys).await?;
     finish_and_audit(&mut tx, worker, held, &deleted).await?;
     tx.commit().await
 }

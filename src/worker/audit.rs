@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::decide::TaskOutcome;
-use crate::deletion::hard_delete::HardDeleted;
+use crate::deletion::hard_delete::HardDeletion;
 use crate::queue::settle::{TaskVerdict, Verdict};
 use crate::vocabulary::{AuditEvent, ErrorClass, TaskId, WorkerId};
 
@@ -79,7 +79,7 @@ pub async fn write(
     connection: &mut sqlx::PgConnection,
     worker: &WorkerId,
     tasks: impl Iterator<Item = (&TaskOutcome, &TaskVerdict)>,
-    deleted: &HardDeleted,
+    deleted: &HardDeletion,
 ) -> Result<(), sqlx::Error> {
     let mut rows = AuditRows::default();
     for (outcome, task) in tasks {

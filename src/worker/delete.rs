@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::context::{Context, database_pauses};
+use crate::db::sqlstate::{self, Meaning};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::protection::protected_keys;
 use crate::failpoint;
@@ -67,7 +68,19 @@ pub async fn delete(
 
 async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyResult)> {
     context.pace.admit(chunk.len()).await;
-    let protected = ask_for_protection(context, chunk).await;
+    let protected = match ask_for_protection(context, chunk).await {
+        Ok(protected) => protected,
+        Err(failure) => {
+            tracing::error!(error = %failure, "this worker may not see all rows; it deletes nothing, pauses and tries again");
+            context.gate.close(Instant::now());
+            context.status.report(Some(failure.to_string()));
+            let failed = KeyResult::Failed(failure);
+            return chunk
+                .iter()
+                .map(|key| (key.clone(), failed.clone()))
+                .collect();
+        }
+    };
     let wanted: Vec<String> = chunk
         .iter()
         .filter(|key| !protected.contains(*key))
@@ -94,12 +107,19 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
 }
 
 /// Nothing is deleted without knowing what is live, so this waits for the database; the caller's lease
-/// bounds it.
-async fn ask_for_protection(context: &Context, keys: &[String]) -> HashSet<String> {
+/// bounds it. Where the role may not see all rows, that is an outage: no key is at fault, and a person must help.
+async fn ask_for_protection(
+    context: &Context,
+    keys: &[String],
+) -> Result<HashSet<String>, Failure> {
     let mut pauses = database_pauses();
     loop {
         match with_timeout(STATEMENT_LIMIT, protected_keys(&context.pool, keys)).await {
-            Ok(protected) => return protected,
+            Ok(protected) => return Ok(protected),
+            Err(error) if sqlstate::meaning(&error) == Meaning::Forbidden => {
+                let error = sqlstate::with_remedy(&error);
+                return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");
                 tokio::time::sleep(pauses.next_pause()).await;

@@ -6,7 +6,7 @@ use super::decide::TaskOutcome;
 use super::settle::{self, RemovedRows, SettleResult, SettledTask};
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
 use crate::db::{sqlstate, transaction};
-use crate::deletion::erase_user::{Removed, Step, erase_user_step};
+use crate::deletion::erase_user::{ErasedRows, ErasureStep, erase_user_step};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
@@ -38,7 +38,10 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
         let task_id = claim.id.0;
         if !sqlstate::is_temporary(&error) && tries >= MAX_TRIES {
             tracing::error!(task_id, %error, "a step of an erasure is refused; its attempt fails");
-            let error = format!("the erasure's step fails: {error}");
+            let error = format!(
+                "the erasure's step fails: {}",
+                sqlstate::with_remedy(&error)
+            );
             return settle::fail(context, lease, [claim], &error).await;
         }
         tracing::warn!(task_id, %error, tries, "a step of an erasure failed; trying it again");
@@ -64,11 +67,11 @@ async fn try_step(
         tx.rollback().await?;
         return Ok(None);
     }
-    let (step, removed) = erase_user_step(&mut tx, claim.id.0, claim.user_id.as_str()).await?;
+    let (step, removed) = erase_user_step(&mut tx, claim.id, &claim.user_id).await?;
     failpoint::reach("root-stepped");
     let (verdict, event) = match &step {
-        Step::Erased => (Verdict::Completed, AuditEvent::UserErased),
-        Step::Again(delay) => {
+        ErasureStep::Erased => (Verdict::Completed, AuditEvent::UserErased),
+        ErasureStep::Again(delay) => {
             let verdict = Verdict::Released {
                 delay: *delay,
                 error: None,
@@ -76,7 +79,7 @@ async fn try_step(
             (verdict, AuditEvent::TaskReleased)
         }
     };
-    if step == Step::Erased || removed != Removed::default() {
+    if step == ErasureStep::Erased || removed != ErasedRows::default() {
         sqlx::query_file!(
             "sql/deletion/audit_erasure.sql",
             claim.id.0,
@@ -97,7 +100,7 @@ async fn try_step(
     failpoint::reach("root-written");
     tx.commit().await?;
     failpoint::reach("root-committed");
-    if matches!(&step, Step::Again(delay) if !delay.is_zero()) {
+    if matches!(&step, ErasureStep::Again(delay) if !delay.is_zero()) {
         wake_if_parts_ended(context, claim.id).await;
     }
     let removed = RemovedRows {

@@ -11,7 +11,7 @@ use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
 use crate::db::{sqlstate, transaction};
-use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
+use crate::deletion::hard_delete::{HardDeletion, SettledKeys, TaskScope, hard_delete};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
@@ -49,7 +49,7 @@ pub struct RemovedRows {
 /// What the transaction wrote.
 struct Written {
     tasks: Vec<TaskVerdict>,
-    deleted: HardDeleted,
+    deleted: HardDeletion,
 }
 
 impl SettleResult {
@@ -107,7 +107,8 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
                 tracing::error!(%error, task_id, tries, "cannot settle a task");
                 if tries >= MAX_TRIES {
                     let claims = outcomes.into_iter().map(|outcome| outcome.claim);
-                    let error = format!("rows cannot be removed: {error}");
+                    let error =
+                        format!("rows cannot be removed: {}", sqlstate::with_remedy(&error));
                     return fail(context, lease, claims, &error).await;
                 }
             }
@@ -151,7 +152,7 @@ pub async fn fail(
     let written = async {
         let mut tx = transaction::begin(&context.pool).await?;
         let held = lock_held(&mut tx, &outcomes).await?;
-        let deleted = HardDeleted::default();
+        let deleted = HardDeletion::default();
         let tasks = verdicts(&held, &deleted);
         let audited = held.iter().copied().zip(&tasks);
         audit::write(&mut tx, &lease.worker, audited, &deleted).await?;
@@ -212,50 +213,50 @@ async fn lock_held<'o>(
 async fn remove_rows(
     connection: &mut PgConnection,
     held: &[&TaskOutcome],
-) -> Result<HardDeleted, sqlx::Error> {
-    let scopes: Vec<Scope> = held.iter().map(|outcome| scope(outcome)).collect();
-    let dealt_with = dealt_with(held);
-    if dealt_with.is_empty() && scopes.iter().all(|scope| scope.sample.is_none()) {
-        return Ok(HardDeleted::default());
+) -> Result<HardDeletion, sqlx::Error> {
+    let scopes: Vec<TaskScope> = held.iter().map(|outcome| scope(outcome)).collect();
+    let settled_keys = settled_keys(held);
+    if settled_keys.is_empty() && scopes.iter().all(|scope| scope.sample.is_none()) {
+        return Ok(HardDeletion::default());
     }
-    let deleted = hard_delete(connection, &scopes, &dealt_with).await?;
+    let deleted = hard_delete(connection, &scopes, &settled_keys).await?;
     failpoint::reach("rows-deleted");
     Ok(deleted)
 }
 
-fn scope(outcome: &TaskOutcome) -> Scope {
+fn scope(outcome: &TaskOutcome) -> TaskScope {
     let is_sample = outcome.claim.kind == TaskKind::SampleDelete;
     let sample = (is_sample && outcome.verdict == Verdict::Completed)
         .then(|| Uuid::parse_str(&outcome.claim.entity_id).ok())
         .flatten();
-    Scope {
+    TaskScope {
         task: outcome.claim.id.0,
         sample,
     }
 }
 
 /// The keys whose image rows may go: gone from the store, or kept there for a live image.
-fn dealt_with(held: &[&TaskOutcome]) -> DealtWith {
-    let mut dealt_with = DealtWith::default();
+fn settled_keys(held: &[&TaskOutcome]) -> SettledKeys {
+    let mut settled_keys = SettledKeys::default();
     for outcome in held {
         if outcome.claim.object_keys.is_empty() {
             continue;
         }
         if outcome.remaining.is_empty() {
-            dealt_with.whole.push(outcome.claim.id.0);
+            settled_keys.whole.push(outcome.claim.id.0);
         } else {
             let kept = outcome.kept.iter().map(String::as_str);
             for key in outcome.gone().chain(kept) {
-                dealt_with.tasks.push(outcome.claim.id.0);
-                dealt_with.keys.push(key.to_owned());
+                settled_keys.tasks.push(outcome.claim.id.0);
+                settled_keys.keys.push(key.to_owned());
             }
         }
     }
-    dealt_with
+    settled_keys
 }
 
 /// The verdict of each held task, now that its rows are removed.
-fn verdicts(held: &[&TaskOutcome], deleted: &HardDeleted) -> Vec<TaskVerdict> {
+fn verdicts(held: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
     let verdict = |outcome: &TaskOutcome| {
         let (id, is_complete) = (outcome.claim.id.0, outcome.verdict == Verdict::Completed);
         if is_complete && deleted.late.contains_key(&id) {
@@ -282,7 +283,7 @@ async fn keep_remaining_keys(
     connection: &mut PgConnection,
     held: &[&TaskOutcome],
     tasks: &[TaskVerdict],
-    deleted: &HardDeleted,
+    deleted: &HardDeletion,
 ) -> Result<(), sqlx::Error> {
     let touched: Vec<TaskId> = tasks
         .iter()
