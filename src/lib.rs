@@ -16,6 +16,7 @@ pub mod pauses;
 pub mod queue;
 pub mod reconcile;
 pub mod schema;
+pub mod secret;
 pub mod storage;
 pub mod telemetry;
 pub mod vocabulary;

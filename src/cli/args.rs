@@ -6,8 +6,8 @@ use super::settings::{
     Everything, Logging, Migrating, Queueing, Reconciling, Serving, Settings, Working,
 };
 #[cfg(feature = "dev")]
-use crate::config::Secret;
 use crate::config::Source;
+use crate::secret::Secret;
 
 /// Most tasks that one listing shows.
 const LONGEST_LISTING: i64 = 200;
@@ -591,8 +591,9 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::config::Section;
     use crate::config::variables::{ALL, Kind};
-    use crate::config::{Cleanup, Section};
+    use crate::worker::Cleanup;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())

@@ -9,4 +9,5 @@ pub mod problem;
 pub mod request_id;
 pub mod server;
 pub mod session;
+pub mod session_keys;
 pub mod webhook_signature;

@@ -14,5 +14,5 @@ mod shared;
 mod upkeep;
 mod watermarks;
 
-pub use run::{Options, run};
+pub use run::{Cleanup, Options, run};
 pub use shared::Status;

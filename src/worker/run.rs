@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{Shared, Status, database_pause};
 use super::{claimer, upkeep};
-use crate::config::Cleanup;
+use crate::db::url::DatabaseUrl;
 use crate::queue::backoff::Backoff;
 use crate::queue::lease::Lease;
 use crate::queue::listen::listen;
@@ -17,6 +17,29 @@ use crate::telemetry::metrics::Metrics;
 
 /// After the store is no longer asked, so long is left for handing tasks back.
 const HAND_BACK: Duration = Duration::from_secs(2);
+
+/// How the queue is worked off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Between two fallback polls of the queue; each also scans the whole of it.
+    pub poll_interval: Duration,
+    /// Tasks of a worker that has not renewed its lease for this long can be claimed again.
+    pub lease: Duration,
+    /// First step of the backoff; at most `backoff_max`.
+    pub backoff_base: Duration,
+    /// Longest step of the backoff.
+    pub backoff_max: Duration,
+    /// Most tasks claimed at once.
+    pub claim_batch: u32,
+    /// Most DeleteObjects requests in flight in one worker.
+    pub concurrency: u32,
+    /// A task whose attempt with this number fails is `dead`.
+    pub max_attempts: u32,
+    /// Finished tasks are pruned after this many days.
+    pub retention_days: u32,
+    /// Tasks in flight at a shutdown are finished or released within this time.
+    pub shutdown_timeout: Duration,
+}
 
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
@@ -28,7 +51,7 @@ pub struct Options {
     /// Objects per second of all workers together.
     pub delete_rate: Option<u32>,
     /// A direct connection for LISTEN.
-    pub listen_url: String,
+    pub listen_url: DatabaseUrl,
 }
 
 impl Options {
@@ -59,7 +82,7 @@ pub async fn run(
     };
     tracing::info!(worker = lease.worker, "working");
     let limit = options.cleanup.shutdown_timeout;
-    let listen_url = options.listen_url.clone();
+    let listen_url = options.listen_url.expose().to_owned();
     let shared = Arc::new(Shared::new(pool, store, options, metrics, status, lease));
 
     let listener = {
