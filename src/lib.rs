@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cause;
 pub mod cli;
 pub mod config;
+pub mod cursor;
 pub mod db;
 pub mod deletion;
 #[cfg(feature = "dev")]
@@ -18,6 +19,7 @@ pub mod reconcile;
 pub mod schema;
 pub mod secret;
 pub mod storage;
+pub mod tasks;
 pub mod telemetry;
 pub mod vocabulary;
 pub mod worker;
