@@ -33,7 +33,7 @@ impl Section for AdminTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::parse;
+    use crate::config::testing::parse;
 
     #[test]
     fn each_entry_is_a_name_and_a_token_that_may_contain_colons() {

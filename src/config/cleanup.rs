@@ -30,8 +30,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::ConfigError;
-    use crate::config::tests::parse as parse_section;
+    use crate::config::fault::ConfigError;
+    use crate::config::testing::parse as parse_section;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Cleanup, ConfigError> {
         parse_section(pairs)

@@ -104,8 +104,10 @@ fn pem(reader: &mut Reader<'_>) -> Option<SessionKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{PEM, WHSEC, at_fault, parse};
-    use crate::config::{ConfigError, Origin, Source};
+    use crate::config::fault::ConfigError;
+    use crate::config::layer::Origin;
+    use crate::config::source::Source;
+    use crate::config::testing::{PEM, WHSEC, at_fault, parse};
 
     const SECRET: (&str, &str) = ("CLERK_WEBHOOK_SIGNING_SECRET", WHSEC);
     const KEY: (&str, &str) = ("CLERK_JWT_KEY", PEM);

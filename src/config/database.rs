@@ -43,7 +43,7 @@ fn database_url(reader: &mut Reader<'_>, variable: &Variable) -> Option<Database
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::parse;
+    use crate::config::testing::parse;
 
     #[test]
     fn listening_goes_by_the_pools_url_unless_told_otherwise() {

@@ -61,7 +61,7 @@ fn format(reader: &mut Reader<'_>, on_terminal: bool) -> Option<LogFormat> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{at_fault, parse};
+    use crate::config::testing::{at_fault, parse};
 
     #[test]
     fn the_filter_is_info_unless_told_otherwise() {

@@ -16,6 +16,8 @@ mod reader;
 mod reconcile;
 mod source;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod variable;
 pub mod variables;
 
@@ -107,21 +109,9 @@ impl Section for Worker {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::testing::{PEM, WHSEC, at_fault, environment};
     use super::*;
-
-    /// A signing secret as Svix writes them.
-    pub(crate) const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    /// An RSA public key of 2,048 bits whose private half was thrown away.
-    pub(crate) const PEM: &str = "-----BEGIN PUBLIC KEY-----
-MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAoTRpsw1ube7eZvMsY+iO
-KaXtHJZp5dM/z7l43TNqvwZI3HB1CYcIBadWvcTeDP52JRveko41/vIyj1ZODsqp
-NaXphqOcIgvJHfHnRhiolZS60MNNnn9IMJDL4Fvrgr/mMdT1wvByyQeuTJZ9HhYn
-u+jdoHuXA9v2nMk4UhwGx/8NfC+yIH44n/tEIBJnnx4ec4HyExUH1olxvytUOe4G
-c2JcgV1iEpfIbOcJAghnM6CYlfBvBCwyr0lAD6rE6PUpxrEMrhhLPOpN84P9PaS5
-GgISCBYAsGQsN30bgSIPEmVSfr8ATdy4XBFphDCiAcZIFuRaWooxjuk4SciCfG+B
-dQIDAQAB
------END PUBLIC KEY-----";
 
     const COMPLETE: [(&str, &str); 4] = [
         ("DATABASE_URL", "postgres://u:hunter2@db/app"),
@@ -129,24 +119,6 @@ dQIDAQAB
         ("CLERK_WEBHOOK_SIGNING_SECRET", WHSEC),
         ("CLERK_JWT_KEY", PEM),
     ];
-
-    fn environment(pairs: &[(&str, &str)]) -> Source {
-        Source::empty().with(Origin::Environment, pairs.iter().copied())
-    }
-
-    /// A section from the environment.
-    pub(crate) fn parse<S: Section>(pairs: &[(&str, &str)]) -> Result<S, ConfigError> {
-        S::parse(&environment(pairs))
-    }
-
-    /// The variables at fault.
-    pub(crate) fn at_fault(error: &ConfigError) -> Vec<String> {
-        error
-            .faults
-            .iter()
-            .map(|fault| fault.variable.clone())
-            .collect()
-    }
 
     #[test]
     fn the_required_variables_suffice() {

@@ -81,8 +81,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::ConfigError;
-    use crate::config::tests::{at_fault, parse as parse_section};
+    use crate::config::fault::ConfigError;
+    use crate::config::testing::{at_fault, parse as parse_section};
 
     fn parse(pairs: &[(&str, &str)]) -> Result<StoreConfig, ConfigError> {
         parse_section(&[&[("S3_BUCKET", "images")], pairs].concat())

@@ -3,27 +3,22 @@
 use std::fmt;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::jwks::{Jwks, JwksTiming, KeyLookup};
+pub use super::session_claims::SessionError;
+use super::session_claims::{
+    CATEGORY_UNSPECIFIED, Claims, category, check_header, check_rights, reason,
+};
 use super::session_keys::SessionKeys;
 
 /// Clock skew that is tolerated for `exp`, `nbf` and `iat`; Clerk's own SDKs allow the same.
 const LEEWAY_SECONDS: u64 = 5;
-/// A longer token is not looked at. Clerk's must fit into a cookie of 4 KiB.
+/// A longer token is refused unread. Clerk's must fit into a cookie of 4 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// A longer user id is refused; Clerk's have 32 characters.
 const MAX_USER_ID_BYTES: usize = 255;
 
-/// The class of a token stands in the `cat` field of its header. Source: `jwtCategories.ts` in
-/// Clerk's JavaScript backend SDK, "kept in sync with clerk_go (pkg/jwt/jwt.go)", which also knows
-/// `cl_B7d4PD222AAA` (templates) and `cl_B7d4PD333AAA` (machines). OAuth tokens have another `typ`.
-const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
-/// Some instances stamp this on tokens of every class, so it says nothing about the class.
-const CATEGORY_UNSPECIFIED: &str = "cl_I7d4PD111III";
-
-/// What is asked of a session token.
+/// The requirements that a session token must meet.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
     pub keys: SessionKeys,
@@ -42,23 +37,6 @@ pub struct Session {
     pub session_id: Option<String>,
 }
 
-/// Why a token was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// 401.
-    #[error("the session token {0}")]
-    Invalid(&'static str),
-    /// 403: the user has signed in, but has tasks to do before the session counts.
-    #[error("the session is pending")]
-    Pending,
-    /// 403: someone else acts in the user's name.
-    #[error("an impersonated session may not do this")]
-    Impersonated,
-    /// 503: no key was ever fetched, so nothing can be verified.
-    #[error("the keys that verify session tokens cannot be fetched at present")]
-    Unavailable,
-}
-
 /// Verifies session tokens (RS256) with a fixed key or with a JWKS that is cached.
 pub struct SessionVerifier {
     keys: Keys,
@@ -70,18 +48,6 @@ pub struct SessionVerifier {
 enum Keys {
     Fixed(Box<DecodingKey>),
     Jwks(Jwks),
-}
-
-/// The claims that decide; times are left to [`Validation`], except `iat`, which it does not know.
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    iss: Option<String>,
-    azp: Option<String>,
-    sid: Option<String>,
-    iat: Option<f64>,
-    sts: Option<String>,
-    act: Option<Value>,
 }
 
 impl SessionVerifier {
@@ -209,55 +175,12 @@ fn validation() -> Validation {
     validation
 }
 
-/// Clerk's SDK takes a token without `typ` or `cat` for a session: tokens from before the
-/// categories have none.
-fn check_header(header: &Header) -> Result<(), SessionError> {
-    if header.alg != Algorithm::RS256 {
-        return Err(SessionError::Invalid("is not signed with RS256"));
-    }
-    if header.typ.as_deref().is_some_and(|typ| typ != "JWT") || header.crit.is_some() {
-        return Err(SessionError::Invalid("is of another type"));
-    }
-    match category(header)?.as_deref() {
-        None | Some(CATEGORY_SESSION | CATEGORY_UNSPECIFIED) => Ok(()),
-        Some(_) => Err(SessionError::Invalid("is not a session's")),
-    }
-}
-
-fn category(header: &Header) -> Result<Option<String>, SessionError> {
-    header
-        .extras
-        .get("cat")
-        .map_err(|_| SessionError::Invalid("is malformed"))
-}
-
-/// What makes a valid session unfit to erase anything.
-fn check_rights(claims: &Claims) -> Result<(), SessionError> {
-    if claims.act.is_some() {
-        return Err(SessionError::Impersonated);
-    }
-    match claims.sts.as_deref() {
-        None | Some("active") => Ok(()),
-        Some(_) => Err(SessionError::Pending),
-    }
-}
-
-fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
-    use jsonwebtoken::errors::ErrorKind;
-    match error.kind() {
-        ErrorKind::InvalidSignature => "has a wrong signature",
-        ErrorKind::ExpiredSignature => "has expired",
-        ErrorKind::ImmatureSignature => "is not yet valid",
-        ErrorKind::MissingRequiredClaim(_) => "does not say when it expires",
-        _ => "is malformed",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::{EncodingKey, encode};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::super::session_claims::CATEGORY_SESSION;
     use super::*;
 
     const KEY: &str = include_str!("../../tests/it/fixtures/session-key.pem");

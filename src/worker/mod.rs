@@ -2,6 +2,7 @@
 
 mod audit;
 mod claimer;
+mod cleanup;
 mod gate;
 mod job;
 mod outcome;
@@ -14,5 +15,6 @@ mod shared;
 mod upkeep;
 mod watermarks;
 
-pub use run::{Cleanup, Options, run};
+pub use cleanup::Cleanup;
+pub use run::{Options, run};
 pub use shared::Status;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use super::cleanup::Cleanup;
 use super::shared::{Shared, Status, database_pause};
 use super::{claimer, upkeep};
 use crate::db::url::DatabaseUrl;
@@ -17,29 +18,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// After the store is no longer asked, so long is left for handing tasks back.
 const HAND_BACK: Duration = Duration::from_secs(2);
-
-/// How the queue is worked off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cleanup {
-    /// Between two fallback polls of the queue; each also scans the whole of it.
-    pub poll_interval: Duration,
-    /// Tasks of a worker that has not renewed its lease for this long can be claimed again.
-    pub lease: Duration,
-    /// First step of the backoff; at most `backoff_max`.
-    pub backoff_base: Duration,
-    /// Longest step of the backoff.
-    pub backoff_max: Duration,
-    /// Most tasks claimed at once.
-    pub claim_batch: u32,
-    /// Most DeleteObjects requests in flight in one worker.
-    pub concurrency: u32,
-    /// A task whose attempt with this number fails is `dead`.
-    pub max_attempts: u32,
-    /// Finished tasks are pruned after this many days.
-    pub retention_days: u32,
-    /// Tasks in flight at a shutdown are finished or released within this time.
-    pub shutdown_timeout: Duration,
-}
 
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
