@@ -11,9 +11,10 @@ use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{Cli, Command, ReconcileArgs, ReconcileCommand, TasksArgs};
 use lethe::cli::{check, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{
-    ClerkBackend, ConfigError, Database, Log, Reconcile, Section, Serve, Source, Worker,
-};
+use lethe::config::{ConfigError, Database, Log, Section, Serve, Source, Worker};
+use lethe::reconcile::clerk_api::ClerkBackend;
+use lethe::reconcile::options::ReconcileOptions;
+use lethe::storage::Store;
 use lethe::telemetry::logging;
 
 /// Failed, or something is wrong.
@@ -142,7 +143,7 @@ async fn check(source: &Source) -> anyhow::Result<ExitCode> {
     let (log, database) = <(Log, Database)>::parse(source)?;
     start_log(&log)?;
     let store = match &worker {
-        Some(worker) => Some(app::worker::store(&worker.storage).await),
+        Some(worker) => Some(Store::connect(worker.storage.clone()).await),
         None => None,
     };
     let findings = check::run(
@@ -170,7 +171,7 @@ async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
-    let (log, (database, config)) = <(Log, (Database, Reconcile))>::parse(source)?;
+    let (log, (database, config)) = <(Log, (Database, ReconcileOptions))>::parse(source)?;
     let backend = match args.command {
         Some(ReconcileCommand::Clerk) => {
             let (_, (_, backend)) = <(Log, (Database, ClerkBackend))>::parse(source)?;
@@ -180,7 +181,7 @@ async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<Exit
     };
     start_log(&log)?;
     let stop = app::signals::shutdown_token()?;
-    let pool = pool::lazy(&database)?;
+    let pool = pool::lazy(&database);
     let command = reconcile::Command {
         pool: &pool,
         config: &config,
@@ -223,7 +224,7 @@ async fn send_webhook(
     let (log, secrets) = <(Log, WebhookSecrets)>::parse(&source)?;
     start_log(&log)?;
     let secret = secrets.0.first().context("there is no secret")?;
-    let delivery = send_webhook::send(&args.url, secret.expose(), &args.user_id, None).await?;
+    let delivery = send_webhook::send(&args.url, secret, &args.user_id, None).await?;
     print(&format!("{} ({})", delivery.status, delivery.svix_id));
     if !delivery.body.is_empty() {
         print(&delivery.body);

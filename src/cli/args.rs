@@ -5,10 +5,10 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use super::settings::{
     Everything, Logging, Migrating, Queueing, Reconciling, Serving, Settings, Working,
 };
-#[cfg(feature = "dev")]
-use crate::config::Secret;
 use crate::config::Source;
 use crate::cursor;
+#[cfg(feature = "dev")]
+use crate::secret::Secret;
 use crate::tasks::Reason;
 use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus};
 
@@ -551,8 +551,9 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::config::Section;
     use crate::config::variables::{ALL, Kind};
-    use crate::config::{Cleanup, Section};
+    use crate::worker::Cleanup;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())

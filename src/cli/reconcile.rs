@@ -11,11 +11,11 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ClerkBackend, Reconcile};
 use crate::reconcile::clerk::{self, Progress};
-use crate::reconcile::clerk_api::{ClerkApi, Patience};
+use crate::reconcile::clerk_api::{ClerkApi, ClerkBackend, Patience};
 use crate::reconcile::database;
 use crate::reconcile::limit::Limit;
+use crate::reconcile::options::ReconcileOptions;
 use crate::reconcile::timer::in_one_line;
 use crate::reconcile::turn::{Ended, Turn};
 use crate::reconcile::{Context, ReconcileError, Source};
@@ -81,7 +81,7 @@ pub struct Command<'a> {
     /// The database.
     pub pool: &'a PgPool,
     /// Limits and the grace period.
-    pub config: &'a Reconcile,
+    pub config: &'a ReconcileOptions,
     /// Where this process runs.
     pub worker: String,
     /// Write the tasks; else report only.

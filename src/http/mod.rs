@@ -9,4 +9,6 @@ pub mod problem;
 pub mod request_id;
 pub mod server;
 pub mod session;
+mod session_claims;
+pub mod session_keys;
 pub mod webhook_signature;

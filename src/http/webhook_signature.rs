@@ -1,6 +1,8 @@
 //! Whether a webhook really comes from Clerk: the Svix signature over the raw body.
 
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use svix::webhooks::{Webhook, WebhookError};
@@ -8,13 +10,44 @@ use svix::webhooks::{Webhook, WebhookError};
 /// The longest message id that is accepted; Svix' own are some 30 characters.
 const MAX_ID_BYTES: usize = 256;
 
-/// A secret that cannot be used. The message never repeats the secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    #[error("no webhook signing secret is given")]
-    Missing,
-    #[error("webhook signing secret number {position} is not `whsec_` followed by base64")]
-    Malformed { position: usize },
+/// What every Svix signing secret begins with.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// A signing secret, which verifies and signs. `Debug` does not show it.
+#[derive(Debug, Clone)]
+pub struct WebhookSecret(Arc<Webhook>);
+
+/// Why a text is not a signing secret. The message goes on from "an entry", and never repeats the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookSecretError {
+    #[error("that does not begin with whsec_")]
+    Prefix,
+    #[error("that is not whsec_ and base64")]
+    Base64,
+}
+
+impl FromStr for WebhookSecret {
+    type Err = WebhookSecretError;
+
+    fn from_str(text: &str) -> Result<Self, WebhookSecretError> {
+        if !text.starts_with(SECRET_PREFIX) {
+            return Err(WebhookSecretError::Prefix);
+        }
+        match Webhook::new(text) {
+            Ok(webhook) => Ok(Self(Arc::new(webhook))),
+            Err(_) => Err(WebhookSecretError::Base64),
+        }
+    }
+}
+
+impl WebhookSecret {
+    /// The value of `svix-signature` for a delivery.
+    ///
+    /// # Errors
+    /// Those of the svix crate.
+    pub fn sign(&self, svix_id: &str, timestamp: i64, body: &str) -> Result<String, WebhookError> {
+        self.0.sign(svix_id, timestamp, body.as_bytes())
+    }
 }
 
 /// Why a delivery was refused.
@@ -39,25 +72,14 @@ pub struct VerifiedWebhook {
     pub svix_id: String,
 }
 
-/// Holds the signing secrets: usually one, two while rotating.
+/// Holds the signing secrets: usually one, two while rotating. Without any, every delivery is refused.
 pub struct WebhookVerifier {
-    keys: Vec<Webhook>,
+    secrets: Vec<WebhookSecret>,
 }
 
 impl WebhookVerifier {
-    /// # Errors
-    /// [`SecretError`] if there is no secret, or one that is empty or no base64.
-    pub fn new(secrets: Vec<String>) -> Result<Self, SecretError> {
-        if secrets.is_empty() {
-            return Err(SecretError::Missing);
-        }
-        let keys = (1..)
-            .zip(&secrets)
-            .map(|(position, secret)| {
-                Webhook::new(secret.trim()).map_err(|_| SecretError::Malformed { position })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+    pub fn new(secrets: Vec<WebhookSecret>) -> Self {
+        Self { secrets }
     }
 
     /// Verifies `svix-id`, `svix-timestamp` and `svix-signature` (or their `webhook-*` names, as
@@ -77,8 +99,8 @@ impl WebhookVerifier {
         check: impl Fn(&Webhook) -> Result<(), WebhookError>,
     ) -> Result<VerifiedWebhook, SignatureError> {
         let mut refusal = SignatureError::Mismatch;
-        for key in &self.keys {
-            match check(key) {
+        for secret in &self.secrets {
+            match check(&secret.0) {
                 Ok(()) => {
                     return Ok(VerifiedWebhook {
                         svix_id: message_id(headers)?,
@@ -93,7 +115,7 @@ impl WebhookVerifier {
 
 impl fmt::Debug for WebhookVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebhookVerifier({} secrets)", self.keys.len())
+        write!(f, "WebhookVerifier({} secrets)", self.secrets.len())
     }
 }
 
@@ -161,7 +183,12 @@ mod tests {
     }
 
     fn verifier(secrets: &[&str]) -> WebhookVerifier {
-        WebhookVerifier::new(secrets.iter().map(|secret| (*secret).to_owned()).collect()).unwrap()
+        WebhookVerifier::new(
+            secrets
+                .iter()
+                .map(|secret| secret.parse().unwrap())
+                .collect(),
+        )
     }
 
     /// The vector published in the documentation of Svix and in the Standard Webhooks libraries.
@@ -307,18 +334,22 @@ mod tests {
     }
 
     #[test]
-    fn unusable_secrets_are_named_by_position_and_never_shown() {
-        assert!(matches!(
-            WebhookVerifier::new(Vec::new()),
-            Err(SecretError::Missing)
-        ));
-        for bad in ["", "whsec_", "whsec_not base64!"] {
-            let error = WebhookVerifier::new(vec![SECRET.into(), bad.into()]).unwrap_err();
-            assert!(
-                matches!(error, SecretError::Malformed { position: 2 }),
-                "{bad}"
-            );
-            assert!(!error.to_string().contains("not base64!"));
+    fn without_secrets_every_delivery_is_refused() {
+        let refused = verifier(&[]).verify(&signed(SECRET, now()), BODY);
+        assert_eq!(refused, Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_used_is_refused_and_none_is_shown() {
+        for (bad, error) in [
+            ("", WebhookSecretError::Prefix),
+            ("hunter2", WebhookSecretError::Prefix),
+            ("whsec_", WebhookSecretError::Base64),
+            ("whsec_not base64!", WebhookSecretError::Base64),
+        ] {
+            assert_eq!(bad.parse::<WebhookSecret>().unwrap_err(), error, "{bad}");
         }
+        let secret: WebhookSecret = SECRET.parse().unwrap();
+        assert!(!format!("{secret:?}").contains(SECRET), "{secret:?}");
     }
 }

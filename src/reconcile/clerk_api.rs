@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ClerkBackend;
+use crate::secret::Secret;
 
 /// Most ids that one request may ask for.
 pub const MOST_IDS: usize = 100;
@@ -23,6 +23,15 @@ const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// The code of Clerk's error for something that does not exist.
 const NOT_FOUND_CODE: &str = "resource_not_found";
+
+/// Clerk's Backend API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClerkBackend {
+    /// An `http` or `https` URL, with or without `/v1`.
+    pub url: Url,
+    /// Sent as a bearer token, as it is.
+    pub secret_key: Secret,
+}
 
 /// How patient the client is.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +141,7 @@ impl ClerkApi {
         patience: Patience,
         stop: CancellationToken,
     ) -> Result<Self, ClerkError> {
-        let mut base = Url::parse(&backend.url).map_err(|_| ClerkError::Url)?;
+        let mut base = backend.url.clone();
         let has_version = base.path().trim_end_matches('/').ends_with("/v1");
         {
             let mut path = base.path_segments_mut().map_err(|()| ClerkError::Url)?;
@@ -324,11 +333,10 @@ fn refused(status: StatusCode, body: &[u8]) -> ClerkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     fn base(url: &str) -> String {
         let backend = ClerkBackend {
-            url: url.to_owned(),
+            url: url.parse().unwrap(),
             secret_key: Secret::new("sk_test_hunter2"),
         };
         let api = ClerkApi::new(backend, Patience::default(), CancellationToken::new()).unwrap();

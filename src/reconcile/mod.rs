@@ -6,6 +6,7 @@ pub mod clerk;
 pub mod clerk_api;
 pub mod database;
 pub mod limit;
+pub mod options;
 pub mod state;
 pub mod timer;
 pub mod turn;

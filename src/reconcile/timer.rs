@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::clerk_api::{ClerkApi, Patience};
 use super::limit::Limit;
+use super::options::ReconcileOptions;
 use super::turn::{Asked, Ended, Turn};
 use super::{Context, ReconcileError, Source, clerk, database};
-use crate::config::Reconcile;
 use crate::db::sqlstate::is_temporary;
 use crate::telemetry::metrics::Metrics;
 
@@ -24,7 +24,7 @@ const USERS_NAMED: usize = 20;
 /// migrations, it tries again.
 pub async fn run(
     pool: PgPool,
-    config: Reconcile,
+    config: ReconcileOptions,
     worker: String,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
@@ -44,7 +44,7 @@ pub async fn run(
 
 struct Timer {
     pool: PgPool,
-    config: Reconcile,
+    config: ReconcileOptions,
     worker: String,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,

@@ -702,7 +702,7 @@ async fn a_sent_webhook_is_signed_and_its_repeat_has_the_same_body() {
         let url = format!("http://{}/webhooks/clerk", listener.local_addr().unwrap());
         let server = tokio::spawn(one_request(listener));
         let id = Some("msg_1".to_owned());
-        let delivery = send_webhook::send(&url, secret, "user_1", id)
+        let delivery = send_webhook::send(&url, &secret.parse().unwrap(), "user_1", id)
             .await
             .unwrap();
         assert_eq!((delivery.status, delivery.svix_id.as_str()), (204, "msg_1"));

@@ -18,7 +18,8 @@ use lethe::http::{
     problem::{Problem, Problems},
     request_id::RequestId,
     server::{Limits, serve_with},
-    session::{SessionConfig, SessionError, SessionKeys, SessionVerifier},
+    session::{SessionConfig, SessionError, SessionVerifier},
+    session_keys::SessionKeys,
 };
 use poem::{Body, EndpointExt, Response, Route, get, handler, post};
 use poem_openapi::{Object, OpenApi, OpenApiService, param::Query, payload::PlainText};
@@ -497,10 +498,18 @@ fn verifier(keys: SessionKeys) -> SessionVerifier {
     SessionVerifier::with_jwks_timing(config, timing).unwrap()
 }
 
+const ADMIN_TOKEN: &str = "0123456789-admin-secret";
+
+fn admins() -> AdminTokens {
+    let mut admins = AdminTokens::default();
+    admins.add("alice", ADMIN_TOKEN).unwrap();
+    admins
+}
+
 fn api() -> (impl poem::Endpoint, Value) {
     let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Pem(PUBLIC_KEY.into())),
-        admins: AdminTokens::new(vec![("alice".into(), "admin-secret".into())]),
+        sessions: verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap()),
+        admins: admins(),
     };
     let service = OpenApiService::new(Api, "edge", "1");
     let spec = serde_json::from_str(&service.spec()).unwrap();
@@ -557,7 +566,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
     let forged = token(OTHER_KEY, "ins_1", json!({}));
 
     assert_eq!(
-        ask("/who", Some("admin-secret")).await,
+        ask("/who", Some(ADMIN_TOKEN)).await,
         (200, "admin:alice why".into())
     );
     assert_eq!(
@@ -565,7 +574,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         (200, "user:user_1 why".into())
     );
     assert_eq!(
-        ask("/admin/who", Some("admin-secret")).await,
+        ask("/admin/who", Some(ADMIN_TOKEN)).await,
         (200, "admin:alice".into())
     );
     assert_eq!(ask("/admin/who", Some(&session)).await.0, 403);
@@ -573,7 +582,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         for (bearer, status) in [
             (None, 401),
             (Some(""), 401),
-            (Some("alice:admin-secret"), 401),
+            (Some("alice:0123456789-admin-secret"), 401),
             (Some(expired.as_str()), 401),
             (Some(forged.as_str()), 401),
             (Some(pending.as_str()), 403),
@@ -583,7 +592,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         }
     }
     for path in ["/admin/who?limit=many", "/admin/who?limit=0"] {
-        let (status, body) = ask(path, Some("admin-secret")).await;
+        let (status, body) = ask(path, Some(ADMIN_TOKEN)).await;
         assert_eq!(status, 400);
         assert!(body.contains("`limit`"), "{body}");
     }
@@ -594,7 +603,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
 async fn a_json_body_is_explained_by_the_field() {
     let running = start(api().0, short_limits()).await;
     let client = reqwest::Client::new();
-    let post = || client.post(running.url("/who")).bearer_auth("admin-secret");
+    let post = || client.post(running.url("/who")).bearer_auth(ADMIN_TOKEN);
     for request in [
         post(),
         post().json(&json!({})),
@@ -703,7 +712,7 @@ impl Clerk {
             }
         });
         let running = start(endpoint, Limits::default()).await;
-        let keys = SessionKeys::Jwks(running.url("/.well-known/jwks.json"));
+        let keys = SessionKeys::Jwks(running.url("/.well-known/jwks.json").parse().unwrap());
         (running, verifier(keys))
     }
 }
@@ -784,7 +793,7 @@ async fn an_outage_of_clerk_does_not_matter_once_the_keys_are_known() {
     let clerk = Clerk::new(&[("known", KEY)]);
     let (running, _) = clerk.start().await;
     let config = SessionConfig {
-        keys: SessionKeys::Jwks(running.url("/jwks")),
+        keys: SessionKeys::Jwks(running.url("/jwks").parse().unwrap()),
         issuer: None,
         authorized_parties: Vec::new(),
     };
@@ -848,10 +857,12 @@ async fn what_no_key_could_save_is_refused_without_asking_clerk() {
 #[tokio::test]
 async fn an_admin_needs_no_clerk() {
     let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Jwks("http://127.0.0.1:1/jwks".into())),
-        admins: AdminTokens::new(vec![("alice".into(), "admin-secret".into())]),
+        sessions: verifier(SessionKeys::Jwks(
+            "http://127.0.0.1:1/jwks".parse().unwrap(),
+        )),
+        admins: admins(),
     };
-    let caller = authenticator.authenticate("admin-secret").await.unwrap();
+    let caller = authenticator.authenticate(ADMIN_TOKEN).await.unwrap();
     assert_eq!(
         caller,
         Caller::Admin {

@@ -101,7 +101,7 @@ impl Machine<'_> {
         let (listener, address) = self.bind().await?;
         let metrics = Metrics::new().context("the metrics cannot be set up")?;
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
-        let work_pool = pool::lazy_for_worker(&self.worker.database)?;
+        let work_pool = pool::lazy_for_worker(&self.worker.database);
         let workers = self.start_workers(args.workers, &work_pool, &store, &metrics, &shutdown);
         let reconciling = worker::reconciling(&self.worker, &work_pool, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
@@ -126,8 +126,8 @@ impl Machine<'_> {
         if !before.due.is_empty() {
             note(&format!("applied {} migrations", before.due.len()));
         }
-        let pool = pool::lazy(&self.serve.database)?;
-        let store = worker::store(&self.worker.storage).await;
+        let pool = pool::lazy(&self.serve.database);
+        let store = Store::connect(self.worker.storage.clone()).await;
         if let Some(users) = args.seed {
             let volume = Volume {
                 users,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What stands in the place of a secret wherever one would be shown.
+/// Stands in the place of a secret wherever one would be shown.
 const REDACTED: &str = "[redacted]";
 
 /// A secret. `Debug` and `Display` show `[redacted]`; [`Secret::expose`] is the only way to the
@@ -16,7 +16,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself. Compare what a stranger sent in constant time (`subtle`), not with `==`.
+    /// The value itself. Compare input from outside in constant time (`subtle`), not with `==`.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -25,6 +25,12 @@ impl Secret {
 impl From<String> for Secret {
     fn from(value: String) -> Self {
         Self(value)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self::new(value)
     }
 }
 
