@@ -7,6 +7,7 @@ mod admin_stats;
 mod admin_tasks;
 mod admin_users;
 mod database;
+mod exact_time;
 pub mod health;
 mod page;
 mod samples;
