@@ -7,26 +7,12 @@ use uuid::Uuid;
 
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
+use crate::vocabulary::WebhookOutcome;
 
 /// Who the audit trail names for a deletion that Clerk told us of.
 pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
 /// The one event that deletes.
 pub const USER_DELETED: &str = "user.deleted";
-
-/// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookOutcome {
-    /// The erasure is asked for, and committed.
-    Accepted,
-    /// The same delivery was seen before; nothing changed.
-    Repeated,
-    /// The Svix id was seen with another body; nothing changed.
-    Conflict,
-    /// Another kind of event: remembered, nothing more.
-    Ignored,
-    /// A deletion without a user's id: remembered, nothing more.
-    MissingUser,
-}
 
 /// On whose behalf a sample is deleted or restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,19 @@
 //! The OpenAPI document is sound: what generators of clients stumble over is not in it.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, time::Duration};
 
-use lethe::http::api::{raw_specification, specification};
+use lethe::http::admin_tokens::AdminTokens;
+use lethe::http::api::health::database_ready;
+use lethe::http::api::{ApiState, raw_specification, routes, specification};
+use lethe::http::credentials::Authenticator;
+use lethe::http::session::{SessionConfig, SessionKeys, SessionVerifier};
+use lethe::http::webhook_signature::WebhookVerifier;
+use lethe::telemetry::metrics::Metrics;
+use poem::{Endpoint as _, Request};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sqlx::postgres::PgPoolOptions;
+
+use crate::support::service::WEBHOOK_SECRET;
 
 /// JSON that refuses an object with the same key twice, which `serde_json::Value` would accept.
 struct Unique;
@@ -78,4 +88,42 @@ fn every_operation_has_an_id_of_its_own_a_tag_and_a_summary() {
         }
     }
     assert_eq!(ids.len(), 14);
+}
+
+/// The documentation is a text of 1.7 MB: an answer that nobody reads must not cost a copy of it.
+#[tokio::test]
+async fn all_answers_with_a_static_text_share_its_memory() {
+    let pool = PgPoolOptions::new()
+        .connect_lazy("postgres://nobody@127.0.0.1:9/none")
+        .unwrap();
+    let state = ApiState {
+        ready: database_ready(pool.clone()),
+        pool,
+        webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.into()]).unwrap(),
+        grace: Duration::ZERO,
+        metrics: Metrics::new().unwrap(),
+        show_metrics: false,
+    };
+    let keys = SessionKeys::Pem(include_str!("fixtures/session-key.pub.pem").into());
+    let sessions = SessionVerifier::new(SessionConfig {
+        keys,
+        issuer: None,
+        authorized_parties: Vec::new(),
+    });
+    let authenticator = Authenticator {
+        sessions: sessions.unwrap(),
+        admins: AdminTokens::new(Vec::new()),
+    };
+    let routes = routes(state, authenticator);
+    for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
+        let text = async || {
+            let request = Request::builder().uri(path.parse().unwrap()).finish();
+            let response = routes.get_response(request).await;
+            assert_eq!(response.status().as_u16(), 200, "{path}");
+            response.into_body().into_bytes().await.unwrap()
+        };
+        let (one, other) = (text().await, text().await);
+        assert!(one.len() > 1000, "{path}");
+        assert_eq!(one.as_ptr(), other.as_ptr(), "{path} is copied");
+    }
 }

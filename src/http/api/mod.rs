@@ -16,6 +16,8 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
+use http::header::CONTENT_TYPE;
+use hyper::body::Bytes;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, handler, web::Data};
 use poem_openapi::{OpenApi, OpenApiService, ServerObject};
 use serde_json::Value;
@@ -23,7 +25,7 @@ use sqlx::PgPool;
 
 use self::health::{HealthApi, ReadyCheck};
 use super::{
-    credentials::Authenticator, problem::Problem, request_id::RequestId,
+    answer::SharedBody, credentials::Authenticator, problem::Problem, request_id::RequestId,
     webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
@@ -44,16 +46,17 @@ pub struct ApiState {
 /// The whole API: every route of the spec, the spec itself and its documentation.
 pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
     let service = service();
-    let spec = specification();
-    let json = pretty(&spec);
-    let docs = service.swagger_ui();
+    let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
     let mut routes = Route::new()
         .nest_no_strip("/", service)
-        .nest("/docs", docs)
-        .at("/openapi.json", get(text("application/json", json)))
+        .nest("/docs", Route::new().at("/", get(docs)))
+        .at(
+            "/openapi.json",
+            get(shared_text("application/json", specification_json())),
+        )
         .at(
             "/openapi.yaml",
-            get(text("application/yaml", specification_yaml())),
+            get(shared_text("application/yaml", specification_yaml())),
         );
     if state.show_metrics {
         routes = routes.at("/metrics", get(metrics));
@@ -132,11 +135,14 @@ fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
         .server(ServerObject::new("/"))
 }
 
-fn text(content_type: &'static str, body: String) -> impl Endpoint + 'static {
+/// Serves one text that all answers share in memory: an answer that nobody reads must not cost a copy of it.
+fn shared_text(content_type: &'static str, text: String) -> impl Endpoint + 'static {
+    let text = Bytes::from(text);
     make_sync(move |_| {
         Response::builder()
-            .content_type(content_type)
-            .body(body.clone())
+            .header(CONTENT_TYPE, content_type)
+            .extension(SharedBody)
+            .body(text.clone())
     })
 }
 

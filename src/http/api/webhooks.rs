@@ -13,12 +13,16 @@ use sha2::{Digest, Sha256};
 
 use super::{ApiState, database::problem_of, types::Tag};
 use crate::{
-    deletion::requests::{USER_DELETED, WebhookOutcome, delete_user_by_webhook},
-    http::problem::{Problem, Problems},
+    deletion::requests::{USER_DELETED, delete_user_by_webhook},
+    http::{
+        catch_all::unread_body,
+        problem::{Problem, Problems},
+    },
     problems,
+    vocabulary::WebhookOutcome,
 };
 
-/// The largest body, in bytes. Clerk's are some 5 KB.
+/// The largest body, in bytes. Clerk's have some 5 KB.
 const MAX_BODY_BYTES: usize = 65_536;
 /// A longer event type or user id is none of Clerk's, and would not fit into an index.
 const MAX_FIELD_BYTES: usize = 512;
@@ -28,10 +32,10 @@ problems!(
     pub WebhookFailures: 400, 409, 413, 503
 );
 
-/// Taken note of.
+/// The delivery is committed.
 #[derive(ApiResponse)]
 pub enum Received {
-    /// Committed. Also for a repeat, another event type, an unknown user.
+    /// Committed. Also for a repeat, another event type, an unknown user, a missing or empty `data.id`.
     #[oai(status = 204)]
     NoContent,
 }
@@ -123,18 +127,18 @@ impl Webhooks {
         state: Data<&Arc<ApiState>>,
         signed: SignedBody,
     ) -> Result<Received, Problems<WebhookFailures>> {
-        let outcome = take(&state, signed).await;
-        let label = match &outcome {
-            Ok(outcome) => label_of(*outcome),
-            Err(problem) if problem.status().is_server_error() => "unavailable",
-            Err(_) => "rejected",
+        let received = receive(&state, signed).await;
+        let outcome = match &received {
+            Ok(outcome) => *outcome,
+            Err(problem) if problem.status().is_server_error() => WebhookOutcome::Unavailable,
+            Err(_) => WebhookOutcome::Rejected,
         };
         state
             .metrics
             .webhook_events
-            .with_label_values(&[label])
+            .with_label_values(&[outcome.as_str()])
             .inc();
-        match outcome? {
+        match received? {
             WebhookOutcome::Conflict => {
                 Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
             }
@@ -143,17 +147,7 @@ impl Webhooks {
     }
 }
 
-fn label_of(outcome: WebhookOutcome) -> &'static str {
-    match outcome {
-        WebhookOutcome::Accepted => "accepted",
-        WebhookOutcome::Repeated => "repeated",
-        WebhookOutcome::Conflict => "conflict",
-        WebhookOutcome::Ignored => "ignored",
-        WebhookOutcome::MissingUser => "missing-user",
-    }
-}
-
-async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Problem> {
+async fn receive(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Problem> {
     let body = read(signed.body).await?;
     let verified = state
         .webhook
@@ -173,7 +167,7 @@ async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Pr
     tracing::info!(
         svix_id = verified.svix_id,
         kind,
-        outcome = label_of(outcome),
+        %outcome,
         "webhook received"
     );
     Ok(outcome)
@@ -185,7 +179,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
         Err(ReadBodyError::PayloadTooLarge) => Err(Problem::payload_too_large(format!(
             "The body has more than {MAX_BODY_BYTES} bytes."
         ))),
-        Err(error) => Err(crate::http::problem::unread_body(&error)),
+        Err(error) => Err(unread_body(&error)),
     }
 }
 
@@ -217,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn a_body_that_is_no_event_is_refused() {
         for body in [
             "",
             "[]",
