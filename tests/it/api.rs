@@ -288,6 +288,27 @@ async fn an_owner_deletes_a_sample_and_gets_the_same_202_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_deleted_with_an_empty_id_is_204_and_counted_as_missing_user() {
+    let world = World::new().await;
+    let service = Service::start(&world).await;
+    let response = service.user_deleted("m1", "").send().await.unwrap();
+    assert_eq!(response.status(), 204);
+    assert_eq!(world.count("webhook_events").await, 1);
+    assert_eq!(world.count("user_tombstones").await, 0);
+    let metrics = service
+        .client
+        .get(format!("{}/metrics", service.url))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let counted = "lethe_webhook_events_total{outcome=\"missing-user\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn infinite_times_are_listed_once_and_shown_as_times() {
     let world = World::new().await;
     for user in ["user_a", "user_b", "user_c"] {

@@ -195,7 +195,8 @@ fn parse(body: &[u8]) -> Result<(String, Option<String>), Problem> {
         USER_DELETED => event
             .pointer("/data/id")
             .and_then(Value::as_str)
-            .filter(|id| !id.is_empty()),
+            // By its path: `id.is_empty()` is that of poem-openapi's `Type`, which is always false.
+            .filter(|id| !str::is_empty(id)),
         _ => None,
     };
     for (field, value) in [("type", Some(kind)), ("data.id", user_id)] {
@@ -235,7 +236,10 @@ mod tests {
             with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(),
             "user_1"
         );
-        assert_eq!(with(r#"{"type":"user.deleted","data":{}}"#), None);
+        for data in ["{}", r#"{"id":""}"#, r#"{"id":null}"#, r#"{"id":5}"#] {
+            let body = format!(r#"{{"type":"user.deleted","data":{data}}}"#);
+            assert_eq!(with(&body), None, "{data}");
+        }
         assert_eq!(
             with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
             None
