@@ -11,6 +11,7 @@ use lethe::http::webhook_signature::WebhookVerifier;
 use lethe::telemetry::metrics::Metrics;
 use poem::{Endpoint as _, Request};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::support::service::WEBHOOK_SECRET;
@@ -85,9 +86,45 @@ fn every_operation_has_an_id_of_its_own_a_tag_and_a_summary() {
                 "{method} {path}"
             );
             assert!(operation["summary"].is_string(), "{method} {path}");
+            assert!(
+                operation["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{method} {path} has no description"
+            );
+            assert!(
+                operation["security"].is_array(),
+                "{method} {path} says nothing of credentials"
+            );
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(
+                responses.keys().any(|status| status.starts_with('4')),
+                "{method} {path} names no refusal"
+            );
         }
     }
     assert_eq!(ids.len(), 14);
+}
+
+/// An absent field is left out of an example, because no field of ours is nullable.
+#[test]
+fn no_example_has_a_null() {
+    fn nulls(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(nulls),
+            Value::Object(fields) => fields.values().any(nulls),
+            _ => false,
+        }
+    }
+    for (name, schema) in specification()["components"]["schemas"]
+        .as_object()
+        .unwrap()
+    {
+        if let Some(example) = schema.get("example") {
+            assert!(!nulls(example), "the example of {name}: {example}");
+        }
+    }
 }
 
 /// The documentation is a text of 1.7 MB: an answer that nobody reads must not cost a copy of it.

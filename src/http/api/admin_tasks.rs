@@ -100,6 +100,8 @@ pub struct AdminTasks;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminTasks {
     /// List the tasks, newest first
+    ///
+    /// Each with its attempts, its last error and the time of its next attempt.
     #[oai(
         path = "/admin/cleanup-tasks",
         method = "get",
@@ -143,6 +145,8 @@ pub struct AdminTask;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminTask {
     /// Show a task and its history
+    ///
+    /// The history is what the audit trail holds of the task; `GET /admin/audit` has the older entries.
     #[oai(
         path = "/admin/cleanup-tasks/:taskId",
         method = "get",
