@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let lethe = Client::new_with_client(&var("BASE_URL")?, http);
 
     let task = lethe.delete_sample(&sample_id).await?.into_inner();
-    println!("task {}: {} objects to delete", task.id, task.object_keys.len());
+    println!("task {}: {} of {} {}", task.id, task.kind, task.entity_type, task.entity_id);
 
     let mut status = task.status;
     for _ in 0..LOOKS {
