@@ -1,4 +1,4 @@
-//! The command line's entry: parse, configure, run, and say by the exit code how it went.
+//! The entry of the command line: parses, reads the configuration, runs the command, and returns its exit code.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use lethe::telemetry::logging;
 const FAILED: u8 = 1;
 /// Bad flags or bad configuration; nothing was started.
 const MISCONFIGURED: u8 = 2;
-/// Threads that are still busy at the end get so long.
+/// How long threads that are still busy at the end are waited for.
 const LAST_THREADS: Duration = Duration::from_millis(200);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one runtime")]
@@ -91,18 +91,28 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
 
 #[cfg(feature = "dev")]
 async fn dev(source: Source, args: &lethe::cli::args::DevArgs) -> anyhow::Result<ExitCode> {
-    use lethe::app::dev::DevError;
+    use lethe::app::dev::{DevError, DevOptions};
+    use lethe::embedded::seed::Volume;
 
     let log = Log::parse(&source)?;
-    // Banner and progress tell what happens; unless asked, the log has only what is amiss.
+    // The banner and the progress say what happens; the log has warnings and errors only, unless RUST_LOG is set.
     let filter = if source.is_set(&variables::RUST_LOG) {
         log.filter.as_str()
     } else {
         "warn"
     };
     logging::init(log.format, filter)?;
+    let options = DevOptions {
+        data_dir: args.data_dir.clone(),
+        seed: args.seed.map(|users| Volume {
+            users,
+            samples_per_user: args.samples_per_user,
+            images_per_sample: args.images_per_sample,
+        }),
+        workers: args.workers,
+    };
     let shutdown = app::signals::shutdown_token()?;
-    match app::dev::run(source, args, shutdown).await {
+    match app::dev::run(source, &options, shutdown).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(DevError::Config(error)) => Err(error.into()),
         Err(DevError::Failed(error)) => Err(error),
@@ -216,8 +226,8 @@ async fn send_webhook(
     use lethe::cli::send_webhook;
     use lethe::config::{Origin, WebhookSecrets};
 
-    // The weakest layer: what a `lethe dev` of this directory has made.
-    if let Some(secret) = secret_of_dev() {
+    // A `lethe dev` in this directory has made one. Flags, the environment and .env go before it.
+    if let Some(secret) = send_webhook::secret_of_dev() {
         source = source.with(Origin::Dev, [("CLERK_WEBHOOK_SIGNING_SECRET", secret)]);
     }
     let (log, secrets) = <(Log, WebhookSecrets)>::parse(&source)?;
@@ -233,15 +243,15 @@ async fn send_webhook(
 
 #[cfg(feature = "dev")]
 async fn bench(source: &Source, args: &lethe::cli::args::BenchArgs) -> anyhow::Result<ExitCode> {
-    use lethe::bench::{self, Case, Options, Scale};
-    use lethe::cli::args::{BenchCase, BenchScale};
+    use clap::ValueEnum as _;
+    use lethe::bench::{self, BenchOptions, Case};
 
     if args.serve_s3 {
         bench::serve_s3().await?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::parse(source)?;
-    // The table is what people want to see, unless they ask for the log.
+    // The table says what happens; the log has warnings and errors only, unless RUST_LOG is set.
     let filter = if source.is_set(&variables::RUST_LOG) {
         log.filter.as_str()
     } else {
@@ -253,27 +263,13 @@ async fn bench(source: &Source, args: &lethe::cli::args::BenchArgs) -> anyhow::R
         bench::serve(server_url, app::signals::shutdown_token()?).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let cases = args.cases.iter().map(|case| match case {
-        BenchCase::Queue => Case::Queue,
-        BenchCase::Wake => Case::Wake,
-        BenchCase::Enqueue => Case::Enqueue,
-        BenchCase::Samples => Case::Samples,
-        BenchCase::User => Case::User,
-        BenchCase::Snapshot => Case::Snapshot,
-        BenchCase::Backlog => Case::Backlog,
-        BenchCase::Webhook => Case::Webhook,
-    });
-    let options = Options {
+    let options = BenchOptions {
         cases: if args.cases.is_empty() {
-            Case::ALL.to_vec()
+            Case::value_variants().to_vec()
         } else {
-            cases.collect()
+            args.cases.clone()
         },
-        scale: match args.scale {
-            BenchScale::Smoke => Scale::Smoke,
-            BenchScale::Standard => Scale::Standard,
-            BenchScale::Full => Scale::Full,
-        },
+        scale: args.scale,
         workers: args.workers,
         server_url,
         json: args.json.clone(),
@@ -284,14 +280,6 @@ async fn bench(source: &Source, args: &lethe::cli::args::BenchArgs) -> anyhow::R
     }
     print(&bench::run(&options).await?.table());
     Ok(ExitCode::SUCCESS)
-}
-
-/// The signing secret of a `lethe dev` with its state in this directory.
-#[cfg(feature = "dev")]
-fn secret_of_dev() -> Option<String> {
-    let text = std::fs::read_to_string("./.lethe/state.json").ok()?;
-    let state: serde_json::Value = serde_json::from_str(&text).ok()?;
-    Some(state.get("webhook_signing_secret")?.as_str()?.to_owned())
 }
 
 fn success_if(good: bool) -> ExitCode {

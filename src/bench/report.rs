@@ -83,7 +83,7 @@ impl Figure {
 
 /// A whole run.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// This program's version.
     pub lethe: &'static str,
     /// The database server's version.
@@ -98,7 +98,7 @@ pub struct Report {
     pub figures: Vec<Figure>,
 }
 
-impl Report {
+impl BenchReport {
     /// A table for the terminal.
     pub fn table(&self) -> String {
         let mut table = Table::new();
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_table_has_ratios() {
-        let report = Report {
+        let report = BenchReport {
             lethe: "0",
             postgres: String::new(),
             processors: 2,

@@ -102,7 +102,7 @@ impl ClerkSigner {
             iat: now,
             iss: &self.issuer,
             nbf: now - LEEWAY_SECONDS,
-            sid: format!("sess_{}", super::state::random_hex::<14>()),
+            sid: format!("sess_{}", super::random::random_hex::<14>()),
             sub: user_id,
             v: 2,
         };

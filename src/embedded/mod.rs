@@ -1,7 +1,6 @@
-//! `lethe dev`: whatever the environment lacks, started on this machine.
+//! For `lethe dev`: starts on this machine what the environment lacks.
 //!
-//! Nothing else knows that this exists. It makes values for environment variables; the rest of
-//! Lethe runs on them as it does in production.
+//! It makes values for environment variables; the rest of Lethe runs on them as it does in production.
 //!
 //! In the data directory (`./.lethe`) stand `state.json` (secrets, mode 0600), `postgres` (the
 //! private server, possibly a link) and `objects` (the S3 server's files, a folder a bucket).
@@ -9,16 +8,18 @@
 mod clerk;
 mod lock;
 mod postgres;
+mod random;
 mod s3;
 pub mod seed;
 mod state;
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
 
 pub use self::clerk::{ClerkError, ClerkSigner};
 pub use self::lock::{DirectoryLock, LockError};
 pub use self::postgres::{Options as PostgresOptions, PostgresError, PrivatePostgres};
-pub use self::s3::{EmbeddedS3, Options as S3Options, S3Error};
+pub use self::s3::{EmbeddedS3, Options as S3Options, S3Error, serve as serve_s3};
 pub use self::state::{Ports, Secrets, State, StateError};
 
 /// The database in the private server.
@@ -56,7 +57,7 @@ pub enum EmbeddedError {
     Clerk(#[from] ClerkError),
 }
 
-/// What runs on this machine in place of what the environment lacks.
+/// The servers and secrets that replace what the environment lacks.
 ///
 /// Dropping it stops all of it in the background; [`Embedded::stop`] waits for the end.
 pub struct Embedded {
@@ -136,6 +137,11 @@ impl Embedded {
         self.s3.as_ref().map(EmbeddedS3::url)
     }
 
+    /// The directory in which everything is kept, absolute.
+    pub fn directory(&self) -> &Path {
+        self.state.directory()
+    }
+
     /// The generated admin's bearer token, if the environment brought none.
     pub fn admin_token(&self) -> Option<&str> {
         self.admin_token.as_deref()
@@ -193,7 +199,7 @@ impl Embedded {
         let s3 = EmbeddedS3::start(S3Options {
             root: self.state.directory().join("objects"),
             bucket: BUCKET.to_owned(),
-            port: s3::free_port(secrets.ports.s3),
+            port: free_port(secrets.ports.s3),
             access_key: secrets.s3_access_key.clone(),
             secret_key: secrets.s3_secret_key.clone(),
         })
@@ -218,7 +224,7 @@ impl Embedded {
     async fn start_postgres(&mut self, has_listen_url: bool) -> Result<(), EmbeddedError> {
         let postgres = PrivatePostgres::start(PostgresOptions {
             data_dir: self.state.directory().join("postgres"),
-            port: s3::free_port(self.state.secrets().ports.postgres),
+            port: free_port(self.state.secrets().ports.postgres),
             durable: true,
             temporary: false,
             settings: Vec::new(),
@@ -247,4 +253,9 @@ impl Embedded {
         };
         Ok(self.state.keep_ports(ports)?)
     }
+}
+
+/// `wanted` if that port on 127.0.0.1 is free. `None`, which means any port, if it is not.
+fn free_port(wanted: Option<u16>) -> Option<u16> {
+    wanted.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }

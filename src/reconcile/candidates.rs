@@ -232,8 +232,9 @@ struct Cursor {
     id: Option<String>,
 }
 
-/// A `timestamptz` as PostgreSQL sends it: microseconds, of which the least stands for `-infinity`. A
-/// calendar date cannot say that, and decoding it into one panics.
+/// A `timestamptz` as PostgreSQL sends it: microseconds, of which the least stands for `-infinity`. Decoding
+/// that as a date panics, and rounding it to a date ([`crate::vocabulary::Timestamp`]) would make the next
+/// batch skip rows.
 #[derive(Clone, Copy)]
 struct DeletedAt(i64);
 

@@ -504,6 +504,20 @@ fn secrets_survive_and_are_private() {
 }
 
 #[test]
+fn a_directory_that_existed_keeps_its_mode() {
+    let directory = TempDir::new();
+    let shared = directory.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    drop(State::open(&shared).unwrap());
+    assert_eq!(mode(&shared), 0o777);
+    assert_eq!(mode(&shared.join("state.json")), 0o600);
+    let own = directory.join("own");
+    drop(State::open(&own).unwrap());
+    assert_eq!(mode(&own), 0o711);
+}
+
+#[test]
 fn a_state_directory_serves_one_process_at_a_time() {
     let directory = TempDir::new();
     let state = State::open(&directory.0).unwrap();

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::terminal::{in_shell, printable};
+
 /// A sample that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -15,8 +17,8 @@ pub struct Sample {
     pub user_id: String,
 }
 
-/// All that is printed. These secrets were made for this machine alone; what the environment
-/// brought is not here.
+/// All that is printed. These secrets were made for this machine alone; secrets from the environment are not
+/// here.
 #[derive(Clone)]
 pub struct Banner {
     /// URL of the API.
@@ -35,7 +37,7 @@ pub struct Banner {
     pub admin_token: Option<String>,
     /// The generated webhook signing secret.
     pub webhook_secret: Option<String>,
-    /// A deleted sample can be restored for so long.
+    /// For how long a deleted sample can be restored.
     pub grace_period: Duration,
     /// How many workers run.
     pub workers: u32,
@@ -66,6 +68,13 @@ impl fmt::Display for Banner {
 impl Banner {
     fn addresses(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elsewhere = "yours, from DATABASE_URL";
+        let s3_keys = match &self.s3 {
+            Some(_) => format!(
+                "s3_access_key and s3_secret_key in {}",
+                self.data_dir.join("state.json").display()
+            ),
+            None => "yours, from the environment".to_owned(),
+        };
         let lines = [
             ("API", self.api.as_str(), ""),
             ("docs", &self.api, "/docs"),
@@ -80,6 +89,7 @@ impl Banner {
                 self.s3.as_deref().unwrap_or("yours, from the environment"),
                 "",
             ),
+            ("S3 keys", &s3_keys, ""),
             ("bucket", &self.bucket, ""),
             ("admin token", or_yours(&self.admin_token), ""),
             ("webhook secret", or_yours(&self.webhook_secret), ""),
@@ -105,14 +115,14 @@ impl Banner {
             return Ok(());
         };
         let secret = match &self.webhook_secret {
-            Some(secret) => format!(" --secret {}", quoted(secret)),
+            Some(secret) => format!(" --secret {}", in_shell(secret)),
             None => String::new(),
         };
         writeln!(
             formatter,
             "Erase a whole user, as Clerk's webhook would:\n  {} send-webhook {} --url {api}/webhooks/clerk{secret}\n",
-            quoted(&self.program),
-            quoted(user)
+            in_shell(&self.program),
+            in_shell(user)
         )?;
         writeln!(
             formatter,
@@ -131,7 +141,7 @@ impl Banner {
         writeln!(
             formatter,
             "Delete a sample of {}, as an admin:\n  curl -sS -X DELETE -H 'Authorization: Bearer {admin}' {url}\n",
-            sample.user_id
+            printable(&sample.user_id)
         )?;
         if let Some(token) = &self.session_token {
             writeln!(
@@ -155,16 +165,6 @@ fn or_yours(secret: &Option<String>) -> &str {
     secret.as_deref().unwrap_or("yours, from the environment")
 }
 
-/// For a shell, in quotes if it has anything that a shell might act on.
-fn quoted(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-./+=:@".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// As one segment of a URL's path (RFC 3986, 2.3).
 fn in_path(text: &str) -> String {
     text.bytes()
@@ -182,9 +182,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pasted_is_safe_for_a_shell_and_a_url() {
-        assert_eq!(quoted("whsec_a+b/c="), "whsec_a+b/c=");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
+    fn an_id_is_one_segment_of_a_path() {
         assert_eq!(in_path("user_1/ü"), "user_1%2F%C3%BC");
+    }
+
+    #[test]
+    fn the_banner_says_where_the_s3_keys_are_and_prints_no_id_raw() {
+        let banner = Banner {
+            api: "http://127.0.0.1:8080".to_owned(),
+            metrics: "http://127.0.0.1:8080".to_owned(),
+            postgres: None,
+            s3: Some("http://127.0.0.1:9000".to_owned()),
+            bucket: "lethe".to_owned(),
+            data_dir: "./.lethe".into(),
+            admin_token: None,
+            webhook_secret: None,
+            grace_period: Duration::ZERO,
+            workers: 2,
+            program: "lethe".to_owned(),
+            sample: Some(Sample {
+                id: Uuid::nil(),
+                user_id: "user_\u{1b}[2J".to_owned(),
+            }),
+            session_token: None,
+            user_id: Some("user_\u{7}".to_owned()),
+        };
+        let text = banner.to_string();
+        assert!(
+            text.contains("s3_secret_key in ./.lethe/state.json"),
+            "{text}"
+        );
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
 }
