@@ -193,7 +193,7 @@ async fn figures(
 struct Bars(MultiProgress);
 
 impl Bars {
-    /// A line that stays, above the progress.
+    /// A line that stays above the progress.
     fn print(&self, line: &str) {
         if self.0.is_hidden() {
             eprintln!("{line}");

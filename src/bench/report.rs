@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for charts and comparisons.
+//! The figures of a run, as a table for people and as JSON for charts and comparisons.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -144,7 +144,7 @@ impl BenchReport {
     }
 }
 
-/// Three or four digits that matter.
+/// Rounded to the three or four digits that matter.
 pub fn short(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
