@@ -191,7 +191,7 @@ async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<Exit
     start_log(&log)?;
     let stop = app::signals::shutdown_token()?;
     let pool = pool::lazy(&database)?;
-    let command = reconcile::Command {
+    let command = reconcile::ReconcileRun {
         pool: &pool,
         config: &config,
         worker: app::worker::host_and_pid(),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::report::{Figure, quantile};
-use super::rig::{Database, Fleet, Rig};
+use super::rig::{BenchDatabase, Fleet, Rig};
 use super::webhook::Api;
 use super::{Bars, floor, watch};
 
@@ -218,7 +218,7 @@ async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
 /// A user with samples, images and objects.
 async fn seed(
     rig: &mut Rig,
-    database: &Database,
+    database: &BenchDatabase,
     user: &str,
     samples: u64,
     images_per_sample: u64,

@@ -97,7 +97,7 @@ impl Rig {
     }
 
     /// An empty, migrated database.
-    pub async fn database(&self, name: &str) -> anyhow::Result<Database> {
+    pub async fn database(&self, name: &str) -> anyhow::Result<BenchDatabase> {
         let name = format!("lethe_bench_{name}");
         let mut server = PgConnection::connect(&self.server_url).await?;
         for statement in [
@@ -116,7 +116,7 @@ impl Rig {
             .connect_with(options)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Database {
+        Ok(BenchDatabase {
             url: url.into(),
             name,
             pool,
@@ -124,7 +124,7 @@ impl Rig {
     }
 
     /// Removes a database again.
-    pub async fn drop_database(&self, database: Database) -> anyhow::Result<()> {
+    pub async fn drop_database(&self, database: BenchDatabase) -> anyhow::Result<()> {
         database.pool.close().await;
         let mut server = PgConnection::connect(&self.server_url).await?;
         let statement = format!("drop database if exists {} with (force)", database.name);
@@ -172,7 +172,7 @@ impl Rig {
     pub fn spawn(
         &self,
         role: &str,
-        database: &Database,
+        database: &BenchDatabase,
         more: &[(&str, &str)],
     ) -> anyhow::Result<Process> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -234,14 +234,14 @@ impl S3Process {
 }
 
 /// A migrated database of one case.
-pub struct Database {
+pub struct BenchDatabase {
     url: String,
     name: String,
     /// Connections for seeding, floors and polls.
     pub pool: PgPool,
 }
 
-impl Database {
+impl BenchDatabase {
     /// Statistics and visibility as after a night of autovacuum.
     pub async fn settle_down(&self) -> anyhow::Result<()> {
         for statement in ["vacuum (analyze)", "checkpoint"] {
@@ -340,7 +340,7 @@ impl Fleet {
     /// Starts the workers and waits until they serve their metrics.
     pub async fn start(
         rig: &Rig,
-        database: &Database,
+        database: &BenchDatabase,
         workers: u32,
         more: &[(&str, &str)],
     ) -> anyhow::Result<Self> {

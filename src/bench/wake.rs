@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Bars;
 use super::report::{Figure, quantile};
-use super::rig::{Database, Fleet, Rig};
+use super::rig::{BenchDatabase, Fleet, Rig};
 
 /// The pause between two tasks, after which the worker is idle again.
 const GAP: Duration = Duration::from_millis(40);
@@ -153,7 +153,7 @@ fn sorted_ms(seconds: Vec<f64>) -> Vec<f64> {
 }
 
 /// What one idle worker costs: CPU, and statements in the database. The heartbeat is part of it.
-async fn idle(bars: &Bars, database: &Database, fleet: &Fleet) -> anyhow::Result<Vec<Figure>> {
+async fn idle(bars: &Bars, database: &BenchDatabase, fleet: &Fleet) -> anyhow::Result<Vec<Figure>> {
     let bar = bars.add(&format!("idle: watching a worker for {} s", IDLE.as_secs()));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut seen = std::collections::HashSet::new();

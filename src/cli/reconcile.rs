@@ -18,7 +18,7 @@ use crate::reconcile::clerk_api::{ClerkApi, Patience};
 use crate::reconcile::database::{self, DatabasePass, DatabaseReport};
 use crate::reconcile::lease::PassResult;
 use crate::reconcile::safety_limit::SafetyLimit;
-use crate::reconcile::{Candidates, Context, Counts, LeaderLease, ReconcileError};
+use crate::reconcile::{Candidates, Counts, LeaderLease, PassContext, ReconcileError};
 use crate::vocabulary::{EntityType, ReconcileSource};
 
 /// How many users, samples and images a report names before it only counts them.
@@ -80,7 +80,7 @@ pub struct ReconcileOutput {
 }
 
 /// One run of the command.
-pub struct Command<'a> {
+pub struct ReconcileRun<'a> {
     /// The database.
     pub pool: &'a PgPool,
     /// Limits and the grace period.
@@ -95,7 +95,7 @@ pub struct Command<'a> {
     pub stop: &'a CancellationToken,
 }
 
-impl Command<'_> {
+impl ReconcileRun<'_> {
     /// Compares the rows with the queue.
     ///
     /// # Errors
@@ -151,8 +151,8 @@ impl Command<'_> {
         }
     }
 
-    fn context<'b>(&'b self, lease: Option<&'b LeaderLease>) -> Context<'b> {
-        Context {
+    fn context<'b>(&'b self, lease: Option<&'b LeaderLease>) -> PassContext<'b> {
+        PassContext {
             pool: self.pool,
             lease,
             stop: self.stop,

@@ -16,11 +16,11 @@ mod state;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
-pub use self::clerk::{ClerkError, ClerkSigner};
+pub use self::clerk::{ClerkSigner, SignerError};
 pub use self::lock::{DirectoryLock, LockError};
-pub use self::postgres::{Options as PostgresOptions, PostgresError, PrivatePostgres};
-pub use self::s3::{EmbeddedS3, Options as S3Options, S3Error, serve as serve_s3};
-pub use self::state::{Ports, Secrets, State, StateError};
+pub use self::postgres::{PostgresError, PostgresOptions, PrivatePostgres};
+pub use self::s3::{EmbeddedS3, S3Error, S3Options, serve as serve_s3};
+pub use self::state::{DevState, Ports, Secrets, StateError};
 
 /// The database in the private server.
 pub const DATABASE: &str = "lethe";
@@ -35,7 +35,7 @@ const REGION: &str = "us-east-1";
 
 /// What to embed.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct EmbeddedOptions {
     /// Where everything is kept between runs.
     pub data_dir: PathBuf,
 }
@@ -54,7 +54,7 @@ pub enum EmbeddedError {
     S3(#[from] S3Error),
     /// The stand-in for Clerk.
     #[error(transparent)]
-    Clerk(#[from] ClerkError),
+    Clerk(#[from] SignerError),
 }
 
 /// The servers and secrets that replace what the environment lacks.
@@ -67,7 +67,7 @@ pub struct Embedded {
     webhook_secret: Option<String>,
     admin_token: Option<String>,
     variables: Vec<(String, String)>,
-    state: State,
+    state: DevState,
 }
 
 impl Embedded {
@@ -82,7 +82,7 @@ impl Embedded {
     /// # Errors
     /// When one of them cannot be started; what was started before is stopped again.
     pub async fn start(
-        options: Options,
+        options: EmbeddedOptions,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, EmbeddedError> {
         let value = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
@@ -94,7 +94,7 @@ impl Embedded {
             webhook_secret: None,
             admin_token: None,
             variables: Vec::new(),
-            state: State::open(&options.data_dir)?,
+            state: DevState::open(&options.data_dir)?,
         };
         if !has("CLERK_JWT_KEY") && !has("CLERK_JWKS_URL") {
             embedded

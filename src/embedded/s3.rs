@@ -18,11 +18,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::connections::serve;
-use self::store::Store;
+use self::store::FileStore;
 
 /// How to run an embedded S3 server.
 #[derive(Clone)]
-pub struct Options {
+pub struct S3Options {
     /// The folder of all buckets; created when missing.
     pub root: PathBuf,
     /// The bucket that is there from the start.
@@ -73,7 +73,7 @@ impl EmbeddedS3 {
     ///
     /// # Errors
     /// When the folder cannot be used or the port is taken.
-    pub async fn start(options: Options) -> Result<Self, S3Error> {
+    pub async fn start(options: S3Options) -> Result<Self, S3Error> {
         let path = options.root.join(&options.bucket);
         let mut folder = DirBuilder::new();
         folder
@@ -88,7 +88,7 @@ impl EmbeddedS3 {
             path: options.root.clone(),
             source,
         })?;
-        let store = Store::new(root).map_err(|error| S3Error::Serve {
+        let store = FileStore::new(root).map_err(|error| S3Error::Serve {
             path: options.root.clone(),
             reason: format!("{error:?}"),
         })?;

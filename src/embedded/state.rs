@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::clerk::{self, ClerkError};
+use super::clerk::{self, SignerError};
 use super::lock::{DirectoryLock, LockError};
 use super::random::random_hex;
 
@@ -27,7 +27,7 @@ pub struct Secrets {
     pub admin_token: String,
     /// The key that stands in for Clerk's: PKCS#8, PEM.
     pub clerk_private_key: String,
-    /// Ports of the last run, taken again when they are free, so that pasted commands stay right.
+    /// Ports of the last run, used again when they are free, so that pasted commands stay right.
     #[serde(default)]
     pub ports: Ports,
 }
@@ -67,17 +67,17 @@ pub enum StateError {
     },
     /// No key could be made.
     #[error(transparent)]
-    Clerk(#[from] ClerkError),
+    Clerk(#[from] SignerError),
 }
 
 /// The state directory, locked for this process.
-pub struct State {
+pub struct DevState {
     directory: PathBuf,
     secrets: Secrets,
     _lock: DirectoryLock,
 }
 
-impl State {
+impl DevState {
     /// Opens the directory, creating it and its secrets when missing.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl State {
 }
 
 impl Secrets {
-    fn generate() -> Result<Self, ClerkError> {
+    fn generate() -> Result<Self, SignerError> {
         Ok(Self {
             s3_access_key: format!("LETHE{}", random_hex::<8>().to_uppercase()),
             s3_secret_key: random_hex::<20>(),

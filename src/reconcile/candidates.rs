@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Transaction, Type};
 
-use super::{Context, ReconcileError};
+use super::{PassContext, ReconcileError};
 use crate::db::transaction::begin;
 use crate::vocabulary::EntityType;
 
@@ -110,7 +110,7 @@ impl Candidates {
 ///
 /// # Errors
 /// When the database is away or refuses, or the pass has to end.
-pub(super) async fn find(context: Context<'_>) -> Result<Candidates, ReconcileError> {
+pub(super) async fn find(context: PassContext<'_>) -> Result<Candidates, ReconcileError> {
     let mut candidates = Candidates::default();
     for search in [
         Search::SoftDeletedUsers,
@@ -149,7 +149,7 @@ impl Search {
 
     async fn run(
         self,
-        context: Context<'_>,
+        context: PassContext<'_>,
         candidates: &mut Candidates,
     ) -> Result<(), ReconcileError> {
         let mut after = Cursor::default();

@@ -15,7 +15,7 @@ use super::clerk_api::{ClerkApi, ClerkError};
 use super::enqueue::{EnqueueResult, Reason, enqueue};
 use super::lease::PassResult;
 use super::safety_limit::{LimitCheck, SafetyLimit};
-use super::{Candidate, Context, ReconcileError};
+use super::{Candidate, PassContext, ReconcileError};
 use crate::db::transaction::begin;
 use crate::vocabulary::EntityType;
 
@@ -91,7 +91,7 @@ pub enum ClerkProgress {
 /// When Clerk's answers cannot be relied on: nothing was deleted then. When the database is away or refuses,
 /// or the pass has to end: erasures that were enqueued by then stay.
 pub async fn run(
-    context: Context<'_>,
+    context: PassContext<'_>,
     api: &ClerkApi,
     pass: ClerkPass,
     progress: impl Fn(ClerkProgress),
@@ -125,7 +125,7 @@ pub async fn run(
 }
 
 struct Comparison<'a, Progress> {
-    context: Context<'a>,
+    context: PassContext<'a>,
     api: &'a ClerkApi,
     created_before: DateTime<Utc>,
     progress: &'a Progress,

@@ -6,7 +6,7 @@ use super::candidates::{self, Candidates, Counts};
 use super::enqueue::{EnqueueResult, Reason, enqueue};
 use super::lease::PassResult;
 use super::safety_limit::{LimitCheck, SafetyLimit};
-use super::{Context, ReconcileError};
+use super::{PassContext, ReconcileError};
 
 /// How a pass on the database works.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl DatabaseReport {
 /// # Errors
 /// When the database is away or refuses, or the pass has to end.
 pub async fn dry_run(
-    context: Context<'_>,
+    context: PassContext<'_>,
     limit: SafetyLimit,
 ) -> Result<(DatabaseReport, Candidates), ReconcileError> {
     let candidates = candidates::find(context).await?;
@@ -75,7 +75,7 @@ pub async fn dry_run(
 /// # Errors
 /// When the database is away or refuses, or the pass has to end. Tasks that were written by then stay.
 pub async fn run(
-    context: Context<'_>,
+    context: PassContext<'_>,
     pass: DatabasePass,
 ) -> Result<DatabaseReport, ReconcileError> {
     let (mut report, candidates) = dry_run(context, pass.limit).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Candidate, Context, ReconcileError};
+use super::{Candidate, PassContext, ReconcileError};
 use crate::db::sqlstate::{Meaning, is_temporary, meaning};
 use crate::db::transaction::begin;
 use crate::vocabulary::EntityType;
@@ -45,7 +45,7 @@ pub(super) enum EnqueueResult {
 /// # Errors
 /// When the database is away, or the pass has to end.
 pub(super) async fn enqueue(
-    context: Context<'_>,
+    context: PassContext<'_>,
     candidate: &Candidate,
     reason: Reason,
 ) -> Result<EnqueueResult, ReconcileError> {
@@ -92,7 +92,7 @@ pub(super) async fn enqueue(
 
 /// The new task's id. `None` if no task is needed any more.
 async fn write_task(
-    context: Context<'_>,
+    context: PassContext<'_>,
     candidate: &Candidate,
     reason: Reason,
 ) -> Result<Option<i64>, sqlx::Error> {

@@ -43,7 +43,7 @@ pub enum ReconcileError {
 
 /// Where a pass runs.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub struct PassContext<'a> {
     /// The database.
     pub pool: &'a PgPool,
     /// The lease that allows this pass to write. `None` for a pass that only reports.
@@ -52,7 +52,7 @@ pub struct Context<'a> {
     pub stop: &'a CancellationToken,
 }
 
-impl Context<'_> {
+impl PassContext<'_> {
     /// Called between two steps: checks that the pass may go on, and renews the lease.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::clerk_api::{ClerkApi, Patience};
 use super::database::{self, DatabasePass};
 use super::lease::{LeaderLease, LeaseAnswer, PassResult};
 use super::safety_limit::SafetyLimit;
-use super::{Context, ReconcileError};
+use super::{PassContext, ReconcileError};
 use crate::cause;
 use crate::config::Reconcile;
 use crate::db::sqlstate::is_temporary;
@@ -94,7 +94,7 @@ impl Timer {
 
     /// Runs one pass and stores how it went. Returns whether the pass left nothing to do.
     async fn reconcile(&self, source: ReconcileSource, lease: LeaderLease) -> bool {
-        let context = Context {
+        let context = PassContext {
             pool: &self.pool,
             lease: Some(&lease),
             stop: &self.shutdown,
@@ -145,7 +145,7 @@ impl Timer {
         !result.more && result.failed.is_none()
     }
 
-    async fn database_pass(&self, context: Context<'_>) -> Result<PassResult, ReconcileError> {
+    async fn database_pass(&self, context: PassContext<'_>) -> Result<PassResult, ReconcileError> {
         let pass = DatabasePass {
             limit: self.limit(),
             grace_period: self.config.grace_period,
@@ -172,7 +172,7 @@ impl Timer {
         Ok(report.result())
     }
 
-    async fn clerk_pass(&self, context: Context<'_>) -> Result<PassResult, ReconcileError> {
+    async fn clerk_pass(&self, context: PassContext<'_>) -> Result<PassResult, ReconcileError> {
         // The configuration does not give an interval without a key.
         let Some(backend) = self.config.clerk.clone() else {
             return Ok(PassResult::default());

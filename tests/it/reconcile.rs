@@ -7,7 +7,7 @@ use lethe::reconcile::clerk_api::{ClerkApi, Patience};
 use lethe::reconcile::database::{self, DatabasePass, DatabaseReport};
 use lethe::reconcile::lease::{LeaseAnswer, PassResult};
 use lethe::reconcile::safety_limit::SafetyLimit;
-use lethe::reconcile::{Context, LeaderLease, ReconcileError};
+use lethe::reconcile::{LeaderLease, PassContext, ReconcileError};
 use lethe::vocabulary::{EntityType, ReconcileSource};
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +43,8 @@ impl World {
         database::run(self.context(&stop), PASS).await
     }
 
-    fn context<'a>(&'a self, stop: &'a CancellationToken) -> Context<'a> {
-        Context {
+    fn context<'a>(&'a self, stop: &'a CancellationToken) -> PassContext<'a> {
+        PassContext {
             pool: &self.pool,
             lease: None,
             stop,

@@ -10,7 +10,7 @@ use super::terminal::{in_shell, printable};
 
 /// A sample that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub struct BannerSample {
     /// Its id.
     pub id: Uuid,
     /// Its owner.
@@ -44,7 +44,7 @@ pub struct Banner {
     /// How this program is called.
     pub program: String,
     /// Something to delete.
-    pub sample: Option<Sample>,
+    pub sample: Option<BannerSample>,
     /// A session of the sample's owner.
     pub session_token: Option<String>,
     /// Somebody to erase.
@@ -134,7 +134,7 @@ impl Banner {
     fn sample_commands(
         &self,
         formatter: &mut fmt::Formatter<'_>,
-        sample: &Sample,
+        sample: &BannerSample,
         admin: &str,
     ) -> fmt::Result {
         let url = format!("{}/samples/{}", self.api, sample.id);
@@ -200,7 +200,7 @@ mod tests {
             grace_period: Duration::ZERO,
             workers: 2,
             program: "lethe".to_owned(),
-            sample: Some(Sample {
+            sample: Some(BannerSample {
                 id: Uuid::nil(),
                 user_id: "user_\u{1b}[2J".to_owned(),
             }),

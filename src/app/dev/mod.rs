@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::banner::{Banner, Sample};
+use self::banner::{Banner, BannerSample};
 use super::{migrate, pool, serve, side_server, worker};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct DevOptions {
     /// Where everything is kept between runs.
     pub data_dir: PathBuf,
-    /// Sample users to add, with their objects.
+    /// BannerSample users to add, with their objects.
     pub seed: Option<Volume>,
     /// How many workers.
     pub workers: u32,
@@ -66,7 +66,7 @@ pub async fn run(
 ) -> Result<(), DevError> {
     <(Serve, Worker)>::check_given(&source)?;
     note("starting …");
-    let what = embedded::Options {
+    let what = embedded::EmbeddedOptions {
         data_dir: options.data_dir.clone(),
     };
     let starting = Embedded::start(what, |name| source.lookup(name));
@@ -265,12 +265,14 @@ fn program() -> String {
 }
 
 /// A sample and a user that exist.
-async fn something_to_try(pool: &PgPool) -> Result<(Option<Sample>, Option<String>), sqlx::Error> {
+async fn something_to_try(
+    pool: &PgPool,
+) -> Result<(Option<BannerSample>, Option<String>), sqlx::Error> {
     let sample = sqlx::query_file!("sql/app/sample_of_banner.sql")
         .fetch_optional(pool)
         .await?
         .and_then(|row| {
-            Some(Sample {
+            Some(BannerSample {
                 id: row.id?,
                 user_id: row.user_id?,
             })

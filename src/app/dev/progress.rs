@@ -33,7 +33,7 @@ struct Erasure {
 /// Shows each erasure that begins from now on, and those under way, until `shutdown`: bars on a
 /// terminal, otherwise lines.
 pub async fn show(pool: PgPool, shutdown: CancellationToken) {
-    let mut screen = Screen::new(std::io::stderr().is_terminal());
+    let mut screen = ErasureScreen::new(std::io::stderr().is_terminal());
     let mut since: Option<Timestamp> = None;
     loop {
         let begun = Instant::now();
@@ -50,7 +50,7 @@ pub async fn show(pool: PgPool, shutdown: CancellationToken) {
 
 async fn poll(
     pool: &PgPool,
-    screen: &mut Screen,
+    screen: &mut ErasureScreen,
     since: &mut Option<Timestamp>,
 ) -> Result<(), sqlx::Error> {
     let is_first = since.is_none();
@@ -86,7 +86,7 @@ async fn poll(
     Ok(())
 }
 
-struct Screen {
+struct ErasureScreen {
     bars: Option<MultiProgress>,
     watched: HashMap<String, Shown>,
 }
@@ -105,7 +105,7 @@ impl Erasure {
     }
 }
 
-impl Screen {
+impl ErasureScreen {
     fn new(on_terminal: bool) -> Self {
         Self {
             bars: on_terminal.then(MultiProgress::new),
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_erasure_with_dead_tasks_alone_is_parked_until_it_moves_again() {
-        let mut screen = Screen::new(true);
+        let mut screen = ErasureScreen::new(true);
         let parked = erasure(1);
         screen.watch(parked.user_id.clone());
         screen.update(&parked);
