@@ -14,7 +14,7 @@ pub mod seed;
 mod state;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use self::clerk::{ClerkSigner, SignerError};
 pub use self::lock::{DirectoryLock, LockError};
@@ -135,11 +135,6 @@ impl Embedded {
     /// The embedded S3 server's URL, if there is one.
     pub fn s3_url(&self) -> Option<String> {
         self.s3.as_ref().map(EmbeddedS3::url)
-    }
-
-    /// The directory in which everything is kept, absolute.
-    pub fn directory(&self) -> &Path {
-        self.state.directory()
     }
 
     /// The generated admin's bearer token, if the environment brought none.
