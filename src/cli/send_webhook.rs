@@ -18,7 +18,7 @@ const DELIVERY_LIMIT: Duration = Duration::from_secs(15);
 /// under the same id and is refused with 409.
 const REPEATABLE_EVENT_TIME_MS: i64 = 1_700_000_000_000;
 
-/// What the webhook answered.
+/// The answer of the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The id that was sent as `svix-id`; sending it again must change nothing.
@@ -96,6 +96,14 @@ pub async fn send(
         status,
         body,
     })
+}
+
+/// The signing secret of a `lethe dev` that keeps its state in this directory.
+#[must_use]
+pub fn secret_of_dev() -> Option<String> {
+    let text = std::fs::read_to_string("./.lethe/state.json").ok()?;
+    let state: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(state.get("webhook_signing_secret")?.as_str()?.to_owned())
 }
 
 /// The event's body as Clerk writes it.
