@@ -13,6 +13,7 @@ use super::{Context, ReconcileError, Source, clerk, database};
 use crate::config::Reconcile;
 use crate::db::sqlstate::is_temporary;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::{EntityType, ReconcileSource};
 
 /// After a pass that left something or failed, and after an error, a worker asks again so soon: a quarter of
 /// the interval, within these bounds. Else it waits for what is due.
@@ -142,9 +143,21 @@ impl Timer {
             grace_period: self.config.grace_period,
         };
         let report = database::run(context, options).await?;
-        self.count(Source::Database, "user", report.users_enqueued);
-        self.count(Source::Database, "sample", report.samples_enqueued);
-        self.count(Source::Database, "sample-image", report.images_enqueued);
+        self.count(
+            ReconcileSource::Database,
+            EntityType::User,
+            report.users_enqueued,
+        );
+        self.count(
+            ReconcileSource::Database,
+            EntityType::Sample,
+            report.samples_enqueued,
+        );
+        self.count(
+            ReconcileSource::Database,
+            EntityType::SampleImage,
+            report.images_enqueued,
+        );
         if report.enqueued() > 0 {
             tracing::warn!(
                 users = report.users_enqueued,
@@ -167,7 +180,11 @@ impl Timer {
             apply: self.config.clerk_apply,
         };
         let report = clerk::run(context, &api, options, |_| {}).await?;
-        self.count(Source::Clerk, "user", report.users_enqueued);
+        self.count(
+            ReconcileSource::Clerk,
+            EntityType::User,
+            report.users_enqueued,
+        );
         if !report.missing.is_empty() {
             let named = &report.missing[..report.missing.len().min(USERS_NAMED)];
             tracing::warn!(
@@ -186,11 +203,9 @@ impl Timer {
         }
     }
 
-    fn count(&self, source: Source, entity_type: &str, enqueued: u64) {
-        self.metrics
-            .reconciled
-            .with_label_values(&[source.as_str(), entity_type])
-            .inc_by(enqueued);
+    fn count(&self, source: ReconcileSource, entity_type: EntityType, enqueued: u64) {
+        let reconciled = &self.metrics.reconciled;
+        reconciled.of((source, entity_type)).inc_by(enqueued);
     }
 }
 

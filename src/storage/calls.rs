@@ -10,14 +10,15 @@ use super::classify::{self, Failure, FailureClass, Remedy};
 use super::coverage;
 use super::target::{Fate, Target};
 use super::wire::{ContentMd5, ReadToEnd};
+use crate::vocabulary::S3Outcome;
 
 /// One request as the metrics count it; the SDK's own retries are inside.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     /// The S3 operation, as `DeleteObjects`.
     pub operation: &'static str,
-    /// `ok`, `partial` (some keys failed), or the class of the failure.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: S3Outcome,
     /// From before the first byte sent to after the last one read.
     pub duration: Duration,
 }
@@ -50,7 +51,7 @@ impl<'a> Calls<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn record(&self, operation: &'static str, started: Instant, outcome: &'static str) {
+    pub(super) fn record(&self, operation: &'static str, started: Instant, outcome: S3Outcome) {
         lock(&self.records).push(RequestRecord {
             operation,
             outcome,
@@ -99,13 +100,17 @@ impl<'a> Calls<'a> {
                 let fates = coverage::fates(targets, deleted, errors, complete.get());
                 let failed = |fate: &Fate| matches!(fate, Fate::Failed(_));
                 let partial = fates.iter().any(failed);
-                let outcome = if partial { "partial" } else { "ok" };
+                let outcome = if partial {
+                    S3Outcome::Partial
+                } else {
+                    S3Outcome::Ok
+                };
                 self.record("DeleteObjects", started, outcome);
                 Ok(fates)
             }
             Err(error) => {
                 let failure = classify::of_sdk_error(&error);
-                self.record("DeleteObjects", started, failure.class.as_str());
+                self.record("DeleteObjects", started, failure.class.into());
                 let remedy = match classify::remedy_of(classify::status_of(&error), &failure) {
                     Remedy::SendMd5 if with_md5 => Remedy::Bisect,
                     remedy => remedy,
@@ -148,8 +153,8 @@ impl<'a> Calls<'a> {
             }
         };
         let outcome = match &fate {
-            Fate::Failed(failure) => failure.class.as_str(),
-            Fate::Gone | Fate::Hidden(_) => "ok",
+            Fate::Failed(failure) => failure.class.into(),
+            Fate::Gone | Fate::Hidden(_) => S3Outcome::Ok,
         };
         self.record("DeleteObject", started, outcome);
         fate

@@ -7,6 +7,8 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use chrono::{DateTime, Utc};
 
+use crate::vocabulary::S3Outcome;
+
 /// An error's text is cut to so many characters: enough for a person, bounded for a row.
 const LONGEST_MESSAGE_CHARS: usize = 500;
 /// A code is a word; what is longer is no code.
@@ -33,7 +35,7 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
-    /// Its name in metrics and tables.
+    /// Its name in tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +44,18 @@ impl FailureClass {
             Self::Outage => "outage",
             Self::Blocked => "blocked",
             Self::Permanent => "permanent",
+        }
+    }
+}
+
+impl From<FailureClass> for S3Outcome {
+    fn from(class: FailureClass) -> Self {
+        match class {
+            FailureClass::Transient => Self::Transient,
+            FailureClass::Throttle => Self::Throttle,
+            FailureClass::Outage => Self::Outage,
+            FailureClass::Blocked => Self::Blocked,
+            FailureClass::Permanent => Self::Permanent,
         }
     }
 }

@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt as _};
 use super::calls::Calls;
 use super::classify::{self, Failure, FailureClass};
 use super::target::{Fate, Target};
+use crate::vocabulary::S3Outcome;
 
 /// Locks read at once in one round.
 const LOCK_CONCURRENCY: usize = 8;
@@ -147,7 +148,9 @@ async fn head(calls: &Calls<'_>, target: &Target) -> Option<Lock> {
         .send()
         .await
         .map_err(|error| classify::of_sdk_error(&error));
-    let outcome = answer.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+    let outcome = answer
+        .as_ref()
+        .map_or_else(|f| f.class.into(), |_| S3Outcome::Ok);
     calls.record("HeadObject", started, outcome);
     let head = answer.ok()?;
     let mode = head.object_lock_mode().map(|mode| mode.as_str());
@@ -181,7 +184,7 @@ fn read<T>(
 ) -> Result<Option<T>, Failure> {
     let failure = match answer {
         Ok(found) => {
-            calls.record(operation, started, "ok");
+            calls.record(operation, started, S3Outcome::Ok);
             return Ok(Some(found));
         }
         Err(failure) => failure,
@@ -197,10 +200,10 @@ fn read<T>(
         // missing Object Lock Configuration"), or the store knows none.
         "InvalidRequest" | "NotImplemented" | "Http501" => calls.store.learned.learn_no_locks(),
         _ => {
-            calls.record(operation, started, failure.class.as_str());
+            calls.record(operation, started, failure.class.into());
             return Err(failure);
         }
     }
-    calls.record(operation, started, "ok");
+    calls.record(operation, started, S3Outcome::Ok);
     Ok(None)
 }

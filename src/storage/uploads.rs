@@ -24,6 +24,7 @@ use super::calls::Calls;
 use super::classify::{self, Failure, FailureClass};
 use super::urlcode::{readings, readings_unsaid};
 use super::wire::ReadToEnd;
+use crate::vocabulary::S3Outcome;
 
 /// Most pages (of 1,000) under one prefix before it is narrowed.
 const MOST_PAGES: usize = 8;
@@ -185,8 +186,8 @@ async fn page(
     };
     let outcome = match &found {
         // What a store does not have is no failed request.
-        Err(failure) if !is_lack(failure) => failure.class.as_str(),
-        Ok(_) | Err(_) => "ok",
+        Err(failure) if !is_lack(failure) => failure.class.into(),
+        Ok(_) | Err(_) => S3Outcome::Ok,
     };
     calls.record("ListMultipartUploads", started, outcome);
     found
@@ -325,7 +326,9 @@ async fn abort_one(calls: &Calls<'_>, upload: &Open) -> Result<(), Failure> {
             failure.message
         ))),
     };
-    let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |()| "ok");
+    let outcome = result
+        .as_ref()
+        .map_or_else(|f| f.class.into(), |()| S3Outcome::Ok);
     calls.record("AbortMultipartUpload", started, outcome);
     result
 }

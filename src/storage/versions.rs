@@ -14,6 +14,7 @@ use super::locks;
 use super::target::{Fate, Target};
 use super::urlcode::names;
 use super::wire::ReadToEnd;
+use crate::vocabulary::S3Outcome;
 
 /// How long the bucket's word on versioning is believed. Should it begin to keep versions meanwhile, the
 /// first answer shows a delete marker.
@@ -67,8 +68,8 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
         Err(error) => Versioning::Unknown(classify::of_sdk_error(&error)),
     };
     let outcome = match &found {
-        Versioning::Unknown(failure) => failure.class.as_str(),
-        Versioning::Kept | Versioning::None => "ok",
+        Versioning::Unknown(failure) => failure.class.into(),
+        Versioning::Kept | Versioning::None => S3Outcome::Ok,
     };
     calls.record("GetBucketVersioning", started, outcome);
     match found {
@@ -229,7 +230,9 @@ async fn page(
         Ok(page) => Ok(page),
         Err(error) => Err(of_bucket(classify::of_sdk_error(&error))),
     };
-    let outcome = found.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+    let outcome = found
+        .as_ref()
+        .map_or_else(|f| f.class.into(), |_| S3Outcome::Ok);
     calls.record("ListObjectVersions", started, outcome);
     found
 }

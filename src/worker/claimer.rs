@@ -15,6 +15,7 @@ use crate::failpoint;
 use crate::queue::Lane;
 use crate::queue::claim::{Ask, Claim, claim};
 use crate::queue::lease::Lease;
+use crate::vocabulary::WakeSource;
 
 /// Under load without a pause for so long, a worker says that it needs no notification.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
@@ -265,14 +266,10 @@ impl Claimer {
         }
         // The poll is the look that is made once in an interval anyway.
         let source = tokio::select! {
-            () = self.shared.wake.notified() => "notify",
-            () = self.shared.due.notified() => "poll",
+            () = self.shared.wake.notified() => WakeSource::Notify,
+            () = self.shared.due.notified() => WakeSource::Poll,
         };
-        self.shared
-            .metrics
-            .wakeups
-            .with_label_values(&[source])
-            .inc();
+        self.shared.metrics.wakeups.of(source).inc();
     }
 
     async fn say_sleeping(&mut self, sleeping: bool) {

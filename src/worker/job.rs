@@ -132,11 +132,7 @@ async fn delete_chunk(shared: &Shared, chunk: &[String]) -> Vec<(String, Fate)> 
     let deletion = shared.store.delete(&wanted).await;
     failpoint::reach("objects-deleted");
     for request in &deletion.requests {
-        shared
-            .metrics
-            .s3_requests
-            .with_label_values(&[request.outcome])
-            .inc();
+        shared.metrics.s3_requests.of(request.outcome).inc();
         shared
             .metrics
             .s3_request_duration

@@ -8,6 +8,7 @@ use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::deletion::hard_delete::HardDeleted;
 use crate::queue::settle::{Settled, Verdict};
+use crate::vocabulary::{SettleOutcome, TableName, TaskKind};
 
 pub struct Report {
     pub settled: Vec<Settled>,
@@ -21,14 +22,12 @@ impl Report {
             .iter()
             .map(|outcome| (outcome.claim.id, outcome))
             .collect();
-        metrics
-            .rows_deleted
-            .with_label_values(&["sample_images"])
-            .inc_by(self.deleted.images.len() as u64);
-        metrics
-            .rows_deleted
-            .with_label_values(&["samples"])
-            .inc_by(self.deleted.samples.len() as u64);
+        for (table, rows) in [
+            (TableName::SampleImages, &self.deleted.images),
+            (TableName::Samples, &self.deleted.samples),
+        ] {
+            metrics.rows_deleted.of(table).inc_by(rows.len() as u64);
+        }
         let images = by_task(&self.deleted.images);
         let samples = by_task(&self.deleted.samples);
         for task in &self.settled {
@@ -40,15 +39,15 @@ impl Report {
             let rows = (of(&images, task.id), of(&samples, task.id));
             log(task, outcome, &gone, rows);
             let label = match &task.verdict {
-                Verdict::Completed => "completed",
-                Verdict::Continued { .. } => "released",
-                Verdict::Failed { .. } => "failed",
-                Verdict::Dead { .. } => "dead",
+                Verdict::Completed => SettleOutcome::Completed,
+                Verdict::Continued { .. } => SettleOutcome::Released,
+                Verdict::Failed { .. } => SettleOutcome::Failed,
+                Verdict::Dead { .. } => SettleOutcome::Dead,
             };
-            metrics
-                .tasks_settled
-                .with_label_values(&[outcome.claim.kind.as_str(), label])
-                .inc();
+            // A kind that only a newer version knows is not counted.
+            if let Some(kind) = TaskKind::parse(&outcome.claim.kind) {
+                metrics.tasks_settled.of((kind, label)).inc();
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::queue::ErrorClass;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
+use crate::vocabulary::{SettleOutcome, TableName, TaskKind};
 
 /// Most tries of a step in one attempt, when the database refuses it for a reason that does not pass.
 const MOST_TRIES: u32 = 3;
@@ -101,26 +102,19 @@ async fn try_step(shared: &Shared, worker: &str, claim: &Claim) -> Result<(), sq
 }
 
 fn publish(shared: &Shared, claim: &Claim, step: &Step, removed: &Removed) {
-    let rows = |table: &str, count: usize| {
-        shared
-            .metrics
-            .rows_deleted
-            .with_label_values(&[table])
-            .inc_by(count as u64);
+    let rows = |table: TableName, count: usize| {
+        shared.metrics.rows_deleted.of(table).inc_by(count as u64);
     };
-    rows("samples", removed.samples.len());
-    rows("collections", removed.collections.len());
-    rows("users", usize::from(removed.users > 0));
+    rows(TableName::Samples, removed.samples.len());
+    rows(TableName::Collections, removed.collections.len());
+    rows(TableName::Users, usize::from(removed.users > 0));
     let outcome = if *step == Step::Erased {
-        "completed"
+        SettleOutcome::Completed
     } else {
-        "released"
+        SettleOutcome::Released
     };
-    shared
-        .metrics
-        .tasks_settled
-        .with_label_values(&[claim.kind.as_str(), outcome])
-        .inc();
+    let settled = &shared.metrics.tasks_settled;
+    settled.of((TaskKind::UserDelete, outcome)).inc();
     if *step == Step::Erased {
         tracing::info!(task_id = claim.id, user_id = claim.user_id, samples = ?removed.samples, collections = ?removed.collections, "user erased");
     } else {

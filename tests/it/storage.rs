@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lethe::storage::{Failure, FailureClass, KeyOutcome, Store, StoreConfig};
+use lethe::vocabulary::S3Outcome;
 
 use crate::support::hostile_s3::{Behaviour, HostileS3};
 
@@ -392,7 +393,12 @@ async fn more_than_a_thousand_keys_go_in_several_requests() {
     let sizes: Vec<usize> = s3.asked().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1_000, 1_000, 500]);
     assert!(s3.keys().is_empty());
-    assert!(found.requests.iter().all(|request| request.outcome == "ok"));
+    assert!(
+        found
+            .requests
+            .iter()
+            .all(|request| request.outcome == S3Outcome::Ok)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

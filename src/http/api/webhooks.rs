@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{ApiState, database::problem_of, types::Tag};
+use crate::vocabulary::WebhookOutcome as Label;
 use crate::{
     deletion::requests::{USER_DELETED, WebhookOutcome, delete_user_by_webhook},
     http::problem::{Problem, Problems},
@@ -126,14 +127,10 @@ impl Webhooks {
         let outcome = take(&state, signed).await;
         let label = match &outcome {
             Ok(outcome) => label_of(*outcome),
-            Err(problem) if problem.status().is_server_error() => "unavailable",
-            Err(_) => "rejected",
+            Err(problem) if problem.status().is_server_error() => Label::Unavailable,
+            Err(_) => Label::Rejected,
         };
-        state
-            .metrics
-            .webhook_events
-            .with_label_values(&[label])
-            .inc();
+        state.metrics.webhook_events.of(label).inc();
         match outcome? {
             WebhookOutcome::Conflict => {
                 Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
@@ -143,13 +140,13 @@ impl Webhooks {
     }
 }
 
-fn label_of(outcome: WebhookOutcome) -> &'static str {
+fn label_of(outcome: WebhookOutcome) -> Label {
     match outcome {
-        WebhookOutcome::Accepted => "accepted",
-        WebhookOutcome::Repeated => "repeated",
-        WebhookOutcome::Conflict => "conflict",
-        WebhookOutcome::Ignored => "ignored",
-        WebhookOutcome::MissingUser => "missing-user",
+        WebhookOutcome::Accepted => Label::Accepted,
+        WebhookOutcome::Repeated => Label::Repeated,
+        WebhookOutcome::Conflict => Label::Conflict,
+        WebhookOutcome::Ignored => Label::Ignored,
+        WebhookOutcome::MissingUser => Label::MissingUser,
     }
 }
 
@@ -173,7 +170,7 @@ async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Pr
     tracing::info!(
         svix_id = verified.svix_id,
         kind,
-        outcome = label_of(outcome),
+        outcome = label_of(outcome).as_str(),
         "webhook received"
     );
     Ok(outcome)
