@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::outcome::{Outcome, Remains, class_of, lock_wait};
-use super::shared::{Shared, database_pause};
+use super::shared::{Shared, WorkerProblem, database_pause};
 use super::{root, settle};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::kind::Kind;
@@ -186,9 +186,7 @@ fn adapt(shared: &Shared, outcomes: &[KeyOutcome]) {
     if let Some(outage) = with(FailureClass::Outage) {
         shared.gate.close(Instant::now());
         tracing::error!(error = %outage, "the store is out; this worker pauses and hands its tasks back");
-        shared
-            .status
-            .report(Some(format!("the object store cannot be used: {outage}")));
+        shared.status.report(Some(WorkerProblem::StoreOutage));
         return;
     }
     if shared.gate.open() {

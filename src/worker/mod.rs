@@ -15,4 +15,4 @@ mod upkeep;
 mod watermarks;
 
 pub use run::{Options, run};
-pub use shared::Status;
+pub use shared::{Status, WorkerProblem};

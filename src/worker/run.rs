@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{Shared, Status, database_pause};
+use super::shared::{Shared, Status, WorkerProblem, database_pause};
 use super::{claimer, upkeep};
 use crate::config::Cleanup;
 use crate::queue::backoff::Backoff;
@@ -150,7 +150,7 @@ async fn register(
                 return Some(lease);
             }
             Err(error) => {
-                status.report(Some(format!("cannot register in the database: {error}")));
+                status.report(Some(WorkerProblem::NotRegistered));
                 tracing::warn!(%error, "waiting for the database and its migrations");
             }
         }
