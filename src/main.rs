@@ -1,4 +1,4 @@
-//! The command line's entry: parse, configure, run, and say by the exit code how it went.
+//! The entry of the command line: parses, configures, runs, and sets the exit code.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use lethe::app::{self, migrate, pool};
+use lethe::cause::chain;
 use lethe::cli::args::{Cli, Command, ReconcileArgs, ReconcileCommand, TasksArgs};
 use lethe::cli::{check, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
@@ -16,12 +17,12 @@ use lethe::config::{
 };
 use lethe::telemetry::logging;
 
-/// Failed, or something is wrong.
+/// The command failed, or found something wrong.
 const FAILED: u8 = 1;
 /// Bad flags or bad configuration; nothing was started.
 const MISCONFIGURED: u8 = 2;
-/// Threads that are still busy at the end get so long.
-const LAST_THREADS: Duration = Duration::from_millis(200);
+/// How long the runtime waits at the end for threads that are still busy.
+const THREADS_LIMIT: Duration = Duration::from_millis(200);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one runtime")]
 fn main() -> ExitCode {
@@ -29,12 +30,12 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            eprintln!("error: the runtime cannot be started: {}", chain(&error));
             return ExitCode::from(FAILED);
         }
     };
     let result = runtime.block_on(run(cli));
-    runtime.shutdown_timeout(LAST_THREADS);
+    runtime.shutdown_timeout(THREADS_LIMIT);
     match result {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<ConfigError>() {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
                 ExitCode::from(MISCONFIGURED)
             }
             None => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", chain(error.as_ref()));
                 ExitCode::from(FAILED)
             }
         },
