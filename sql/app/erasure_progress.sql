@@ -1,4 +1,4 @@
--- How far the erasures of these users are. What is left is counted in rows, which leave only after their objects.
+-- The progress of the erasures of these users. What is left is counted in rows, which are removed after their objects.
 select t.user_id,
        exists (select from cleanup_tasks c
                where c.user_id = t.user_id and c.kind in ('user-delete', 'user-delete-part')

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{migrate, pool, serve, side_server, worker};
+use super::{migrate, migrated, pool, serve, side_server, worker};
 use crate::cli::args::DevArgs;
 use crate::cli::banner::{Banner, Sample};
 use crate::config::variables::BIND_ADDR;
@@ -170,7 +170,7 @@ impl Machine<'_> {
         let Some(address) = self.serve.metrics_addr else {
             return Ok(None);
         };
-        let ready = api::health::database_ready(pool.clone());
+        let ready = migrated::ready(pool.clone());
         let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
         let (address, _) = side_server::start(address, shown, shutdown.clone()).await?;
         Ok(Some(address))

@@ -35,7 +35,7 @@ pub struct ApiState {
     /// A deleted sample can be restored for so long.
     pub grace: Duration,
     pub metrics: Arc<Metrics>,
-    /// [`health::database_ready`], and what else this process needs.
+    /// Whether this process can do its work.
     pub ready: ReadyCheck,
     /// Whether `/metrics` is shown here: only where it has no address of its own.
     pub show_metrics: bool,
