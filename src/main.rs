@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use lethe::cause::chain;
 use lethe::cli::args::{Cli, Command};
 use lethe::config::ConfigError;
 
-/// Failed, or something is wrong.
+/// The command failed, or found something wrong.
 const FAILED: u8 = 1;
 /// Bad flags or bad configuration; nothing was started.
 const MISCONFIGURED: u8 = 2;
-/// How long threads that are still busy at the end are waited for.
-const LAST_THREADS: Duration = Duration::from_millis(200);
+/// How long the runtime waits at the end for threads that are still busy.
+const THREADS_LIMIT: Duration = Duration::from_millis(200);
 
 #[expect(clippy::disallowed_methods, reason = "this is the one runtime")]
 fn main() -> ExitCode {
@@ -22,12 +23,12 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            eprintln!("error: the runtime cannot be started: {}", chain(&error));
             return ExitCode::from(FAILED);
         }
     };
     let result = runtime.block_on(run(cli));
-    runtime.shutdown_timeout(LAST_THREADS);
+    runtime.shutdown_timeout(THREADS_LIMIT);
     match result {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<ConfigError>() {
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
                 ExitCode::from(MISCONFIGURED)
             }
             None => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", chain(error.as_ref()));
                 ExitCode::from(FAILED)
             }
         },

@@ -1,4 +1,4 @@
--- How far the erasures of these users are. What is left is counted in rows, which go only after their objects.
+-- The progress of the erasures of these users. What is left is counted in rows, which are removed after their objects.
 -- An erasure whose only open task is its root, beside a dead one, waits for a person.
 select t.user_id,
        exists (select from cleanup_tasks c

@@ -1,8 +1,7 @@
--- What the gauges show, from the database alone, so that it is true when every worker is gone.
--- What a
--- vanished worker holds is due since its lease ended.
--- Above a million tasks all but the failed and the dead are estimated from a hundredth of the pages: to
--- count ten million takes seconds.
+-- Counts and ages of the whole queue. They come from the database alone, so that they are true when every worker is
+-- gone: what a vanished worker holds counts as due from the end of its lease.
+-- Above a million tasks only the failed and the dead are counted. The others are estimated from a hundredth of the
+-- pages, because to count ten million takes seconds.
 with size as (
     select coalesce(reltuples, 0) < 1e6 as is_small from pg_class where oid = 'cleanup_tasks'::regclass
 )

@@ -6,17 +6,15 @@ use sqlx::{Connection, PgConnection};
 
 use super::pool;
 use crate::config::Database;
-use crate::schema::{self, MIGRATOR, State};
+use crate::db::sqlstate::{Meaning, meaning};
+use crate::schema::{self, MIGRATOR, MigrationState};
 
-/// PostgreSQL's SQLSTATE when a right is missing.
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
-
-/// Applies what is due and tells what it did. The direct connection is used, because the lock that
+/// Applies what is due, and returns the state before. It uses the direct connection, because the lock that
 /// keeps two runs apart belongs to a session.
 ///
 /// # Errors
 /// When the database is away or refuses.
-pub async fn run(database: &Database) -> anyhow::Result<State> {
+pub async fn run(database: &Database) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let mut before = state(&mut connection).await?;
     if !before.is_current() {
@@ -26,19 +24,19 @@ pub async fn run(database: &Database) -> anyhow::Result<State> {
     Ok(before)
 }
 
-/// What `lethe migrate --check` looks at; changes nothing.
+/// Reads the state for `lethe migrate --check`. Changes nothing.
 ///
 /// # Errors
 /// When the database is away or refuses.
-pub async fn check(database: &Database) -> anyhow::Result<State> {
+pub async fn check(database: &Database) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let state = state(&mut connection).await?;
     connection.close().await?;
     Ok(state)
 }
 
-/// Says in lines what [`run`] did, from the state before.
-pub fn tell_applied(before: &State) -> String {
+/// One line for each thing that [`run`] did, from the state before.
+pub fn tell_applied(before: &MigrationState) -> String {
     let mut lines: Vec<String> = before
         .due
         .iter()
@@ -51,8 +49,8 @@ pub fn tell_applied(before: &State) -> String {
     lines.join("\n")
 }
 
-/// Says in lines what [`check`] found.
-pub fn tell_state(state: &State) -> String {
+/// One line for each thing that [`check`] found.
+pub fn tell_state(state: &MigrationState) -> String {
     let mut lines: Vec<String> = state
         .due
         .iter()
@@ -76,27 +74,27 @@ pub fn tell_state(state: &State) -> String {
     lines.join("\n")
 }
 
-fn newer(state: &State) -> Option<String> {
+fn newer(state: &MigrationState) -> Option<String> {
     let newest = state.newer.iter().max()?;
     Some(format!(
         "the database is ahead of this binary, at {newest:04}; that is left as it is"
     ))
 }
 
-async fn state(connection: &mut PgConnection) -> anyhow::Result<State> {
+async fn state(connection: &mut PgConnection) -> anyhow::Result<MigrationState> {
     schema::state(connection)
         .await
         .context("cannot read which migrations were applied; run this as the database's owner")
 }
 
-/// Applies what is due when no other run is at it, and returns the state before: what another has applied
-/// meanwhile is not told as ours.
-async fn apply(connection: &mut PgConnection) -> anyhow::Result<State> {
+/// Applies what is due once no other run holds the lock, and returns the state under the lock, so that
+/// migrations which another run applied meanwhile are not reported as ours.
+async fn apply(connection: &mut PgConnection) -> anyhow::Result<MigrationState> {
     connection.lock().await.map_err(explained)?;
     let before = state(connection).await?;
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_ignore_missing(true);
-    // We have the lock; it goes with the connection when this fails.
+    // The lock is held already. If this fails, it is released with the connection.
     migrator.set_locking(false);
     migrator.run(&mut *connection).await.map_err(explained)?;
     connection.unlock().await.map_err(explained)?;
@@ -106,7 +104,7 @@ async fn apply(connection: &mut PgConnection) -> anyhow::Result<State> {
 fn explained(error: MigrateError) -> anyhow::Error {
     let remedy = match &error {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
-            if sql_state(source).as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+            if meaning(source) == Meaning::Forbidden =>
         {
             "this role may not change the database; run `lethe migrate` as its owner \
              (a superuser is not needed), or `alter database … owner to` this role"
@@ -121,8 +119,4 @@ fn explained(error: MigrateError) -> anyhow::Error {
         _ => "the database could not be migrated",
     };
     anyhow::Error::new(error).context(remedy)
-}
-
-fn sql_state(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
 }

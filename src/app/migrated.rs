@@ -1,56 +1,73 @@
-//! What a process does on a database that lacks migrations which it brings: it is not ready, says so, and waits.
+//! A database that is away, or lacks migrations that this binary brings: the process is not ready, says so, and
+//! waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::cause::chain;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
-use crate::http::api::health::{self, ReadyCheck};
+use crate::http::api::health::{ReadyCheck, why_not_ready};
+use crate::pauses::Pauses;
 use crate::schema;
 
-/// Readiness waits no longer for the record of migrations.
-const READY_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at a database that is away or not migrated.
-const PAUSE: Duration = Duration::from_millis(500);
+const NOT_MIGRATED: &str =
+    "The database lacks tables, functions or migrations of this version: run `lethe migrate`.";
+/// Readiness waits no longer for the database.
+const READY_LIMIT: Duration = Duration::from_secs(2);
+/// Pauses between two tries of a database that is away or not migrated.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Ready is: the database answers, and has what this binary brings.
+/// Ready means that the database answers, and has everything that this binary brings.
 pub fn ready(pool: PgPool) -> ReadyCheck {
-    let database = health::database_ready(pool.clone());
+    let is_failing = Arc::new(AtomicBool::new(false));
     Arc::new(move || {
-        let (database, pool) = (database(), pool.clone());
+        let (pool, is_failing) = (pool.clone(), Arc::clone(&is_failing));
         Box::pin(async move {
-            let detail = database.await?;
-            match timeout(READY_WAIT, is_complete(&pool)).await {
-                Ok(Ok(true)) => Ok(detail),
-                Ok(Ok(false)) => {
-                    Err("The database lacks migrations: run `lethe migrate`.".to_owned())
+            match with_timeout(READY_LIMIT, is_complete(&pool)).await {
+                Ok(true) => {
+                    is_failing.store(false, Ordering::Relaxed);
+                    Ok(None)
                 }
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "cannot read which migrations were applied");
-                    Err("The database does not say which migrations were applied.".to_owned())
+                Ok(false) => Err(NOT_MIGRATED.to_owned()),
+                Err(error) => {
+                    // Once an outage, however often the platform asks.
+                    if !is_failing.swap(true, Ordering::Relaxed) {
+                        let error = chain(&error);
+                        tracing::warn!(
+                            error,
+                            "not ready: the database does not answer as it should"
+                        );
+                    }
+                    Err(why_not_ready(&error).to_owned())
                 }
-                Err(_) => Err("The database does not answer within 2 s.".to_owned()),
             }
         })
     })
 }
 
-/// Waits until the database has what this binary brings; false when `shutdown` came first.
+/// Waits until the database has everything that this binary brings. False if `shutdown` came first.
 pub async fn wait(pool: &PgPool, shutdown: &CancellationToken) -> bool {
+    let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
+    let mut said = String::new();
     loop {
-        match with_timeout(STATEMENT_LIMIT, is_complete(pool)).await {
+        let problem = match with_timeout(STATEMENT_LIMIT, is_complete(pool)).await {
             Ok(true) => return true,
-            Ok(false) => {
-                tracing::warn!("waiting for the database's migrations: run `lethe migrate`");
-            }
-            Err(error) => tracing::warn!(%error, "waiting for the database and its migrations"),
+            Ok(false) => NOT_MIGRATED.to_owned(),
+            Err(error) => chain(&error),
+        };
+        if problem != said {
+            tracing::warn!(problem, "waiting for the database");
+            said = problem;
         }
         tokio::select! {
             () = shutdown.cancelled() => return false,
-            () = sleep(PAUSE) => {}
+            () = sleep(pauses.next_pause()) => {}
         }
     }
 }

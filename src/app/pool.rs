@@ -12,26 +12,26 @@ use crate::db::url::DatabaseUrl;
 
 /// How long a request waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection outside the pool may take to come about.
+/// How long connecting outside the pool may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long open connections may take to say goodbye at the end.
+/// How long closing the connections may take at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection that comes back to a pool may take to answer. One that does not is thrown away: it
+/// How long a connection that returns to a pool may take to answer. After that it is dropped, because it
 /// would hold its place in the pool for as long as the process lives.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
-/// What `pg_stat_activity` shows.
+/// The name in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "lethe";
 
-/// A pool that connects when it is first needed, so that a process starts without a database. For the API,
-/// whose requests may be cut off anywhere by their clients.
+/// A pool for the API. It connects when it is first used, so that a process starts without a database. A client
+/// that disconnects cancels its request anywhere, so every connection that returns is checked.
 pub fn lazy(database: &Database) -> PgPool {
     bounded(database)
         .after_release(|connection, _| Box::pin(end_transaction(connection)))
         .connect_lazy_with(options(&database.url))
 }
 
-/// The same for a worker, which never drops a transaction halfway, unless the database fell silent: until
-/// then nothing is to be looked at when a connection comes back.
+/// The same for a worker. A worker drops an open transaction only after a time-out, so connections that return
+/// are checked only once there was a time-out.
 pub fn lazy_for_worker(database: &Database) -> PgPool {
     bounded(database)
         .after_release(|connection, _| {
@@ -46,14 +46,14 @@ fn bounded(database: &Database) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
 }
 
-/// Up to sqlx 0.9.0 a cancelled `begin` gives back a connection whose transaction is open, and
-/// sqlx does not know. A bare `rollback` would warn in the server's log each time there is none;
-/// this pair is silent, and rolls back whatever is open. In a failed transaction `begin` is
-/// refused, and the connection is thrown away.
+/// Rolls back a transaction that is still open. Up to sqlx 0.9.0 a cancelled `begin` returns its connection with
+/// the transaction open, and sqlx does not know. A bare `rollback` outside a transaction would put a warning into
+/// the server's log; `begin; rollback` does not. In a failed transaction `begin` is refused, and the connection
+/// is dropped.
 ///
 /// # Errors
-/// When there is no answer in time. Then the pool drops the connection without a farewell, which could
-/// take for ever too.
+/// When there is no answer in time. The pool then drops the connection without closing it in order, which could
+/// wait for ever too.
 async fn end_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let ended = connection.execute("begin; rollback");
     let ended = tokio::time::timeout(RELEASE_TIMEOUT, ended).await;
@@ -75,7 +75,7 @@ pub async fn connect(url: &DatabaseUrl) -> anyhow::Result<PgConnection> {
         .context("cannot connect to the database")
 }
 
-/// Closes a pool, without waiting for ever for a database that is gone.
+/// Closes a pool. Waits for 2 s at most, because the database may be gone.
 pub async fn close(pool: &PgPool) {
     if tokio::time::timeout(CLOSE_TIMEOUT, pool.close())
         .await

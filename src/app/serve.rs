@@ -17,10 +17,10 @@ use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
 use crate::telemetry::metrics::Metrics;
 
-/// Serves the API until `shutdown`, then answers what is in flight.
+/// Serves the API until `shutdown`, then answers the requests under way.
 ///
 /// # Errors
-/// When an address cannot be taken.
+/// When an address cannot be listened on.
 pub async fn run(config: Serve, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
     let pool = pool::lazy(&config.database);
@@ -30,7 +30,7 @@ pub async fn run(config: Serve, shutdown: CancellationToken) -> anyhow::Result<(
     serve(listener, &config, pool.clone(), metrics, shutdown).await?;
     if let Some((_, task)) = side {
         task.await
-            .context("the server of the metrics ended badly")?;
+            .context("the server of /metrics and /health panicked")?;
     }
     pool::close(&pool).await;
     tracing::info!("stopped");

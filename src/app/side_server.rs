@@ -11,28 +11,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::server;
 
-/// A scrape under way at the end may take so long.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a scrape under way may take at the end.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// Listens on `address`, logs where, and serves `shown` until `shutdown`.
+/// Listens on `address`, logs it, and serves `routes` until `shutdown`.
 ///
 /// # Errors
-/// When the address cannot be taken.
+/// When the address cannot be listened on.
 pub async fn start(
     address: SocketAddr,
-    shown: impl Endpoint + 'static,
+    routes: impl Endpoint + 'static,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
     let (listener, address) = bind(address, "METRICS_ADDR").await?;
     tracing::info!(%address, "serving /metrics and /health");
-    let task = tokio::spawn(server::serve(listener, shown, shutdown, GOODBYE));
+    let task = tokio::spawn(server::serve(listener, routes, shutdown, END_LIMIT));
     Ok((address, task))
 }
 
-/// Takes an address; `variable` is named if that fails.
+/// Listens on an address. `variable` is the one that the error names.
 ///
 /// # Errors
-/// When the address cannot be taken.
+/// When the address cannot be listened on.
 pub async fn bind(
     address: SocketAddr,
     variable: &str,

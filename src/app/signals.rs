@@ -27,11 +27,13 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, token: Cancellation
         } else {
             "SIGTERM"
         },
-        "shutting down; another signal ends at once"
+        "shutting down; a second signal exits at once"
     );
     token.cancel();
     let exit_code = next(&mut interrupt, &mut terminate).await;
-    tracing::warn!("ending at once; leases of what is in flight run out");
+    tracing::warn!(
+        "exiting at once after a second signal; the leases of unfinished tasks will expire"
+    );
     std::process::exit(exit_code);
 }
 

@@ -9,28 +9,30 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{migrated, pool, side_server};
+use crate::cause::chain;
 use crate::config::Worker;
+use crate::db::timeout::with_timeout;
 use crate::http::api;
 use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::worker::{self, WorkerOptions, WorkerStatus};
+use crate::worker::{self, WorkerOptions, WorkerProblem, WorkerStatus};
 
-/// After the drain, a reconciliation under way may take so long to end.
-const RECONCILIATION_GOODBYE: Duration = Duration::from_secs(2);
-/// Readiness waits no longer to be told how the last reconciliation went.
-const COMPLAINT_WAIT: Duration = Duration::from_secs(2);
+/// How long a reconciliation under way may take to end after the drain.
+const RECONCILIATION_END_LIMIT: Duration = Duration::from_secs(2);
+/// Readiness waits no longer for the state of the last reconciliation.
+const COMPLAINT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Works until `shutdown`, then finishes or hands back what is in flight.
+/// Works until `shutdown`, then finishes or releases the tasks that it holds.
 ///
 /// # Errors
-/// When METRICS_ADDR cannot be taken.
+/// When `METRICS_ADDR` cannot be listened on.
 pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
     let pool = pool::lazy_for_worker(&config.database);
     let status = Arc::new(WorkerStatus::default());
-    // Health and metrics are served until the drain is over: that is when they are wanted.
+    // Health and metrics are served until the drain is over, because people watch them during a shutdown.
     let drained = CancellationToken::new();
     let side = match config.metrics_addr {
         None => None,
@@ -50,13 +52,13 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     drained.cancel();
     if let Some((_, task)) = side {
         task.await
-            .context("the server of the metrics ended badly")?;
+            .context("the server of /metrics and /health panicked")?;
     }
     pool::close(&pool).await;
     Ok(())
 }
 
-/// What one worker needs, under this name.
+/// The options of a worker with this name.
 pub fn options(config: &Worker, name: String) -> WorkerOptions {
     WorkerOptions {
         name,
@@ -66,19 +68,21 @@ pub fn options(config: &Worker, name: String) -> WorkerOptions {
     }
 }
 
-/// A reconciliation under way ends within moments, unless the database hangs.
+/// Waits for a reconciliation under way, which ends soon unless the database hangs.
 async fn wait_for(mut reconciling: JoinHandle<()>) -> anyhow::Result<()> {
-    match tokio::time::timeout(RECONCILIATION_GOODBYE, &mut reconciling).await {
-        Ok(ended) => ended.context("reconciliation ended badly"),
+    match tokio::time::timeout(RECONCILIATION_END_LIMIT, &mut reconciling).await {
+        Ok(ended) => ended.context("the reconciliation panicked"),
         Err(_) => {
             reconciling.abort();
-            tracing::warn!("a reconciliation was cut off; its turn runs out by itself");
+            tracing::warn!(
+                "a reconciliation did not end in time and was aborted; its lease expires by itself"
+            );
             Ok(())
         }
     }
 }
 
-/// Starts what finds deletions without a task, until `shutdown`.
+/// Starts the reconciliation, which finds deletions that have no task. It ends at `shutdown`.
 pub fn reconciling(
     config: &Worker,
     pool: &PgPool,
@@ -94,7 +98,7 @@ pub fn reconciling(
     ))
 }
 
-/// Where this process runs, for people who read the audit.
+/// The host and the process id, for people who read the audit.
 pub fn host_and_pid() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
@@ -105,8 +109,8 @@ pub fn host_and_pid() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-/// Ready is: the database is reachable and migrated, and the worker can work. A reconciliation that was
-/// stopped is told, and is no reason not to be ready: all other work goes on.
+/// Ready means that the database is reachable and migrated, and that the worker can work. A reconciliation that
+/// was stopped is shown in the detail, and the worker stays ready, because all other work goes on.
 fn ready(pool: PgPool, status: Arc<WorkerStatus>) -> ReadyCheck {
     let database = migrated::ready(pool.clone());
     Arc::new(move || {
@@ -115,19 +119,43 @@ fn ready(pool: PgPool, status: Arc<WorkerStatus>) -> ReadyCheck {
             database.await?;
             match status.problem() {
                 None => Ok(complaint(&pool).await),
-                Some(problem) => Err(problem),
+                Some(problem) => Err(in_public(problem).to_owned()),
             }
         })
     })
 }
 
-async fn complaint(pool: &PgPool) -> Option<String> {
-    match tokio::time::timeout(COMPLAINT_WAIT, state::read(pool)).await {
-        Ok(Ok(states)) => state::complaint(&states),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "cannot read how the last reconciliation went");
-            None
+/// What anybody may read of a problem: the store's own words name accounts, roles and buckets.
+fn in_public(problem: WorkerProblem) -> &'static str {
+    match problem {
+        WorkerProblem::StoreOutage => {
+            "The object store cannot be used (outage). The worker's log has the store's answer, and \
+             `lethe check` tries every permission."
         }
-        Err(_) => None,
+        WorkerProblem::HiddenRows => {
+            "The worker may not see all rows: row level security, or a missing right. `lethe check` says \
+             which."
+        }
+        WorkerProblem::NotRegistered => {
+            "The worker cannot register in the database. The worker's log has the error."
+        }
     }
+}
+
+async fn complaint(pool: &PgPool) -> Option<String> {
+    let mut states = match with_timeout(COMPLAINT_LIMIT, state::read(pool)).await {
+        Ok(states) => states,
+        Err(error) => {
+            let error = chain(&error);
+            tracing::debug!(error, "the state of reconciliation could not be read");
+            return None;
+        }
+    };
+    for state in &mut states {
+        // What it failed with may be the words of Clerk or of the database.
+        if let Some(failure) = &mut state.failed {
+            "`lethe check` says why".clone_into(failure);
+        }
+    }
+    state::complaint(&states)
 }

@@ -207,10 +207,8 @@ impl Timer {
     }
 
     fn count(&self, source: ReconcileSource, entity_type: EntityType, enqueued: u64) {
-        self.metrics
-            .reconciled
-            .with_label_values(&[source.as_str(), entity_type.as_str()])
-            .inc_by(enqueued);
+        let reconciled = &self.metrics.reconciled;
+        reconciled.of((source, entity_type)).inc_by(enqueued);
     }
 }
 

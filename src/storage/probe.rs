@@ -3,9 +3,10 @@
 use super::Store;
 use super::batch::{refusal_of_unknown_key, unknown_key};
 use super::calls::Calls;
-use super::classify::{self, Failure};
+use super::classify::{self, Failure, TIMED_OUT, UNREACHABLE};
 use super::uploads;
 use super::versions::{self, Versioning};
+use crate::vocabulary::ErrorClass;
 
 /// One thing that was tried.
 #[derive(Clone, Debug)]
@@ -33,8 +34,11 @@ impl Store {
             Probe {
                 name: "delete permission",
                 ok: refusal.is_none(),
+                remedy: remedy(
+                    refusal.as_ref(),
+                    "grant s3:DeleteObject (and s3:DeleteObjectVersion) on the bucket's objects",
+                ),
                 detail: detail(refusal, "deletions are allowed"),
-                remedy: "grant s3:DeleteObject (and s3:DeleteObjectVersion) on the bucket's objects",
             },
             probe_versioning(&versioning),
             probe_uploads(uploads::refusal_of_list(&calls, &unknown_key()).await),
@@ -46,8 +50,11 @@ impl Store {
             probes.push(Probe {
                 name: "list versions",
                 ok: failure.is_none(),
+                remedy: remedy(
+                    failure.as_ref(),
+                    "grant s3:ListBucketVersions on the bucket",
+                ),
                 detail: detail(failure, "versions can be listed"),
-                remedy: "grant s3:ListBucketVersions on the bucket",
             });
         }
         probes
@@ -59,9 +66,11 @@ impl Store {
         Probe {
             name: "bucket",
             ok: failure.is_none(),
+            remedy: remedy(
+                failure.as_ref(),
+                "check S3_BUCKET and the credentials; grant s3:ListBucket",
+            ),
             detail: detail(failure, &format!("{} is there", self.bucket)),
-            remedy: "check S3_BUCKET, AWS_ENDPOINT_URL_S3, AWS_REGION, S3_FORCE_PATH_STYLE and the \
-                     credentials; grant s3:ListBucket",
         }
     }
 }
@@ -86,7 +95,10 @@ fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
         name: "versioning",
         ok,
         detail,
-        remedy: "grant s3:GetBucketVersioning on the bucket, and check the endpoint",
+        remedy: remedy(
+            versioning.as_ref().err(),
+            "grant s3:GetBucketVersioning on the bucket",
+        ),
     }
 }
 
@@ -98,12 +110,37 @@ fn probe_uploads(refusal: Option<Failure>) -> Probe {
     Probe {
         name: "open uploads",
         ok: refusal.is_none() || unsupported,
+        remedy: remedy(
+            refusal.as_ref(),
+            "grant s3:ListBucketMultipartUploads on the bucket and s3:AbortMultipartUpload on its objects",
+        ),
         detail: match refusal {
             Some(failure) if unsupported => format!("this store does not list them ({failure})"),
             refusal => detail(refusal, "they can be listed"),
         },
-        remedy: "grant s3:ListBucketMultipartUploads on the bucket and s3:AbortMultipartUpload on its \
-                 objects",
+    }
+}
+
+/// A missing permission is a remedy only for a store that answered and denied. A store that was not reached, or
+/// refused the credentials or the bucket's name, would refuse again with every permission granted.
+fn remedy(failure: Option<&Failure>, grant: &'static str) -> &'static str {
+    match failure {
+        Some(failure) if matches!(failure.code.as_str(), UNREACHABLE | TIMED_OUT) => {
+            "see that the store runs and can be reached from this machine: AWS_ENDPOINT_URL_S3, name \
+             resolution, firewalls, proxies, TLS"
+        }
+        Some(failure) if matches!(failure.class, ErrorClass::Transient | ErrorClass::Throttle) => {
+            "try again: the store answers, but is busy or has a fault of its own"
+        }
+        Some(failure)
+            if !matches!(
+                failure.code.as_str(),
+                "AccessDenied" | "Forbidden" | "Http403"
+            ) =>
+        {
+            "check S3_BUCKET, AWS_ENDPOINT_URL_S3, AWS_REGION, S3_FORCE_PATH_STYLE and the credentials"
+        }
+        _ => grant,
     }
 }
 

@@ -1,21 +1,29 @@
 //! The gauges that come from the database, read when somebody asks for the metrics.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sqlx::{PgPool, query_file, query_file_as};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 use super::metrics::Metrics;
+use crate::cause::chain;
+use crate::db::timeout::with_timeout;
+use crate::vocabulary::{ReconcileSource, TaskStatus};
 
-/// However many ask, the database is asked once in so long.
+/// A scrape waits no longer for the database than this. Prometheus itself gives up after 10 s, and many set 5 s.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// The gauges are read at most once in this time, however many scrapes there are.
 const MIN_AGE: Duration = Duration::from_secs(5);
-/// And so rarely that it is busy with it one part in fifty: counting ten million tasks takes a second.
+/// After a reading, the database rests this many times as long as the reading took: counting ten million tasks
+/// takes a second.
 const REST_FACTOR: u32 = 50;
-/// A scrape waits no longer for the database than this (Prometheus itself gives up after 10 s).
-const MAX_WAIT: Duration = Duration::from_secs(4);
+/// Begins a reading, which the server ends after 4 s.
+const BEGIN: &str = "begin read only; set local statement_timeout = '4s'";
+/// No answer within this time means that none will come. Longer than the server's own limit.
+const READ_LIMIT: Duration = Duration::from_secs(6);
 
 /// Counts and ages of the whole queue.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,95 +46,120 @@ impl QueueState {
             .fetch_one(executor)
             .await
     }
+
+    /// How many tasks have this status.
+    #[must_use]
+    pub const fn count(&self, status: TaskStatus) -> i64 {
+        match status {
+            TaskStatus::Pending => self.pending,
+            TaskStatus::Running => self.running,
+            TaskStatus::Failed => self.failed,
+            TaskStatus::Completed => self.completed,
+            TaskStatus::Dead => self.dead,
+            TaskStatus::Cancelled => self.cancelled,
+        }
+    }
 }
 
-/// Keeps the gauges of one process as fresh as they need to be.
+/// Reads the gauges of one process from the database when they are asked for.
 #[derive(Debug)]
-pub struct Gauges {
+pub struct Gauges(Arc<Reader>);
+
+#[derive(Debug)]
+struct Reader {
     pool: PgPool,
     metrics: Arc<Metrics>,
+    /// When the next reading is due. Held during a reading, so that there is one at a time.
     due: Mutex<Option<Instant>>,
 }
 
 impl Gauges {
     pub fn new(pool: PgPool, metrics: Arc<Metrics>) -> Self {
-        Self {
+        Self(Arc::new(Reader {
             pool,
             metrics,
             due: Mutex::new(None),
-        }
+        }))
     }
 
-    /// All metrics as text. Without a database the gauges keep what they last showed, and the
-    /// counters are shown all the same.
+    /// All metrics as text, after 1 s at most. What could not be read from the database is left out.
     ///
     /// # Errors
     /// As [`Metrics::render`].
     pub async fn scrape(&self) -> Result<String, prometheus::Error> {
+        let deadline = Instant::now() + MAX_WAIT;
+        // The pool gives out a connection only after the server answered on it.
+        let connection = with_timeout(MAX_WAIT, self.0.pool.acquire()).await;
+        let is_up = connection.is_ok();
+        drop(connection);
+        if is_up {
+            // A reading that takes longer goes on, and a later scrape shows it. Until then the one before is
+            // shown.
+            let reading = tokio::spawn(Arc::clone(&self.0).refresh());
+            let _ = timeout_at(deadline, reading).await;
+        }
+        self.0.metrics.render(is_up)
+    }
+}
+
+impl Reader {
+    async fn refresh(self: Arc<Self>) {
         let mut due = self.due.lock().await;
         let begun = Instant::now();
-        if due.is_none_or(|due| begun >= due) {
-            match timeout(MAX_WAIT, self.read()).await {
-                Ok(Ok(state)) => self.show(state),
-                Ok(Err(error)) => tracing::debug!(%error, "the gauges could not be refreshed"),
-                Err(_) => tracing::debug!("the database took too long to refresh the gauges"),
-            }
-            // Apart, because an older database does not have it.
-            match timeout(MAX_WAIT, self.read_reconciliations()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "reconciliations cannot be shown"),
-                Err(_) => tracing::debug!("the database took too long to show reconciliations"),
-            }
-            *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
+        if due.is_some_and(|due| begun < due) {
+            return;
         }
-        drop(due);
-        self.metrics.render()
+        let queue = with_timeout(READ_LIMIT, self.read_queue()).await;
+        report("queue", &queue);
+        let gauges = &self.metrics.database;
+        let is_read = &gauges.queue.is_read;
+        is_read.store(queue.is_ok(), Ordering::Relaxed);
+        // Read apart, because a database that an older version migrated does not have the table.
+        let reconciliations = with_timeout(READ_LIMIT, self.read_reconciliations()).await;
+        report("reconciliations", &reconciliations);
+        let is_read = &gauges.reconciliations.is_read;
+        is_read.store(reconciliations.is_ok(), Ordering::Relaxed);
+        *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
     }
 
-    /// Dropped by a time-out, the query must still end: hence the limit of its own.
-    async fn read(&self) -> Result<QueueState, sqlx::Error> {
-        let begin = "begin read only; set local statement_timeout = '4s'";
-        let mut transaction = self.pool.begin_with(begin).await?;
-        let state = QueueState::read(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(state)
+    async fn read_queue(&self) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let state = QueueState::read(&mut *tx).await?;
+        tx.commit().await?;
+        let gauges = &self.metrics.database.queue;
+        for status in TaskStatus::ALL {
+            gauges.tasks.of(*status).set(state.count(*status));
+        }
+        gauges.oldest_due.set(state.oldest_due_seconds);
+        gauges.oldest_erasure.set(state.oldest_erasure_seconds);
+        Ok(())
     }
 
     async fn read_reconciliations(&self) -> Result<(), sqlx::Error> {
-        let begin = "begin read only; set local statement_timeout = '4s'";
-        let mut transaction = self.pool.begin_with(begin).await?;
+        let mut tx = self.pool.begin_with(BEGIN).await?;
         let rows = query_file!("sql/telemetry/reconciliations.sql")
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut *tx)
             .await?;
-        transaction.commit().await?;
+        tx.commit().await?;
+        let gauges = &self.metrics.database.reconciliations;
         for row in rows {
-            let gauges = [
-                (&self.metrics.reconcile_stopped, row.stopped),
-                (&self.metrics.reconcile_failed, row.failed),
-            ];
-            for (gauge, is_so) in gauges {
-                gauge
-                    .with_label_values(&[&row.source])
-                    .set(i64::from(is_so));
+            // A newer version may compare with a source that this one does not know.
+            if let Some(source) = ReconcileSource::parse(&row.source) {
+                gauges.stopped.of(source).set(i64::from(row.stopped));
+                gauges.failed.of(source).set(i64::from(row.failed));
             }
         }
         Ok(())
     }
+}
 
-    fn show(&self, state: QueueState) {
-        for (status, count) in [
-            ("pending", state.pending),
-            ("running", state.running),
-            ("failed", state.failed),
-            ("completed", state.completed),
-            ("dead", state.dead),
-            ("cancelled", state.cancelled),
-        ] {
-            self.metrics.tasks.with_label_values(&[status]).set(count);
-        }
-        self.metrics.oldest_due.set(state.oldest_due_seconds);
-        self.metrics
-            .oldest_erasure
-            .set(state.oldest_erasure_seconds);
+fn report(what: &str, reading: &Result<(), sqlx::Error>) {
+    if let Err(error) = reading {
+        let error = chain(error);
+        tracing::warn!(
+            what,
+            error,
+            "gauges were not read from the database; /metrics leaves them out"
+        );
     }
 }

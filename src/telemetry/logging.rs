@@ -6,8 +6,8 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Libraries that speak of their own affairs at `info` and flood at `debug`. A filter that is
-/// just a level leaves them at `warn`; one that names targets is taken to the letter.
+/// Libraries that log their own business at `info` and very much at `debug`. A filter that is
+/// just a level leaves them at `warn`; one that names targets is used as it stands.
 const QUIET: &str = "aws_config=warn,aws_credential_types=warn,aws_runtime=warn,aws_sdk_s3=warn,\
                      aws_sigv4=warn,aws_smithy_http_client=warn,aws_smithy_runtime=warn,\
                      aws_smithy_runtime_api=warn,h2=warn,hyper=warn,hyper_util=warn,\
@@ -23,24 +23,22 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why there is no log.
+/// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter is no filter.
     #[error("the log filter cannot be parsed")]
     Filter(#[from] ParseError),
-    /// This process has a log already.
     #[error("the log cannot be set up")]
     Init(#[from] TryInitError),
 }
 
-/// Sends events and spans, and what libraries say through `log`, to standard error.
+/// Sends events and spans, and the messages of libraries that use `log`, to standard error.
 ///
 /// JSON lines carry the event's fields at the top level, those of the innermost span under
 /// `span`, and RFC 3339 times in UTC.
 ///
 /// # Errors
-/// If `filter` is none, or if the process has a log already.
+/// If `filter` cannot be parsed, or if the process has a log already.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
     let filter = env_filter(filter)?;
     match format {
@@ -69,7 +67,7 @@ fn env_filter(filter: &str) -> Result<EnvFilter, ParseError> {
     }
 }
 
-/// Colours are for terminals, and for people who did not refuse them (<https://no-color.org>).
+/// Colours are for terminals, unless the person refused them (<https://no-color.org>).
 fn wants_colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !refused
@@ -82,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// What a subscriber with this filter lets through of one event of each kind.
+    /// Which of one event of each kind a subscriber with this filter writes.
     fn passed(filter: &str) -> Vec<&'static str> {
         let written = Written::default();
         let subscriber = fmt()
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_names_targets_is_taken_to_the_letter() {
+    fn a_filter_that_names_targets_is_used_as_it_stands() {
         let all = ["lethe-info", "aws-info", "sqlx-debug", "sqlx-warn"];
         assert_eq!(passed("info,sqlx::query=debug"), all);
     }

@@ -1,44 +1,15 @@
-//! The counters and gauges of one process, under the names that dashboards rely on.
+//! The metrics of one process, under the names that dashboards rely on.
 
 use std::sync::Arc;
 
-use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, Registry, TextEncoder};
 
-/// Every status that a task can have; each is always shown.
-pub const STATUSES: [&str; 6] = [
-    "pending",
-    "running",
-    "failed",
-    "completed",
-    "dead",
-    "cancelled",
-];
-const KINDS: [&str; 3] = ["sample-delete", "user-delete", "user-delete-part"];
-const TASK_OUTCOMES: [&str; 5] = ["completed", "continued", "failed", "dead", "released"];
-const TABLES: [&str; 4] = ["users", "collections", "samples", "sample_images"];
-const S3_OUTCOMES: [&str; 6] = [
-    "ok",
-    "transient",
-    "throttle",
-    "outage",
-    "blocked",
-    "permanent",
-];
-/// What reconciliation compares with, and what it can ask the deletion of.
-const RECONCILED: &[(&str, &[&str])] = &[("database", &["user", "sample"]), ("clerk", &["user"])];
-const WAKE_SOURCES: [&str; 2] = ["notify", "poll"];
-const WEBHOOK_OUTCOMES: [&str; 7] = [
-    "accepted",
-    "repeated",
-    "conflict",
-    "ignored",
-    "missing-user",
-    "rejected",
-    "unavailable",
-];
+use super::database_gauges::DatabaseGauges;
+use super::families::{CounterFamily, register};
+use crate::vocabulary::{
+    EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind, WakeSource,
+    WebhookOutcome,
+};
 
 /// Seconds: from a fast local answer to the end of an operation's time.
 const REQUEST_BUCKETS: [f64; 12] = [
@@ -49,80 +20,50 @@ const WAIT_BUCKETS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0,
 ];
 
-/// All metrics of one process. Cheap to share; never global, so that tests have their own.
+/// All metrics of one process. Never global, so that each test has its own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pub tasks: IntGaugeVec,
-    pub oldest_due: Gauge,
-    pub oldest_erasure: Gauge,
-    pub tasks_settled: IntCounterVec,
+    pub tasks_settled: CounterFamily<(TaskKind, SettleOutcome)>,
     pub objects_deleted: IntCounter,
-    pub rows_deleted: IntCounterVec,
-    pub s3_requests: IntCounterVec,
+    pub rows_deleted: CounterFamily<TableName>,
+    pub s3_requests: CounterFamily<S3Outcome>,
     pub s3_request_duration: Histogram,
     pub claim_duration: Histogram,
-    pub wakeups: IntCounterVec,
-    pub webhook_events: IntCounterVec,
+    pub wakeups: CounterFamily<WakeSource>,
+    pub webhook_events: CounterFamily<WebhookOutcome>,
     pub task_wait: Histogram,
-    pub reconciled: IntCounterVec,
-    pub reconcile_stopped: IntGaugeVec,
-    pub reconcile_failed: IntGaugeVec,
+    pub reconciled: CounterFamily<(ReconcileSource, EntityType)>,
+    pub(super) database: DatabaseGauges,
 }
 
 impl Metrics {
-    /// Every label value that is known beforehand is there from the start, at 0.
-    ///
     /// # Errors
     /// If two metrics had one name, which would be a fault of this file.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
-        let metrics = Self {
-            tasks: add(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new("lethe_tasks", "Tasks in the database, by status."),
-                    &["status"],
-                )?,
-            )?,
-            oldest_due: add(
-                &registry,
-                Gauge::new(
-                    "lethe_oldest_due_task_age_seconds",
-                    "For how long the oldest task that nobody works on has been due.",
-                )?,
-            )?,
-            oldest_erasure: add(
-                &registry,
-                Gauge::new(
-                    "lethe_oldest_unfinished_erasure_age_seconds",
-                    "How long ago the oldest unfinished erasure of a user was asked for.",
-                )?,
-            )?,
-            tasks_settled: counters(
+        Ok(Arc::new(Self {
+            tasks_settled: CounterFamily::register(
                 &registry,
                 "lethe_tasks_settled_total",
                 "Tasks that this process settled.",
-                &["kind", "outcome"],
             )?,
-            objects_deleted: add(
+            objects_deleted: register(
                 &registry,
                 IntCounter::new(
                     "lethe_objects_deleted_total",
                     "Objects that the store confirmed to be gone.",
                 )?,
             )?,
-            rows_deleted: counters(
+            rows_deleted: CounterFamily::register(
                 &registry,
                 "lethe_rows_deleted_total",
                 "Rows removed for good.",
-                &["table"],
             )?,
-            s3_requests: counters(
+            s3_requests: CounterFamily::register(
                 &registry,
                 "lethe_s3_requests_total",
                 "Requests to the object store.",
-                &["outcome"],
             )?,
             s3_request_duration: histogram(
                 &registry,
@@ -136,17 +77,15 @@ impl Metrics {
                 "Duration of a claim.",
                 &REQUEST_BUCKETS,
             )?,
-            wakeups: counters(
+            wakeups: CounterFamily::register(
                 &registry,
                 "lethe_wakeups_total",
                 "What woke the worker.",
-                &["source"],
             )?,
-            webhook_events: counters(
+            webhook_events: CounterFamily::register(
                 &registry,
                 "lethe_webhook_events_total",
                 "Deliveries of Clerk's webhook.",
-                &["outcome"],
             )?,
             task_wait: histogram(
                 &registry,
@@ -154,93 +93,27 @@ impl Metrics {
                 "From a task's due time to its claim.",
                 &WAIT_BUCKETS,
             )?,
-            reconciled: counters(
+            reconciled: CounterFamily::register(
                 &registry,
                 "lethe_reconciled_total",
                 "Deletions that this process asked for because there was no task.",
-                &["source", "entity_type"],
             )?,
-            reconcile_stopped: gauges(
-                &registry,
-                "lethe_reconcile_stopped",
-                "1 while the last reconciliation took nothing, because it would have taken too many users.",
-                &["source"],
-            )?,
-            reconcile_failed: gauges(
-                &registry,
-                "lethe_reconcile_failed",
-                "1 while the last reconciliation did not come to its end.",
-                &["source"],
-            )?,
+            database: DatabaseGauges::new()?,
             registry,
-        };
-        metrics.start_at_zero();
-        Ok(Arc::new(metrics))
+        }))
     }
 
-    fn start_at_zero(&self) {
-        for status in STATUSES {
-            self.tasks.with_label_values(&[status]);
-        }
-        for kind in KINDS {
-            for outcome in TASK_OUTCOMES {
-                self.tasks_settled.with_label_values(&[kind, outcome]);
-            }
-        }
-        for (source, entity_types) in RECONCILED {
-            for entity_type in *entity_types {
-                self.reconciled.with_label_values(&[*source, *entity_type]);
-            }
-            self.reconcile_stopped.with_label_values(&[*source]);
-            self.reconcile_failed.with_label_values(&[*source]);
-        }
-        for (family, values) in [
-            (&self.rows_deleted, &TABLES[..]),
-            (&self.s3_requests, &S3_OUTCOMES),
-            (&self.wakeups, &WAKE_SOURCES),
-            (&self.webhook_events, &WEBHOOK_OUTCOMES),
-        ] {
-            for value in values {
-                family.with_label_values(&[*value]);
-            }
-        }
-    }
-
-    /// The text format of Prometheus.
+    /// The text format of Prometheus. What is read from the database is left out unless the database `is_up`.
     ///
     /// # Errors
     /// If a metric cannot be written, which would be a fault of this file.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    pub fn render(&self, is_up: bool) -> Result<String, prometheus::Error> {
+        let mut families = self.registry.gather();
+        for registry in self.database.shown(is_up) {
+            families.extend(registry.gather());
+        }
+        TextEncoder::new().encode_to_string(&families)
     }
-}
-
-fn add<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    add(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-}
-
-fn gauges(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntGaugeVec, prometheus::Error> {
-    add(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn histogram(
@@ -250,7 +123,7 @@ fn histogram(
     buckets: &[f64],
 ) -> Result<Histogram, prometheus::Error> {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    add(registry, Histogram::with_opts(options)?)
+    register(registry, Histogram::with_opts(options)?)
 }
 
 #[cfg(test)]
@@ -258,12 +131,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_is_shown_from_the_start() {
-        let text = Metrics::new().unwrap().render().unwrap();
-        for status in STATUSES {
-            let line = format!("lethe_tasks{{status=\"{status}\"}} 0");
-            assert!(text.contains(&line), "{line}");
+    fn every_label_value_is_shown_from_the_start() {
+        let text = Metrics::new().unwrap().render(false).unwrap();
+        let mut expected = Vec::new();
+        for kind in TaskKind::ALL {
+            for outcome in SettleOutcome::ALL {
+                expected.push(format!(
+                    "lethe_tasks_settled_total{{kind=\"{kind}\",outcome=\"{outcome}\"}} 0"
+                ));
+            }
         }
-        assert!(text.contains("lethe_wakeups_total{source=\"notify\"} 0"));
+        for (source, entity_type) in [("database", "sample-image"), ("clerk", "user")] {
+            expected.push(format!(
+                "lethe_reconciled_total{{entity_type=\"{entity_type}\",source=\"{source}\"}} 0"
+            ));
+        }
+        for outcome in S3Outcome::ALL {
+            expected.push(format!(
+                "lethe_s3_requests_total{{outcome=\"{outcome}\"}} 0"
+            ));
+        }
+        for table in TableName::ALL {
+            expected.push(format!("lethe_rows_deleted_total{{table=\"{table}\"}} 0"));
+        }
+        for source in WakeSource::ALL {
+            expected.push(format!("lethe_wakeups_total{{source=\"{source}\"}} 0"));
+        }
+        for outcome in WebhookOutcome::ALL {
+            expected.push(format!(
+                "lethe_webhook_events_total{{outcome=\"{outcome}\"}} 0"
+            ));
+        }
+        for line in expected {
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("continued"), "{text}");
     }
 }

@@ -1,5 +1,7 @@
 //! What the service says about itself.
 
+mod database_gauges;
+mod families;
 pub mod gauges;
 pub mod logging;
 pub mod metrics;

@@ -20,20 +20,31 @@ use crate::queue::lease::Lease;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 
+/// Why a worker does no work at the moment. The log has the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerProblem {
+    /// The object store or its configuration is at fault.
+    StoreOutage,
+    /// The worker has no lease yet, because the database cannot be asked.
+    NotRegistered,
+    /// Row level security or a missing right would hide rows, so that live objects could be deleted.
+    HiddenRows,
+}
+
 /// What a worker reports of itself, for `/health/ready`.
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<WorkerProblem>>,
 }
 
 impl WorkerStatus {
     /// Why the worker does not work at the moment; none when it does.
     #[must_use]
-    pub fn problem(&self) -> Option<String> {
-        self.problem.lock().clone()
+    pub fn problem(&self) -> Option<WorkerProblem> {
+        *self.problem.lock()
     }
 
-    pub(super) fn report(&self, problem: Option<String>) {
+    pub(super) fn report(&self, problem: Option<WorkerProblem>) {
         *self.problem.lock() = problem;
     }
 }

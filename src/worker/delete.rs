@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use super::context::{Context, database_pauses};
+use super::context::{Context, WorkerProblem, database_pauses};
 use crate::db::sqlstate::{self, Meaning};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::protection::protected_keys;
@@ -73,7 +73,7 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
         Err(failure) => {
             tracing::error!(error = %failure, "this worker may not see all rows; it deletes nothing, pauses and tries again");
             context.gate.close(Instant::now());
-            context.status.report(Some(failure.to_string()));
+            context.status.report(Some(WorkerProblem::HiddenRows));
             let failed = KeyResult::Failed(failure);
             return chunk
                 .iter()
@@ -131,10 +131,7 @@ async fn ask_for_protection(
 fn count(context: &Context, requests: &[RequestRecord]) {
     let metrics = &context.metrics;
     for request in requests {
-        metrics
-            .s3_requests
-            .with_label_values(&[request.outcome.as_str()])
-            .inc();
+        metrics.s3_requests.of(request.outcome).inc();
         metrics
             .s3_request_duration
             .observe(request.duration.as_secs_f64());
@@ -152,8 +149,7 @@ fn adapt(context: &Context, outcomes: &[KeyOutcome]) {
     if let Some(outage) = with(ErrorClass::Outage) {
         context.gate.close(Instant::now());
         tracing::error!(error = %outage, "the store cannot be used; this worker pauses and releases its tasks");
-        let problem = format!("the object store cannot be used: {outage}");
-        context.status.report(Some(problem));
+        context.status.report(Some(WorkerProblem::StoreOutage));
         return;
     }
     if context.gate.open() {

@@ -38,6 +38,6 @@ mod wakefulness;
 mod watermarks;
 
 pub use cleanup::Cleanup;
-pub use context::WorkerStatus;
+pub use context::{WorkerProblem, WorkerStatus};
 pub use options::WorkerOptions;
 pub use run::run;

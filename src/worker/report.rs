@@ -10,19 +10,12 @@ pub fn report(metrics: &Metrics, result: &SettleResult) {
         let gone: Vec<&str> = task.outcome.gone().collect();
         metrics.objects_deleted.inc_by(gone.len() as u64);
         log(task, &gone);
-        let kind = task.outcome.claim.kind.as_str();
-        let outcome = task.outcome.verdict.outcome().as_str();
-        metrics
-            .tasks_settled
-            .with_label_values(&[kind, outcome])
-            .inc();
+        let labels = (task.outcome.claim.kind, task.outcome.verdict.outcome());
+        metrics.tasks_settled.of(labels).inc();
     }
     let rows = |table: TableName, count: fn(&RemovedRows) -> u64| {
         let total = result.tasks.iter().map(|task| count(&task.removed)).sum();
-        metrics
-            .rows_deleted
-            .with_label_values(&[table.as_str()])
-            .inc_by(total);
+        metrics.rows_deleted.of(table).inc_by(total);
     };
     rows(TableName::SampleImages, |rows| rows.images.len() as u64);
     rows(TableName::Samples, |rows| rows.samples.len() as u64);

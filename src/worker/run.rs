@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, WorkerStatus, database_pauses};
+use super::context::{Context, WorkerProblem, WorkerStatus, database_pauses};
 use super::options::WorkerOptions;
 use super::{heartbeat, maintenance, pipeline};
 use crate::queue::lease::Lease;
@@ -141,7 +141,7 @@ async fn register(
                 return Some(lease);
             }
             Err(error) => {
-                status.report(Some(format!("cannot register in the database: {error}")));
+                status.report(Some(WorkerProblem::NotRegistered));
                 tracing::warn!(%error, "waiting for the database and its migrations");
             }
         }

@@ -70,11 +70,7 @@ impl Wakefulness {
             () = context.notified.notified() => WakeSource::Notify,
             () = context.due.notified() => WakeSource::Poll,
         };
-        context
-            .metrics
-            .wakeups
-            .with_label_values(&[source.as_str()])
-            .inc();
+        context.metrics.wakeups.of(source).inc();
     }
 
     async fn set_sleeping(&mut self, context: &Context, sleeping: bool) {

@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, fmt, time::Duration};
 
+use lethe::app::migrated;
 use lethe::http::admin_tokens::AdminTokens;
-use lethe::http::api::health::database_ready;
 use lethe::http::api::{ApiState, raw_specification, routes, specification};
 use lethe::http::credentials::Authenticator;
 use lethe::http::session::{SessionConfig, SessionVerifier};
@@ -135,7 +135,7 @@ async fn all_answers_with_a_static_text_share_its_memory() {
         .connect_lazy("postgres://nobody@127.0.0.1:9/none")
         .unwrap();
     let state = ApiState {
-        ready: database_ready(pool.clone()),
+        ready: migrated::ready(pool.clone()),
         pool,
         webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
         grace: Duration::ZERO,

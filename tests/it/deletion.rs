@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::support::service::{Service, answer};
 use crate::support::world::World;
+use lethe::worker::WorkerProblem;
 
 impl World {
     async fn restore(&self, sample: Uuid) -> RestoreOutcome {
@@ -245,7 +246,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
                      and last_error like '%row-level security%BYPASSRLS%')"
         ))
         .await;
-    assert!(worker.status.problem().unwrap().contains("BYPASSRLS"));
+    assert_eq!(worker.status.problem(), Some(WorkerProblem::HiddenRows));
     let root = world.delete_user("user_c").await;
     world
         .until(&format!(

@@ -9,6 +9,8 @@ mod api_shape;
 #[cfg(feature = "dev")]
 mod bench;
 #[cfg(feature = "dev")]
+mod check;
+#[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
@@ -18,6 +20,8 @@ mod deletion;
 mod disk_full;
 #[cfg(feature = "dev")]
 mod embedded;
+#[cfg(feature = "dev")]
+mod health;
 mod http_edge;
 mod model;
 #[cfg(feature = "dev")]

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::banner::{Banner, BannerSample};
-use super::{migrate, pool, serve, side_server, worker};
+use super::{migrate, migrated, pool, serve, side_server, worker};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
 use crate::embedded::seed::{self, Summary, Volume};
@@ -180,7 +180,7 @@ impl Machine<'_> {
         let Some(address) = self.serve.metrics_addr else {
             return Ok(None);
         };
-        let ready = api::health::database_ready(pool.clone());
+        let ready = migrated::ready(pool.clone());
         let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
         let (address, _) = side_server::start(address, shown, shutdown.clone()).await?;
         Ok(Some(address))

@@ -43,6 +43,7 @@ pub(super) fn why_away(error: &sqlx::Error) -> Option<&'static str> {
         Meaning::Conflict | Meaning::Locked | Meaning::TooSlow => {
             Some("The database is too busy for this at present.")
         }
-        Meaning::Forbidden | Meaning::BadValue | Meaning::Refused => None,
+        Meaning::Forbidden => Some("The database role lacks a right: run `lethe check`."),
+        Meaning::BadValue | Meaning::Refused => None,
     }
 }

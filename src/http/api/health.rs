@@ -5,8 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
-use sqlx::{PgPool, query_file_scalar};
-use tokio::time::timeout;
 
 use super::{database::why_away, types::Tag};
 use crate::{
@@ -14,37 +12,23 @@ use crate::{
     problems,
 };
 
-/// The database must answer within this to be called reachable.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+/// How long a client is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 problems!(pub ReadyFailures: 503);
 
 /// Says why this process is not ready, if it is not; else what a person should look at, if there is anything.
+/// Both are shown to anybody, so the words of the store, of Clerk and of the database do not belong there.
 pub type ReadyCheck =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
-/// Ready is: the database answers within 2 s, and its tables and functions are there.
-pub fn database_ready(pool: PgPool) -> ReadyCheck {
-    Arc::new(move || {
-        let pool = pool.clone();
-        Box::pin(async move {
-            let asked = query_file_scalar!("sql/http/ready.sql").fetch_one(&pool);
-            match timeout(MAX_WAIT, asked).await {
-                Ok(Ok(true)) => Ok(None),
-                Ok(Ok(false)) => Err("The database is not migrated: run `lethe migrate`.".into()),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "not ready");
-                    let why = why_away(&error).unwrap_or("The database refuses to answer.");
-                    Err(why.to_owned())
-                }
-                Err(_) => Err("The database does not answer within 2 s.".into()),
-            }
-        })
-    })
+/// Why a process is not ready, after this error of the database. Fit for anybody to read.
+#[must_use]
+pub fn why_not_ready(error: &sqlx::Error) -> &'static str {
+    why_away(error).unwrap_or("The database refuses to answer.")
 }
 
-/// How this process is.
+/// The state of this process.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Health {

@@ -40,7 +40,7 @@ pub struct ApiState {
     /// How long a deleted sample can be restored.
     pub grace: Duration,
     pub metrics: Arc<Metrics>,
-    /// [`health::database_ready`], and the other needs of this process.
+    /// Whether this process can do its work.
     pub ready: ReadyCheck,
     /// Whether `/metrics` is shown here: only where it has no address of its own.
     pub show_metrics: bool,

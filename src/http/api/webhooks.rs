@@ -133,11 +133,7 @@ impl Webhooks {
             Err(problem) if problem.status().is_server_error() => WebhookOutcome::Unavailable,
             Err(_) => WebhookOutcome::Rejected,
         };
-        state
-            .metrics
-            .webhook_events
-            .with_label_values(&[outcome.as_str()])
-            .inc();
+        state.metrics.webhook_events.of(outcome).inc();
         match received? {
             WebhookOutcome::Conflict => {
                 Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())

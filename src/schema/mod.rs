@@ -1,4 +1,6 @@
-//! The migrations that this binary brings, and what the database has of them.
+//! The migrations that this binary brings, what the database has of them, and whether this role may use it.
+
+pub mod needs;
 
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgExecutor};
@@ -7,9 +9,9 @@ use sqlx::{PgConnection, PgExecutor};
 /// binary does not need one of the database.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// Where the database stands.
+/// How the database's migrations compare with this binary's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
+pub struct MigrationState {
     /// Brought by this binary and applied.
     pub applied: Vec<i64>,
     /// Brought by this binary and not applied, with what each does.
@@ -22,13 +24,14 @@ pub struct State {
     pub newer: Vec<i64>,
 }
 
-impl State {
+impl MigrationState {
     /// Whether this binary can run on the database.
     pub fn is_current(&self) -> bool {
         self.due.is_empty() && self.changed.is_empty() && self.unfinished.is_empty()
     }
 }
 
+#[derive(sqlx::FromRow)]
 struct Applied {
     version: i64,
     checksum: Vec<u8>,
@@ -39,9 +42,9 @@ struct Applied {
 ///
 /// # Errors
 /// Of the database, such as no right to read the record.
-pub async fn state(connection: &mut PgConnection) -> Result<State, sqlx::Error> {
+pub async fn state(connection: &mut PgConnection) -> Result<MigrationState, sqlx::Error> {
     let applied = applied(connection).await?;
-    let mut state = State::default();
+    let mut state = MigrationState::default();
     let brought = || {
         MIGRATOR
             .iter()
@@ -65,52 +68,73 @@ pub async fn state(connection: &mut PgConnection) -> Result<State, sqlx::Error> 
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
-    // sqlx's own table, which is not there before the first migration.
-    let is_there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+    let record = sqlx::query_file!("sql/schema/record.sql")
         .fetch_one(&mut *connection)
         .await?;
-    if !is_there {
+    if !record.is_there {
         return Ok(Vec::new());
     }
-    let rows: Vec<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version")
-            .fetch_all(&mut *connection)
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(version, checksum, success)| Applied {
-            version,
-            checksum,
-            success,
-        })
-        .collect())
+    sqlx::query_as(include_str!("../../sql/schema/applied.sql"))
+        .fetch_all(connection)
+        .await
 }
 
-/// Whether everything that this binary brings is applied: by the record of migrations, and where this role may
-/// not read that, or another tool applied them, by the tables and functions.
+/// Whether the database has everything that this binary brings: the tables and functions, and by the record of
+/// migrations all changes of them. The record is left aside where this role may not read it, or where another
+/// tool applied the migrations.
 ///
 /// # Errors
 /// Of the database.
 pub async fn is_complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let record =
-        "select coalesce(has_table_privilege(to_regclass('_sqlx_migrations'), 'select'), false)";
-    let may_read: bool = sqlx::query_scalar(record)
+    if !is_migrated(&mut *connection).await? {
+        return Ok(false);
+    }
+    let record = sqlx::query_file!("sql/schema/record.sql")
         .fetch_one(&mut *connection)
         .await?;
-    if !may_read {
-        return is_migrated(connection).await;
+    if !record.may_read {
+        return Ok(true);
     }
     let state = state(connection).await?;
     Ok(state.due.is_empty() && state.unfinished.is_empty())
 }
 
-/// Whether the tables and functions that the service needs are there. Needs no right to read
-/// the record of migrations, which may belong to another role.
+/// Whether the tables and functions of [`needs`] are there.
 ///
 /// # Errors
 /// Of the database.
 pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx::Error> {
-    sqlx::query_file_scalar!("sql/app/migrated.sql")
+    let (tables, functions) = (needs::table_names(), needs::function_names());
+    sqlx::query_file_scalar!("sql/schema/migrated.sql", &tables, &functions)
         .fetch_one(executor)
+        .await
+}
+
+/// The rights of [`needs`] that this role lacks, each as `select on users`.
+///
+/// # Errors
+/// Of the database.
+pub async fn missing_rights<'e>(executor: impl PgExecutor<'e>) -> Result<Vec<String>, sqlx::Error> {
+    let (tables, rights) = needs::table_rights();
+    let functions = needs::function_names();
+    sqlx::query_file_scalar!(
+        "sql/schema/missing_rights.sql",
+        &tables,
+        &rights,
+        &functions
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// The tables of [`needs`] of which row level security hides rows from this role.
+///
+/// # Errors
+/// Of the database.
+pub async fn tables_with_hidden_rows<'e>(
+    executor: impl PgExecutor<'e>,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_file_scalar!("sql/schema/row_security.sql", &needs::table_names())
+        .fetch_all(executor)
         .await
 }

@@ -1,0 +1,49 @@
+//! `lethe check`: tries every configured thing, and says in one table what is wrong and how to
+//! mend it.
+
+mod clerk;
+mod database;
+mod storage;
+mod table;
+mod urls;
+
+use std::time::Duration;
+
+use crate::config::{Database, Serve, Worker};
+use crate::storage::Store;
+
+pub use table::{Finding, is_anything_wrong, render};
+
+/// How long one answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Tries everything that the configured roles need. `store` leads to the worker's bucket.
+pub async fn run(
+    database: &Database,
+    serve: Option<&Serve>,
+    worker: Option<(&Worker, &Store)>,
+) -> Vec<Finding> {
+    let mut findings = database::check(database, ANSWER_LIMIT).await;
+    match worker {
+        Some((worker, store)) => {
+            findings.extend(storage::check(worker, store).await);
+            if let Some(backend) = &worker.reconcile.clerk {
+                findings.push(clerk::backend(backend, ANSWER_LIMIT).await);
+            }
+        }
+        None => findings.push(Finding::note(
+            "bucket",
+            "not configured: S3_BUCKET is not set",
+            "`lethe worker` needs it; `lethe serve` does not.",
+        )),
+    }
+    match serve {
+        Some(serve) => findings.extend(clerk::check(serve).await),
+        None => findings.push(Finding::note(
+            "Clerk",
+            "not configured: no CLERK_… variable is set",
+            "`lethe serve` needs them; `lethe worker` does not.",
+        )),
+    }
+    findings
+}

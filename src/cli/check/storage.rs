@@ -1,0 +1,26 @@
+//! Trying the object store.
+
+use super::table::{Finding, TrialResult};
+use super::urls::without_user;
+use crate::config::Worker;
+use crate::storage::Store;
+
+pub(super) async fn check(worker: &Worker, store: &Store) -> Vec<Finding> {
+    let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
+    let probes = store.probe().await;
+    // If one probe did not get through, the success of another proves little: no uploads listed may mean none.
+    let success = if probes.iter().all(|probe| probe.ok) {
+        TrialResult::Works
+    } else {
+        TrialResult::Note
+    };
+    let mut findings = vec![Finding::new("store", success, without_user(endpoint), "")];
+    findings.extend(probes.into_iter().map(|probe| {
+        if probe.ok {
+            Finding::new(probe.name, success, probe.detail, "")
+        } else {
+            Finding::wrong(probe.name, probe.detail, probe.remedy)
+        }
+    }));
+    findings
+}

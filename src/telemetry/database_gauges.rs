@@ -1,0 +1,114 @@
+//! The gauges whose values come from the database. Those that were not read are left out of `/metrics`, because
+//! neither 0 nor the last value would be true.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prometheus::{Gauge, IntGauge, Registry};
+
+use super::families::{GaugeFamily, register};
+use crate::vocabulary::{ReconcileSource, TaskStatus};
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct DatabaseGauges {
+    registry: Registry,
+    is_up: IntGauge,
+    pub(super) queue: QueueGauges,
+    pub(super) reconciliations: ReconcileGauges,
+}
+
+impl DatabaseGauges {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let is_up = IntGauge::new(
+            "lethe_database_up",
+            "1 if the database answered this process within a second, else 0. While it is 0, the metrics that \
+             are read from the database are left out.",
+        )?;
+        Ok(Self {
+            is_up: register(&registry, is_up)?,
+            registry,
+            queue: QueueGauges::new()?,
+            reconciliations: ReconcileGauges::new()?,
+        })
+    }
+
+    /// What can be shown while the database answers, or does not.
+    pub(super) fn shown(&self, is_up: bool) -> Vec<&Registry> {
+        self.is_up.set(i64::from(is_up));
+        let mut shown = vec![&self.registry];
+        for (registry, is_read) in [
+            (&self.queue.registry, &self.queue.is_read),
+            (
+                &self.reconciliations.registry,
+                &self.reconciliations.is_read,
+            ),
+        ] {
+            if is_up && is_read.load(Ordering::Relaxed) {
+                shown.push(registry);
+            }
+        }
+        shown
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct QueueGauges {
+    registry: Registry,
+    pub(super) is_read: AtomicBool,
+    pub(super) tasks: GaugeFamily<TaskStatus>,
+    pub(super) oldest_due: Gauge,
+    pub(super) oldest_erasure: Gauge,
+}
+
+#[derive(Debug)]
+pub(super) struct ReconcileGauges {
+    registry: Registry,
+    pub(super) is_read: AtomicBool,
+    pub(super) stopped: GaugeFamily<ReconcileSource>,
+    pub(super) failed: GaugeFamily<ReconcileSource>,
+}
+
+impl QueueGauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name, help| register(&registry, Gauge::new(name, help)?);
+        Ok(Self {
+            is_read: AtomicBool::new(false),
+            tasks: GaugeFamily::register(
+                &registry,
+                "lethe_tasks",
+                "Tasks in the database, by status.",
+            )?,
+            oldest_due: gauge(
+                "lethe_oldest_due_task_age_seconds",
+                "For how long the oldest task that nobody works on has been due.",
+            )?,
+            oldest_erasure: gauge(
+                "lethe_oldest_unfinished_erasure_age_seconds",
+                "How long ago the oldest unfinished erasure of a user was asked for.",
+            )?,
+            registry,
+        })
+    }
+}
+
+impl ReconcileGauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        Ok(Self {
+            is_read: AtomicBool::new(false),
+            stopped: GaugeFamily::register(
+                &registry,
+                "lethe_reconcile_stopped",
+                "1 while the last reconciliation took nothing, because it would have taken too many users.",
+            )?,
+            failed: GaugeFamily::register(
+                &registry,
+                "lethe_reconcile_failed",
+                "1 while the last reconciliation did not come to its end.",
+            )?,
+            registry,
+        })
+    }
+}

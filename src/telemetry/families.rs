@@ -1,0 +1,122 @@
+//! Families of time series whose labels are enums of the vocabulary. Every series is there from the start, at
+//! 0, so that `rate()` sees the first event, and no series can appear under another label.
+
+use std::marker::PhantomData;
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::vocabulary::{
+    EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind, TaskStatus,
+    WakeSource, WebhookOutcome,
+};
+
+/// The labels of one series.
+pub trait Labels: Copy {
+    /// The names of the labels.
+    const NAMES: &'static [&'static str];
+
+    /// Every combination of values that a series can have.
+    fn all() -> Vec<Self>;
+
+    /// The values, in the order of the names.
+    fn values(self) -> Vec<&'static str>;
+}
+
+macro_rules! label {
+    ($($name:ident: $label:literal),+ $(,)?) => {
+        $(impl Labels for $name {
+            const NAMES: &'static [&'static str] = &[$label];
+
+            fn all() -> Vec<Self> {
+                Self::ALL.to_vec()
+            }
+
+            fn values(self) -> Vec<&'static str> {
+                vec![self.as_str()]
+            }
+        })+
+    };
+}
+
+macro_rules! pair_of_labels {
+    ($(($first:ident, $second:ident): $names:expr),+ $(,)?) => {
+        $(impl Labels for ($first, $second) {
+            const NAMES: &'static [&'static str] = &$names;
+
+            fn all() -> Vec<Self> {
+                $first::ALL
+                    .iter()
+                    .flat_map(|first| $second::ALL.iter().map(|second| (*first, *second)))
+                    .collect()
+            }
+
+            fn values(self) -> Vec<&'static str> {
+                vec![self.0.as_str(), self.1.as_str()]
+            }
+        })+
+    };
+}
+
+label! {
+    TaskStatus: "status",
+    TableName: "table",
+    S3Outcome: "outcome",
+    WakeSource: "source",
+    WebhookOutcome: "outcome",
+    ReconcileSource: "source",
+}
+
+pair_of_labels! {
+    (TaskKind, SettleOutcome): ["kind", "outcome"],
+    (ReconcileSource, EntityType): ["source", "entity_type"],
+}
+
+macro_rules! family {
+    ($(#[$meta:meta])* $name:ident: $series:ty = $vector:ty) => {
+        $(#[$meta])*
+        #[derive(Debug)]
+        pub struct $name<L> {
+            vector: $vector,
+            labels: PhantomData<fn(L)>,
+        }
+
+        impl<L: Labels> $name<L> {
+            pub(super) fn register(
+                registry: &Registry,
+                name: &str,
+                help: &str,
+            ) -> Result<Self, prometheus::Error> {
+                let vector = register(registry, <$vector>::new(Opts::new(name, help), L::NAMES)?)?;
+                for labels in L::all() {
+                    vector.with_label_values(&labels.values());
+                }
+                Ok(Self { vector, labels: PhantomData })
+            }
+
+            /// The series with these labels.
+            pub fn of(&self, labels: L) -> $series {
+                self.vector.with_label_values(&labels.values())
+            }
+        }
+    };
+}
+
+family! {
+    /// A counter for each combination of labels.
+    CounterFamily: IntCounter = IntCounterVec
+}
+
+family! {
+    /// A gauge for each combination of labels.
+    GaugeFamily: IntGauge = IntGaugeVec
+}
+
+/// Registers one metric, and returns it.
+pub(super) fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

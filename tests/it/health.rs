@@ -1,0 +1,135 @@
+//! `/health/ready` and `/metrics` while something is away.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+
+use crate::support::hostile_s3::Behaviour;
+use crate::support::service::Service;
+use crate::support::tcp_proxy::TcpProxy;
+use crate::support::world::{Log, PATIENCE, World};
+
+/// A scrape waits 1 s for the database; the rest is for a busy machine.
+const SCRAPE_LIMIT: Duration = Duration::from_secs(3);
+/// The series that are read from the database.
+const FROM_DATABASE: [&str; 5] = [
+    "\nlethe_tasks{status=",
+    "\nlethe_oldest_due_task_age_seconds ",
+    "\nlethe_oldest_unfinished_erasure_age_seconds ",
+    "\nlethe_reconcile_stopped{source=",
+    "\nlethe_reconcile_failed{source=",
+];
+
+async fn scrape(service: &Service) -> String {
+    let begun = Instant::now();
+    let request = service.client.get(format!("{}/metrics", service.url));
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(begun.elapsed() < SCRAPE_LIMIT, "{:?}", begun.elapsed());
+    text
+}
+
+#[track_caller]
+fn assert_database_is_up(metrics: &str) {
+    assert!(metrics.contains("\nlethe_database_up 1\n"), "{metrics}");
+    for series in FROM_DATABASE {
+        assert!(metrics.contains(series), "{series} is not in {metrics}");
+    }
+}
+
+#[track_caller]
+fn assert_database_is_down(metrics: &str) {
+    assert!(metrics.contains("\nlethe_database_up 0\n"), "{metrics}");
+    for series in FROM_DATABASE {
+        assert!(!metrics.contains(series), "{series} is in {metrics}");
+    }
+    let counter = "lethe_webhook_events_total{outcome=\"accepted\"} 0";
+    assert!(metrics.contains(counter), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_leave_out_what_a_database_that_was_never_there_would_say() {
+    let world = World::new().await;
+    let dead = ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/none");
+    let service = Service::start_with(&world, &[dead]).await;
+    assert_database_is_down(&scrape(&service).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_leave_out_what_a_vanished_database_said_last() {
+    let world = World::new().await;
+    let (_, place) = world.url.split_once('@').unwrap();
+    let (address, _) = place.split_once('/').unwrap();
+    let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let proxy = TcpProxy::start(port);
+    let url = world.url.replace(address, &proxy.address.to_string());
+    let service = Service::start_with(&world, &[("DATABASE_URL", &url)]).await;
+    assert_database_is_up(&scrape(&service).await);
+    proxy.vanish();
+    assert_database_is_down(&scrape(&service).await);
+    assert_database_is_down(&scrape(&service).await);
+    proxy.come_back();
+    let begun = Instant::now();
+    let metrics = loop {
+        let metrics = scrape(&service).await;
+        if metrics.contains("\nlethe_database_up 1\n") {
+            break metrics;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_database_is_up(&metrics);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_one_of_its_functions_is_not_ready() {
+    let world = World::new().await;
+    let service = Service::start(&world).await;
+    let url = format!("{}/health/ready", service.url);
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    world
+        .execute("drop function lethe_delete_image(uuid, text, interval)")
+        .await;
+    let answer = reqwest::get(&url).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.text().await.unwrap().contains("lethe migrate"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_keeps_the_stores_words_to_the_log() {
+    const WORDS: &str = "User: arn:aws:iam::123456789012:role/lethe is not authorized";
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let denied = Behaviour::Refuse(403, "AccessDenied", WORDS);
+    world.s3.next_requests(denied, None);
+    world.delete_sample(sample).await;
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address = format!("127.0.0.1:{port}");
+    let log = Log::new();
+    let _worker = world.logged(&["worker"], &[("METRICS_ADDR", &address)], &log);
+    log.until("arn:aws:iam").await;
+    let begun = Instant::now();
+    let body = loop {
+        let ready = reqwest::get(format!("http://{address}/health/ready"))
+            .await
+            .unwrap();
+        if ready.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break ready.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "the worker stays ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        body.contains("object store") && body.contains("outage"),
+        "{body}"
+    );
+    assert!(
+        !body.contains("arn:") && !body.contains("123456789012"),
+        "{body}"
+    );
+}
