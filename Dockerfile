@@ -1,14 +1,14 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-slim-bookworm AS build
-# For aws-lc.
+# The crate aws-lc-sys needs a C compiler and CMake.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential cmake \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# No database at build time: the compiler reads .sqlx.
+# There is no database at build time: the compiler reads .sqlx.
 ENV SQLX_OFFLINE=true
-# Without `lethe dev`: neither its embedded servers nor its made-up keys belong into production.
+# Leaves out `lethe dev`: its embedded servers and generated keys do not belong in production.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --no-default-features --bin lethe \
@@ -23,10 +23,10 @@ RUN apt-get update \
 COPY --from=build /usr/local/bin/lethe /usr/local/bin/lethe
 COPY scripts/healthy /usr/local/bin/healthy
 USER lethe
-# Inside a container 127.0.0.1 is nobody's address; the port is published where it should be.
+# Nobody outside the container reaches its 127.0.0.1. Who may reach the published port is decided outside.
 ENV BIND_ADDR=0.0.0.0:8080 METRICS_ADDR=0.0.0.0:9090 LOG_FORMAT=json
 EXPOSE 8080 9090
-# Longer than SHUTDOWN_TIMEOUT_MS must be what the orchestrator grants after SIGTERM (Docker: 10 s).
+# After SIGTERM the orchestrator must wait longer than SHUTDOWN_TIMEOUT_MS (25 s; Docker's default wait is 10 s).
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/lethe"]
 CMD ["--help"]

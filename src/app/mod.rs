@@ -3,7 +3,7 @@
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod migrate;
-mod migrated;
+pub mod migrated;
 pub mod pool;
 pub mod serve;
 pub mod side_server;
