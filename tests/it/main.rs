@@ -14,6 +14,7 @@ mod crash;
 mod database_faults;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
+mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 mod http_edge;
