@@ -1,6 +1,7 @@
 //! A world of its own for each test: a clone of a migrated template database on a private PostgreSQL that
 //! all tests share, a hostile S3 of its own, and workers that run inside the test or as processes.
 
+use std::panic::Location;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,6 +278,20 @@ impl World {
             .fetch_one(&self.pool)
             .await
             .unwrap()
+    }
+
+    /// Fails unless `select count(*) from <sql>` is this.
+    // An `async fn` cannot pass its caller on, so the place is taken before the future is made.
+    #[track_caller]
+    pub fn expect_rows(&self, sql: &str, expected: i64) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            let seen = self.count(sql).await;
+            assert!(
+                seen == expected,
+                "{caller}: expected {expected} rows, and saw {seen}, of: {sql}"
+            );
+        }
     }
 
     pub async fn one<T>(&self, sql: &str) -> T
