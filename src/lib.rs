@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cause;
 pub mod cli;
 pub mod config;
+pub mod cursor;
 pub mod db;
 pub mod deletion;
 #[cfg(feature = "dev")]
@@ -17,6 +18,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod schema;
 pub mod storage;
+pub mod tasks;
 pub mod telemetry;
 pub mod vocabulary;
 pub mod worker;

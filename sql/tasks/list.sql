@@ -1,12 +1,21 @@
--- The newest tasks; a null parameter does not filter.
-select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys, t.status, t.attempts, t.scheduled_at,
-       t.last_error, t.error_class, t.lease_owner, w.expires_at as "lease_expires_at?", t.parent_id, t.created_at,
-       t.updated_at, t.finished_at
+-- A page of tasks, newest first; a null parameter does not filter. An entity is a sample or an image, whose
+-- tasks are $8 (entity_tasks.sql), or a user.
+select t.id as "id: TaskId", t.kind, t.entity_type, t.entity_id, t.user_id, t.object_keys,
+       t.status as "status: TaskStatus", t.attempts, t.scheduled_at as "scheduled_at: Timestamp", t.last_error,
+       t.error_class as "error_class: ErrorClass", t.lease_owner,
+       w.expires_at as "lease_expires_at?: Timestamp", t.parent_id as "parent_id: TaskId",
+       t.created_at as "created_at: Timestamp", t.updated_at as "updated_at: Timestamp",
+       t.finished_at as "finished_at: Timestamp"
 from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
 where ($1::text is null or t.status = $1)
-  -- Rare ones have an index; `status` itself stands in none.
+  -- The rare ones have an index of their own; `status` itself stands in none.
   and ($1 is distinct from 'dead' or t.is_dead)
   and ($1 is distinct from 'failed' or (t.error_class is not null and t.finished_at is null))
   and ($2::text is null or t.entity_type = $2)
-  and ($3::text is null or t.user_id = $3)
-order by t.id desc limit $4
+  and ($3::text is null or t.entity_id = $3)
+  and ($3::text is null or $8::bigint[] is not null or t.user_id = $3)
+  and ($8::bigint[] is null or t.id = any ($8))
+  and ($4::text is null or t.user_id = $4)
+  and ($5::text is null or t.error_class = $5)
+  and ($6::bigint is null or t.id < $6)
+order by t.id desc limit $7

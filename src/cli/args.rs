@@ -8,11 +8,12 @@ use super::settings::{
 #[cfg(feature = "dev")]
 use crate::config::Secret;
 use crate::config::Source;
+use crate::cursor;
+use crate::tasks::Reason;
+use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus};
 
-/// Most tasks that one listing shows.
-const LONGEST_LISTING: i64 = 200;
-/// Longest reason of a retry, in characters, as in the API.
-const LONGEST_REASON_CHARS: usize = 500;
+/// The most tasks that one listing shows, as in the API.
+const MAX_LISTING: u16 = 200;
 
 /// Erases users and their files from applications built on Clerk, PostgreSQL and S3:
 /// completely, provably, and never by accident.
@@ -359,8 +360,8 @@ Examples:
   lethe tasks show 42 --json")]
     Show {
         /// The task's id
-        #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-        id: i64,
+        #[arg(value_name = "ID", value_parser = task_id)]
+        id: TaskId,
         /// Print JSON, as the API does
         #[arg(long)]
         json: bool,
@@ -386,17 +387,26 @@ Examples:
 pub struct ListArgs {
     /// Only tasks with this status
     #[arg(long, value_enum)]
-    pub status: Option<StatusFilter>,
+    pub status: Option<TaskStatus>,
     /// Only tasks of this user
     #[arg(long, value_name = "ID")]
     pub user_id: Option<String>,
-    /// Only tasks about such a thing
+    /// Only tasks about this type of thing
     #[arg(long, value_enum)]
-    pub entity_type: Option<EntityTypeFilter>,
-    /// Most tasks to show
+    pub entity_type: Option<EntityType>,
+    /// Only tasks about the sample, image or user with this id
+    #[arg(long, value_name = "ID")]
+    pub entity_id: Option<String>,
+    /// Only tasks whose last attempt ended with this class of error
+    #[arg(long, value_enum)]
+    pub error_class: Option<ErrorClass>,
+    /// How many tasks to show
     #[arg(long, value_name = "N", default_value_t = 50,
-          value_parser = clap::value_parser!(i64).range(1..=LONGEST_LISTING))]
-    pub limit: i64,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTING)))]
+    pub limit: u16,
+    /// Go on where the last page ended: its nextCursor
+    #[arg(long, value_name = "CURSOR", value_parser = task_cursor)]
+    pub cursor: Option<TaskId>,
     /// Print JSON, as the API does
     #[arg(long)]
     pub json: bool,
@@ -407,14 +417,14 @@ pub struct ListArgs {
 #[command(group(ArgGroup::new("which").required(true).args(["ids", "all_dead"])))]
 pub struct RetryArgs {
     /// The tasks' ids
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-    pub ids: Vec<i64>,
+    #[arg(value_name = "ID", value_parser = task_id)]
+    pub ids: Vec<TaskId>,
     /// All tasks that are dead
     #[arg(long)]
     pub all_dead: bool,
     /// Why, for the audit trail; 1 to 500 characters
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
+    #[arg(long, value_name = "TEXT", value_parser = Reason::parse)]
+    pub reason: Reason,
 }
 
 /// Of `lethe reconcile`.
@@ -455,57 +465,6 @@ Exit codes:
   1  failed, or stopped because too many users would be taken
   2  bad flags or bad configuration; nothing was looked at")]
     Clerk,
-}
-
-/// A task's status, in the contract's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StatusFilter {
-    /// Waits for its time or for a worker.
-    Pending,
-    /// A worker has it.
-    Running,
-    /// Will be tried again.
-    Failed,
-    /// Done and proved.
-    Completed,
-    /// A person must look.
-    Dead,
-    /// The sample was restored.
-    Cancelled,
-}
-
-/// What a task is about, in the contract's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EntityTypeFilter {
-    /// A whole user.
-    User,
-    /// A collection.
-    Collection,
-    /// A sample.
-    Sample,
-    /// An image of a sample.
-    SampleImage,
-}
-
-/// The word of the database and the API for one of clap's values.
-macro_rules! words {
-    ($($filter:ty: $($variant:ident = $word:literal),*;)*) => {
-        $(impl $filter {
-            /// The word that the database and the API have for it.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),*
-                }
-            }
-        })*
-    };
-}
-
-words! {
-    StatusFilter: Pending = "pending", Running = "running", Failed = "failed",
-        Completed = "completed", Dead = "dead", Cancelled = "cancelled";
-    EntityTypeFilter: User = "user", Collection = "collection", Sample = "sample",
-        SampleImage = "sample-image";
 }
 
 /// Of `lethe send-webhook`.
@@ -574,15 +533,16 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
-fn reason(text: &str) -> Result<String, String> {
-    let reason = text.trim();
-    if (1..=LONGEST_REASON_CHARS).contains(&reason.chars().count()) {
-        Ok(reason.to_owned())
-    } else {
-        Err(format!(
-            "a reason has 1 to {LONGEST_REASON_CHARS} characters"
-        ))
-    }
+fn task_cursor(text: &str) -> Result<TaskId, &'static str> {
+    cursor::decode(text)
+        .and_then(|[id]: [String; 1]| TaskId::parse(&id))
+        .ok_or("is not a cursor that a list of tasks gave out")
+}
+
+fn task_id(text: &str) -> Result<TaskId, &'static str> {
+    TaskId::parse(text)
+        .filter(|id| id.0 > 0)
+        .ok_or("is not a task's id, a whole number")
 }
 
 #[cfg(test)]
@@ -769,8 +729,8 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(reason("  ").is_err() && reason(&"x".repeat(501)).is_err());
-        assert!(reason(&"ä".repeat(500)).is_ok());
+        assert!(Reason::parse("  ").is_err() && Reason::parse(&"x".repeat(501)).is_err());
+        assert!(Reason::parse(&"ä".repeat(500)).is_ok());
     }
 
     #[test]
@@ -795,21 +755,5 @@ mod tests {
         let cli = parse(line).unwrap();
         assert!(!format!("{cli:?}").contains("hunter2"), "{cli:?}");
         assert_eq!(cli.flags().len(), 2);
-    }
-
-    #[test]
-    fn filters_have_the_contracts_words() {
-        for value in StatusFilter::value_variants() {
-            assert_eq!(
-                value.to_possible_value().unwrap().get_name(),
-                value.as_str()
-            );
-        }
-        for value in EntityTypeFilter::value_variants() {
-            assert_eq!(
-                value.to_possible_value().unwrap().get_name(),
-                value.as_str()
-            );
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Transactions with limits of their own. The limits are set inside the transaction, because behind PgBouncer
 //! a session belongs to nobody.
 
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
 /// One statement may take 10 s, a lock 5 s, and a transaction whose client went away ends after 15 s. The
 /// statistics of a queue are always stale, so the planner is told to walk by index from the short list of ids
@@ -10,10 +10,14 @@ const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_
                      set local idle_in_transaction_session_timeout = '15s'; \
                      set local plan_cache_mode = force_generic_plan; \
                      set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off";
-/// The same limits for statements that people steer by filters, which the planner knows best.
+/// The same limits for statements that people steer by filters. A filter that is not set is a null parameter,
+/// so each plan must be made for its own parameters.
 const BEGIN_PLANNED: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
-                             set local idle_in_transaction_session_timeout = '15s'";
-const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '10s'";
+                             set local idle_in_transaction_session_timeout = '15s'; \
+                             set local plan_cache_mode = force_custom_plan";
+const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '10s'; \
+                               set local idle_in_transaction_session_timeout = '15s'; \
+                               set local plan_cache_mode = force_custom_plan";
 
 /// Begins a bounded transaction for the queue's own statements.
 ///
@@ -23,15 +27,27 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
     pool.begin_with(BEGIN).await
 }
 
-/// Begins a bounded transaction that writes, with the planner as it is configured.
+/// Begins a bounded transaction that writes what a person's filter selects.
 ///
 /// # Errors
-/// When no connection can be had or the database refuses.
-pub async fn begin_planned(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    pool.begin_with(BEGIN_PLANNED).await
+/// When the database refuses.
+pub async fn planned(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin_with(BEGIN_PLANNED).await
 }
 
 /// Begins a bounded transaction that only reads, so that a broad filter cannot occupy the database.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn read_only(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin_with(BEGIN_READ_ONLY).await
+}
+
+/// The same on a connection of a pool.
 ///
 /// # Errors
 /// When no connection can be had or the database refuses.

@@ -3,7 +3,7 @@
 use super::macros::words;
 
 words! {
-    /// What an entry of the audit trail records: `cleanup_audit.event`.
+    /// What an entry of the audit trail records.
     pub enum AuditEvent {
         /// Somebody asked for the erasure of a user.
         UserDeletionRequested = "user-deletion-requested",

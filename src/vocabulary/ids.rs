@@ -2,35 +2,42 @@
 
 use std::fmt;
 
-/// A task: `cleanup_tasks.id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct TaskId(pub i64);
+macro_rules! number_id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+        #[sqlx(transparent)]
+        pub struct $name(pub i64);
 
-/// A user, by the id that Clerk gave: `users.id`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct UserId(String);
+        impl $name {
+            /// The id from its decimal digits.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                text.parse().ok().map(Self)
+            }
+        }
 
-/// One boot of one worker process: `cleanup_workers.id`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct WorkerId(String);
+        impl From<i64> for $name {
+            fn from(id: i64) -> Self {
+                Self(id)
+            }
+        }
 
-impl From<i64> for TaskId {
-    fn from(id: i64) -> Self {
-        Self(id)
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
 }
 
 macro_rules! text_id {
-    ($name:ident) => {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+        #[sqlx(transparent)]
+        pub struct $name(String);
+
         impl $name {
             /// The id as text.
             #[must_use]
@@ -53,5 +60,19 @@ macro_rules! text_id {
     };
 }
 
-text_id!(UserId);
-text_id!(WorkerId);
+number_id!(
+    /// A task: `cleanup_tasks.id`. In JSON it is a string, because it may exceed what JavaScript can count to.
+    TaskId
+);
+number_id!(
+    /// An entry of the audit trail: `cleanup_audit.id`.
+    AuditId
+);
+text_id!(
+    /// A user, by the id that Clerk gave: `users.id`.
+    UserId
+);
+text_id!(
+    /// One boot of one worker process: `cleanup_workers.id`.
+    WorkerId
+);

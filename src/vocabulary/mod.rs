@@ -3,16 +3,19 @@
 
 mod audit;
 mod ids;
+mod json;
 mod labels;
 mod macros;
 mod task;
+mod time;
 
 pub use audit::AuditEvent;
-pub use ids::{TaskId, UserId, WorkerId};
+pub use ids::{AuditId, TaskId, UserId, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
+pub use time::Timestamp;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use super::macros::words;
 
 words! {
-    /// Where a task is: `cleanup_tasks.status`.
+    /// Where a task is. `failed` is tried again at `scheduledAt`; `dead` waits for a person.
     pub enum TaskStatus {
         /// It waits for its first attempt, or was released and waits for another.
         Pending = "pending",
@@ -21,7 +21,7 @@ words! {
 }
 
 words! {
-    /// What a task does: `cleanup_tasks.kind`.
+    /// What a task does.
     pub enum TaskKind {
         /// Deletes one sample with its images.
         SampleDelete = "sample-delete",
@@ -35,7 +35,7 @@ words! {
 }
 
 words! {
-    /// What a deletion is about: `cleanup_tasks.entity_type`.
+    /// What a deletion is about.
     pub enum EntityType {
         /// A person with everything that is theirs.
         User = "user",
@@ -49,8 +49,7 @@ words! {
 }
 
 words! {
-    /// Why an attempt did not complete its task: `cleanup_tasks.error_class`. Only `blocked`, `permanent` and
-    /// `crash` lead to `dead`.
+    /// Why an attempt did not complete its task. Only `blocked`, `permanent` and `crash` lead to `dead`.
     pub enum ErrorClass {
         /// It will pass: 5xx, time-outs, broken connections, answers that do not cover every key.
         Transient = "transient",

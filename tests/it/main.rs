@@ -35,6 +35,8 @@ mod storage;
 #[cfg(feature = "dev")]
 mod support;
 #[cfg(feature = "dev")]
+mod tasks;
+#[cfg(feature = "dev")]
 mod two_versions;
 #[cfg(feature = "dev")]
 mod worker;

@@ -9,7 +9,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::UseTree;
 
 /// Rooms that every room may use. They use no room but each other.
-const LEAVES: &[&str] = &["cause", "pauses", "vocabulary"];
+const LEAVES: &[&str] = &["cause", "cursor", "pauses", "vocabulary"];
 
 /// Every other room (a folder or a file directly below `src`) and the rooms that it may use beside the leaves.
 /// From the bottom to the top; `main` is `src/main.rs`. `src/lib.rs` only lists the rooms.

@@ -12,8 +12,9 @@ use super::{
     ApiState,
     database::{problem_of, reading},
     page,
-    types::{EntityType, Tag},
+    types::Tag,
 };
+use crate::vocabulary::EntityType;
 use crate::{
     http::{credentials::AdminAuth, problem::Problem, problem::Problems},
     problems,
@@ -108,7 +109,7 @@ impl AdminDeleted {
         .fetch_all(&mut *transaction)
         .await
         .map_err(problem_of)?;
-        let next_cursor = page::cut(&mut rows, size, |row| {
+        let next_cursor = crate::cursor::cut_page(&mut rows, size, |row| {
             let micros = row.deleted_at.timestamp_micros();
             vec![micros.to_string(), row.entity_type.clone(), row.id.clone()]
         });

@@ -12,8 +12,9 @@ use super::{
     database::{problem_of, reading},
     page,
     samples::{TaskAccepted, promised},
-    types::{Tag, example_time},
+    types::Tag,
 };
+use crate::tasks::example_time;
 use crate::{
     deletion::requests::delete_user,
     http::{

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::db::sqlstate::{Meaning, meaning};
-use crate::db::transaction::{begin_planned, begin_read_only};
+use crate::db::transaction::begin_read_only;
 use crate::http::problem::Problem;
 
 /// How long a client is told to wait when the database is away.
@@ -16,9 +17,9 @@ pub(super) async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgr
     begin_read_only(pool).await.map_err(problem_of)
 }
 
-/// A bounded transaction that writes.
-pub(super) async fn writing(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Problem> {
-    begin_planned(pool).await.map_err(problem_of)
+/// A connection for the rooms that begin their own transactions.
+pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Problem> {
+    pool.acquire().await.map_err(problem_of)
 }
 
 /// 503 for what passes or can be mended without a change of the request, else 500.

@@ -7,7 +7,6 @@ mod admin_stats;
 mod admin_tasks;
 mod admin_users;
 mod database;
-mod entity;
 pub mod health;
 mod page;
 mod samples;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     ApiState,
     database::problem_of,
-    types::{Sample, Tag, Task, TaskRow},
+    types::{Sample, Tag},
 };
 use crate::{
     deletion::{
@@ -21,6 +21,8 @@ use crate::{
         problem::{Problem, Problems},
     },
     problems,
+    tasks::{self, Task},
+    vocabulary::TaskId,
 };
 
 problems!(pub DeleteFailures: 400, 401, 403, 404, 503);
@@ -129,9 +131,8 @@ fn no_sample() -> Problem {
 
 /// The task that was just promised. It is committed, and outlives this moment.
 pub(super) async fn promised(state: &ApiState, id: i64) -> Result<Task, Problem> {
-    TaskRow::find(&state.pool, id)
+    tasks::find(&state.pool, TaskId(id))
         .await
         .map_err(problem_of)?
-        .map(Task::from)
         .ok_or_else(|| Problem::internal(&sqlx::Error::RowNotFound))
 }

@@ -1,4 +1,4 @@
--- The tasks of a sample or an image: each was asked for in the audit, or is open (written by an application's
+-- The tasks of a sample or an image: each was asked for in the audit, or is open (written by the application's
 -- own SQL).
 select task_id as "id!" from cleanup_audit
 where event in ('sample-deletion-requested', 'image-deletion-requested') and entity_id = $1 and task_id is not null

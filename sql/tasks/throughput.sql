@@ -1,4 +1,4 @@
--- Throughput: what was completed lately, from the index of finished tasks.
+-- How many tasks were completed lately, from the index of finished tasks.
 select count(*) filter (where finished_at > now() - interval '1 minute') as "last_minute!",
        count(*) filter (where finished_at > now() - interval '5 minutes') as "last_five_minutes!",
        count(*) as "last_hour!"

@@ -1,7 +1,8 @@
--- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample or
--- an image, whose tasks are $11 (entity_tasks.sql), or a user.
-select id, at, event, actor, worker, task_id, kind, entity_type, entity_id, user_id, attempt, object_keys, kept_keys,
-       image_ids, sample_ids, collection_ids, user_rows, error_class, detail
+-- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample or an
+-- image, whose tasks are $11 (entity_tasks.sql), or a user.
+select id as "id: AuditId", at as "at: Timestamp", event, actor, worker, task_id as "task_id: TaskId", kind,
+       entity_type, entity_id, user_id, attempt, object_keys, kept_keys, image_ids, sample_ids, collection_ids,
+       user_rows, error_class as "error_class: ErrorClass", detail
 from cleanup_audit
 where ($1::text is null or event = $1)
   and ($2::text is null or actor = $2)

@@ -1,0 +1,126 @@
+//! The audit trail: who asked for what, and what was deleted.
+
+use poem_openapi::{Object, types::Example};
+use sqlx::{PgConnection, query_file_as};
+use uuid::Uuid;
+
+use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
+use super::{entity_tasks, rows_to_read};
+use crate::cursor;
+use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
+
+/// An entry of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+pub struct AuditEntry {
+    pub id: AuditId,
+    pub at: Timestamp,
+    /// What happened, such as `task-completed`. A newer version may add others.
+    pub event: String,
+    /// Who asked: `clerk:user.deleted`, `user:<id>`, `admin:<name>`, `cli:<user>` or what SQL passed. Absent for a worker's own acts.
+    pub actor: Option<String>,
+    pub worker: Option<String>,
+    pub task_id: Option<TaskId>,
+    pub kind: Option<String>,
+    pub entity_type: Option<String>,
+    pub entity_id: Option<String>,
+    pub user_id: Option<String>,
+    pub attempt: Option<i32>,
+    /// Objects that the store confirmed to be gone.
+    pub object_keys: Vec<String>,
+    /// Objects that were kept, because a live image names them.
+    pub kept_keys: Vec<String>,
+    /// Rows that were removed, by id.
+    pub image_ids: Vec<Uuid>,
+    pub sample_ids: Vec<Uuid>,
+    pub collection_ids: Vec<Uuid>,
+    /// Rows of `users` that were removed.
+    pub user_rows: i32,
+    pub error_class: Option<ErrorClass>,
+    /// An error, or the reason that an admin gave.
+    pub detail: Option<String>,
+}
+
+impl Example for AuditEntry {
+    fn example() -> Self {
+        Self {
+            id: AuditId(7),
+            at: example_time().into(),
+            event: AuditEvent::SampleDeletionRequested.to_string(),
+            actor: Some(format!("user:{EXAMPLE_USER}")),
+            worker: None,
+            task_id: Some(TaskId(42)),
+            kind: Some(TaskKind::SampleDelete.to_string()),
+            entity_type: Some(EntityType::Sample.to_string()),
+            entity_id: Some(EXAMPLE_SAMPLE.into()),
+            user_id: Some(EXAMPLE_USER.into()),
+            attempt: None,
+            object_keys: vec![],
+            kept_keys: vec![],
+            image_ids: vec![],
+            sample_ids: vec![],
+            collection_ids: vec![],
+            user_rows: 0,
+            error_class: None,
+            detail: None,
+        }
+    }
+}
+
+/// A page of the audit trail, newest first.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct AuditPage {
+    pub items: Vec<AuditEntry>,
+    /// Absent on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Which entries are listed; what is `None` does not filter.
+#[derive(Debug, Default)]
+pub struct AuditFilter {
+    pub event: Option<AuditEvent>,
+    pub actor: Option<String>,
+    pub task_id: Option<TaskId>,
+    pub entity_type: Option<EntityType>,
+    /// A sample's, an image's or a user's id.
+    pub entity_id: Option<String>,
+    pub user_id: Option<String>,
+    /// At this time or later.
+    pub after: Option<Timestamp>,
+    /// Before this time.
+    pub before: Option<Timestamp>,
+    /// Older than this entry, which ended the last page.
+    pub older_than: Option<AuditId>,
+}
+
+/// A page of `size` entries, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list_audit(
+    connection: &mut PgConnection,
+    filter: &AuditFilter,
+    size: usize,
+) -> Result<AuditPage, sqlx::Error> {
+    let entity_tasks = entity_tasks(connection, filter.entity_id.as_deref()).await?;
+    let mut items = query_file_as!(
+        AuditEntry,
+        "sql/tasks/list_audit.sql",
+        filter.event as Option<AuditEvent>,
+        filter.actor.as_deref(),
+        filter.task_id as Option<TaskId>,
+        filter.entity_type as Option<EntityType>,
+        filter.entity_id.as_deref(),
+        filter.user_id.as_deref(),
+        filter.after as Option<Timestamp>,
+        filter.before as Option<Timestamp>,
+        filter.older_than as Option<AuditId>,
+        rows_to_read(size),
+        entity_tasks.as_deref()
+    )
+    .fetch_all(connection)
+    .await?;
+    let next_cursor = cursor::cut_page(&mut items, size, |entry| vec![entry.id.to_string()]);
+    Ok(AuditPage { items, next_cursor })
+}

@@ -1,0 +1,36 @@
+//! The queue as people see it: list, show, history, retry, statistics. The API and the command line share this
+//! room, so that both accept the same filters, follow the same rules and print the same JSON.
+
+mod audit;
+mod list;
+mod retry;
+mod show;
+mod stats;
+mod task;
+
+pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
+pub use list::{TaskFilter, TaskPage, list};
+pub use retry::{MAX_REASON_CHARS, Reason, RetryError, RetryFilter, retry, retry_all};
+pub use show::{TaskWithHistory, find, show};
+pub use stats::{Stats, TaskCounts, Throughput, stats};
+pub use task::{EXAMPLE_SAMPLE, EXAMPLE_USER, Task, example_time};
+
+/// The tasks of the sample or image with this id, also the finished ones. `None` if no deletion of a sample or
+/// image with this id was ever asked for, so that the id can only be a user's, and if there is no filter.
+async fn entity_tasks(
+    connection: &mut sqlx::PgConnection,
+    entity_id: Option<&str>,
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    let Some(entity_id) = entity_id else {
+        return Ok(None);
+    };
+    let tasks = sqlx::query_file_scalar!("sql/tasks/entity_tasks.sql", entity_id)
+        .fetch_all(connection)
+        .await?;
+    Ok((!tasks.is_empty()).then_some(tasks))
+}
+
+/// The number of rows to read for a page: one more than it holds tells whether there is another page.
+fn rows_to_read(size: usize) -> i64 {
+    i64::try_from(size).map_or(i64::MAX, |size| size.saturating_add(1))
+}

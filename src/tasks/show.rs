@@ -1,0 +1,51 @@
+//! One task and what happened to it.
+
+use poem_openapi::Object;
+use sqlx::{PgConnection, PgExecutor, query_file_as};
+
+use super::audit::{AuditEntry, AuditFilter, list_audit};
+use super::task::Task;
+use crate::db::transaction::read_only;
+use crate::vocabulary::{ErrorClass, TaskId, TaskStatus, Timestamp};
+
+/// A task is shown with this number of its newest audit entries; the list of the audit trail has them all.
+const MAX_HISTORY: usize = 100;
+
+/// A task and what happened to it.
+#[derive(Debug, Object)]
+pub struct TaskWithHistory {
+    #[oai(flatten)]
+    pub task: Task,
+    /// Newest first, at most 100.
+    pub history: Vec<AuditEntry>,
+}
+
+/// The task with this id. `None` if there is none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(executor: impl PgExecutor<'_>, id: TaskId) -> Result<Option<Task>, sqlx::Error> {
+    query_file_as!(Task, "sql/tasks/show.sql", id as TaskId)
+        .fetch_optional(executor)
+        .await
+}
+
+/// The task with this id and its history. `None` if there is none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn show(
+    connection: &mut PgConnection,
+    id: TaskId,
+) -> Result<Option<TaskWithHistory>, sqlx::Error> {
+    let mut tx = read_only(connection).await?;
+    let Some(task) = find(&mut *tx, id).await? else {
+        return Ok(None);
+    };
+    let filter = AuditFilter {
+        task_id: Some(id),
+        ..AuditFilter::default()
+    };
+    let history = list_audit(&mut tx, &filter, MAX_HISTORY).await?.items;
+    Ok(Some(TaskWithHistory { task, history }))
+}
