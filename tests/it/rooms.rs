@@ -20,18 +20,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("schema", &["db"]),
     ("storage", &[]),
     ("queue", &["db", "failpoint"]),
-    ("deletion", &["db", "queue"]),
-    ("tasks", &["db", "queue"]),
-    ("config", &[]),
-    ("telemetry", &["config", "db"]),
-    ("reconcile", &["config", "db", "deletion", "queue", "telemetry"]),
-    ("worker", &["config", "db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
-    ("http", &["db", "deletion", "queue", "tasks", "telemetry"]),
+    ("deletion", &["db"]),
+    ("telemetry", &["db"]),
+    ("tasks", &["db", "telemetry"]),
+    ("reconcile", &["db", "telemetry"]),
+    ("worker", &["db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
+    ("http", &["db", "deletion", "tasks", "telemetry"]),
+    // It parses into the types of the rooms, so these do not know it.
+    ("config", &["db", "http", "reconcile", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["config", "db", "http", "reconcile", "schema", "storage", "tasks"]),
+    ("cli", &["config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    ("main", &["app", "bench", "cli", "config", "db", "schema", "telemetry"]),
+    ("main", &["app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
 ];
 
 const MAX_LINES_OF_A_FILE: usize = 450;
