@@ -294,7 +294,10 @@ async fn within_the_grace_period_a_sample_is_restored_whole() {
     let (status, task) =
         answer(service.request(Method::DELETE, &format!("/samples/{sample}"), &token)).await;
     assert_eq!(status, 202);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The worker has polled the queue since then: it finished a deletion without grace that was asked for later.
+    let other = world.sample("user_a", &["a/other"]).await;
+    let later = world.delete_sample(other).await;
+    world.until_status(later, "completed").await;
     let restore = format!("/samples/{sample}/restore");
     let (status, body) = answer(service.request(Method::POST, &restore, &token)).await;
     assert_eq!(status, 200, "{body}");

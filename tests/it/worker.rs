@@ -45,10 +45,14 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
     world
         .until("exists (select from cleanup_workers where sleeping)")
         .await;
-    world.until("exists (select from pg_stat_activity where (query ilike 'listen%' or query like '-- What a worker does%') and datname = current_database())").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It wakes once by itself when it begins to listen, and is woken by nothing else in this hour.
+    worker.until_woken_by_notify(1).await;
+    world
+        .until("exists (select from cleanup_workers where sleeping)")
+        .await;
     let task = world.delete_sample(sample).await;
     world.until_status(task, "completed").await;
+    worker.until_woken_by_notify(2).await;
     worker.stop().await;
 }
 

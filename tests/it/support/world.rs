@@ -117,13 +117,14 @@ impl World {
             pool,
             store,
             options,
-            metrics,
+            metrics.clone(),
             status.clone(),
             shutdown.clone(),
         );
         RunningWorker {
             shutdown,
             status,
+            metrics,
             task: tokio::spawn(run),
         }
     }
@@ -380,10 +381,25 @@ impl Drop for Log {
 pub struct RunningWorker {
     pub shutdown: CancellationToken,
     pub status: Arc<Status>,
+    metrics: Arc<Metrics>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl RunningWorker {
+    /// Waits until notifications have woken it so many times; the start of listening counts as one.
+    pub async fn until_woken_by_notify(&self, times: u64) {
+        let woken = self.metrics.wakeups.with_label_values(&["notify"]);
+        let started = std::time::Instant::now();
+        while woken.get() < times {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "woken {} times by a notification, not {times}",
+                woken.get()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Stops in order.
     pub async fn stop(self) {
         self.shutdown.cancel();
@@ -408,4 +424,11 @@ pub fn quick() -> Cleanup {
         retention_days: 30,
         shutdown_timeout: Duration::from_secs(10),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "expected 1 rows, and saw 0, of: users where id = 'user_a'")]
+async fn an_assertion_about_rows_says_its_sql() {
+    let world = World::new().await;
+    world.expect_rows("users where id = 'user_a'", 1).await;
 }
