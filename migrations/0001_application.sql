@@ -1,6 +1,13 @@
 -- The application's own tables, as Lethe needs them. A row is soft-deleted by `deleted_at`; `deleted_by`
 -- says who asked. Only a soft-deleted row is ever removed.
 
+-- Functions remember this search path (`set search_path from current`): the schema in which the migration
+-- runs, then pg_temp. Without it pg_temp comes first, and a temporary table named `user_tombstones` would take
+-- the place of the real one.
+do $$ begin
+    perform set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+end $$;
+
 create table users (
     id         text primary key,                       -- the Clerk user id
     email      text,
@@ -80,8 +87,10 @@ begin
 end
 $$;
 
+-- `row_security = off`: where a policy would hide rows, PostgreSQL raises an error instead of leaving them out.
+-- A tombstone that this role cannot see must not let the user in.
 create function lethe_refuse_tombstoned_user() returns trigger
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set row_security = off as $$
 begin
     perform lethe_lock_user(new.id, false);
     if exists (select from user_tombstones where user_id = new.id) then

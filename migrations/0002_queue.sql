@@ -4,6 +4,11 @@
 --      │          └─────► dead             a person must look; retry makes it pending
 --      └────────────────► cancelled        restored before cleanup began
 
+-- What the functions below remember as their search path; see 0001.
+do $$ begin
+    perform set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+end $$;
+
 create table cleanup_tasks (
     id           bigint generated always as identity primary key,
     kind         text not null,

@@ -1,12 +1,17 @@
 -- The use cases as functions, so that the webhook, the API and the application's own SQL are the same
 -- code, in whatever transaction they are called. Every step has a bounded size.
 
+-- What the functions below remember as their search path; see 0001.
+do $$ begin
+    perform set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+end $$;
+
 -- The next step of a user's plan: soft-deletes the next samples (at most 5,000) and their images (at
 -- most 5,000) and writes their parts (at most 1,000 keys each, a DeleteObjects request's limit).
 -- Returns the number of tasks that were written or adopted; `plan_cursor` is null when the pass is at
 -- its end. Repeating a pass is harmless: it finds what came since.
 create function lethe_plan_user(root_id bigint) returns int
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set row_security = off as $$
 #variable_conflict use_column
 declare
     max_samples constant int := 5000;
@@ -118,7 +123,7 @@ $$;
 -- transaction. Returns the root task's id, the same one when repeated. A user that Lethe never saw gets
 -- a tombstone and a root task too.
 create function lethe_delete_user(user_id text, deleted_by text) returns bigint
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set row_security = off as $$
 #variable_conflict use_column
 declare
     root bigint;
@@ -169,7 +174,7 @@ $$;
 -- there is no such sample. For the sample of a user who is being erased it is the erasure's task.
 create function lethe_delete_sample(sample_id uuid, deleted_by text, grace interval default interval '0')
 returns bigint
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set row_security = off as $$
 #variable_conflict use_column
 declare
     -- What a task takes up at once; more images are taken up when these are gone.
@@ -205,7 +210,10 @@ begin
     ) i;
     update samples set deleted_at = now(), deleted_by = lethe_delete_sample.deleted_by
     where id = sample.id and deleted_at is null;
-    update sample_images set deleted_at = now(), deleted_by = lethe_delete_sample.deleted_by
+    -- The application may have marked the sample before: its images bear the same time, and a restore finds them.
+    update sample_images
+    set deleted_at = coalesce(sample.deleted_at, now()),
+        deleted_by = coalesce(sample.deleted_by, lethe_delete_sample.deleted_by)
     where id = any (image_ids) and deleted_at is null;
 
     insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, lane, scheduled_at)
@@ -224,7 +232,7 @@ $$;
 -- user is being deleted it is that task.
 create function lethe_delete_image(image_id uuid, deleted_by text, grace interval default '0')
 returns bigint
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set row_security = off as $$
 #variable_conflict use_column
 declare
     image sample_images;
@@ -261,6 +269,36 @@ begin
     values ('image-deletion-requested', lethe_delete_image.deleted_by, task, 'image-delete', 'sample-image',
             image.id::text, owner);
     return task;
+end
+$$;
+
+-- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
+-- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
+-- was never claimed. No key is kept for ever: that deletion has the key too, and once it is claimed it protects
+-- nothing. Two tasks that are claimed together protect nothing from each other, so both delete the key.
+--
+-- Asked before every request to the store, for 1,000 keys: each is looked up by index, whatever the statistics
+-- say (scalar subselects with a limit, no sequential scan, one plan).
+create function lethe_protected_keys(keys text[]) returns setof text
+language plpgsql stable set search_path from current set row_security = off
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+begin
+    return query
+    select k.key
+    from unnest(keys) as k (key)
+    where (
+        select i.id from sample_images i
+        where i.object_key = k.key
+          and (
+              (i.deleted_at is null
+               and (select s.id from samples s where s.id = i.sample_id and s.deleted_at is null limit 1) is not null)
+              or ((select t.id from cleanup_tasks t
+                   where t.entity_id = i.sample_id::text and t.kind = 'sample-delete' and t.finished_at is null
+                     and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
+                  and (select t.id from cleanup_tasks t
+                       where t.entity_id = i.id::text and t.kind = 'image-delete' and t.finished_at is null
+                       limit 1) is null))
+        limit 1) is not null;
 end
 $$;
 

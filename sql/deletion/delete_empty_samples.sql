@@ -1,4 +1,4 @@
--- The user's samples without images, in bites.
+-- Removes a batch of the user's samples that have no image left.
 with empty as materialized (
     select s.id from samples s
     where s.user_id = $1 and s.deleted_at is not null

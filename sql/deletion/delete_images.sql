@@ -1,8 +1,8 @@
--- Removes the image rows whose objects are gone (or kept for a live image), within the task's own image,
--- sample or user, and never a live image of a live sample. $1: tasks of which every key is dealt with; $2, $3:
--- pairs of task and key for the others. Each step goes by index from the one before: OFFSET 0 keeps it so,
--- whatever the statistics say. (A row that somebody moves meanwhile stays, and its task looks again.)
-with dealt_with as materialized (
+-- Removes the image rows whose objects are gone (or kept because another image needs them), within the task's own
+-- image, sample or user, and never a live image of a live sample. $1: tasks of which no key remains; $2, $3: pairs
+-- of task and key for the others. Each step uses an index and starts from the rows of the step before: OFFSET 0
+-- enforces that, whatever the statistics say. (A row that is updated at the same time stays.)
+with settled as materialized (
     select t.id as task_id, t.kind, t.entity_id, t.user_id, k.key
     from cleanup_tasks t cross join lateral unnest(t.object_keys) as k (key)
     where t.id = any ($1)
@@ -13,7 +13,7 @@ with dealt_with as materialized (
                         from cleanup_tasks c where c.id = p.task_id offset 0) t
 ), doomed as materialized (
     select i.ctid as place, d.task_id
-    from dealt_with d
+    from settled d
     cross join lateral (select ctid, id, sample_id, deleted_at from sample_images
                         where object_key = d.key offset 0) i
     cross join lateral (select id, user_id, deleted_at from samples where id = i.sample_id offset 0) s

@@ -1,4 +1,4 @@
--- Samples of other users survive the collection of this one, in bites.
+-- Takes a batch of samples out of the user's collections: those of other users survive them.
 update samples set collection_id = null
 where id in (select s.id from collections c join samples s on s.collection_id = c.id
              where c.user_id = $1 limit $2

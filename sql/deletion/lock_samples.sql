@@ -1,5 +1,5 @@
--- Locks the soft-deleted samples that may now be empty. One that somebody holds (an image is being
--- added) is passed over; its task looks again.
+-- Locks the soft-deleted samples that may now be empty. A sample that another transaction holds (which adds an
+-- image, say) is skipped; its task runs again.
 select id from samples
 where id = any ($1) and deleted_at is not null
 order by id

@@ -1,2 +1,2 @@
--- Waits for nobody: a user who is just being written to is looked at again later.
+-- Does not wait: if another transaction holds the user, the next step tries again.
 select id from users where id = $1 for update skip locked

@@ -1,4 +1,5 @@
--- What came late or did not fit into the first step: only soft-deleted rows are ever removed.
+-- Soft-deletes the user and a batch of collections that were inserted late or did not fit into the first step:
+-- only soft-deleted rows are ever removed.
 with tombstone as (
     select deleted_by from user_tombstones where user_id = $1
 ), late_user as (

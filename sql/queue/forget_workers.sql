@@ -1,2 +1,2 @@
--- Rows of workers that are long gone and hold nothing.
+-- Rows of workers that were rescued an hour ago or earlier and hold nothing.
 delete from cleanup_workers where rescued_at < now() - interval '1 hour'

@@ -1,4 +1,4 @@
--- A task that goes on keeps only the keys that remain (none, for a task without pairs), so a retry is
+-- A task that is not completed keeps only the keys that remain (none, for a task without pairs), so a retry is
 -- always smaller.
 update cleanup_tasks t
 set object_keys = coalesce(r.keys, '{}')

@@ -1,7 +1,7 @@
 -- The fence: of these claims, which are still ours? Locked one by one in the order given (by id), so that
--- settles cannot deadlock. `lease_owner` says "running" here: a look at `status` would let the planner walk
--- the index of running tasks, whose dead entries are as many as were claimed since the last vacuum.
-select t.id as "id!"
+-- settles cannot deadlock. `lease_owner` says "running" here: a condition on `status` would let the planner scan
+-- an index of running tasks, which has a dead entry for each claim since the last vacuum.
+select t.id as "id!: TaskId"
 from unnest($1::bigint[], $2::bigint[]) as claim (id, token)
 cross join lateral (
     select c.id from cleanup_tasks c

@@ -1,4 +1,4 @@
--- Finished tasks past their retention, in small bites. A part goes with its root or before it; a root
+-- Finished tasks past their retention, in small batches. A part goes with its root or before it; a root
 -- only after its parts.
 with old as materialized (
     select t.id from cleanup_tasks t

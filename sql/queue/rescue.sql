@@ -1,6 +1,6 @@
--- Takes tasks from a lost worker. Of one that left in order the attempt is given back; else it is a failed
--- one. What crashes twice in a row goes to quarantine (lane 2), where it runs alone; what crashes to the
--- last attempt is dead.
+-- Gives the tasks of a lost worker back to the queue. If it deregistered itself, the attempt is given back;
+-- otherwise it is a failed one. A task that crashes twice in a row goes to quarantine (lane 2), where it runs
+-- alone; one that crashes at its last attempt is dead.
 update cleanup_tasks t
 set status = case when r.given_back then 'pending' when r.dead then 'dead' else 'failed' end,
     attempts = greatest(t.attempts - case when r.given_back then 1 else 0 end, 0),

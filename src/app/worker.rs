@@ -15,7 +15,7 @@ use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
 use crate::storage::{Store, StoreConfig};
 use crate::telemetry::metrics::Metrics;
-use crate::worker::{self, Options, Status};
+use crate::worker::{self, WorkerOptions, WorkerStatus};
 
 /// After the drain, a reconciliation under way may take so long to end.
 const RECONCILIATION_GOODBYE: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const COMPLAINT_WAIT: Duration = Duration::from_secs(2);
 pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
     let pool = pool::lazy_for_worker(&config.database)?;
-    let status = Arc::new(Status::default());
+    let status = Arc::new(WorkerStatus::default());
     // Health and metrics are served until the drain is over: that is when they are wanted.
     let drained = CancellationToken::new();
     let side = match config.metrics_addr {
@@ -57,8 +57,8 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
 }
 
 /// What one worker needs, under this name.
-pub fn options(config: &Worker, name: String) -> Options {
-    Options {
+pub fn options(config: &Worker, name: String) -> WorkerOptions {
+    WorkerOptions {
         name,
         cleanup: config.cleanup.clone(),
         delete_rate: config.storage.delete_rate,
@@ -125,7 +125,7 @@ pub fn host_and_pid() -> String {
 
 /// Ready is: the database is reachable and migrated, and the worker can work. A reconciliation that was
 /// stopped is told, and is no reason not to be ready: all other work goes on.
-fn ready(pool: PgPool, status: Arc<Status>) -> ReadyCheck {
+fn ready(pool: PgPool, status: Arc<WorkerStatus>) -> ReadyCheck {
     let database = migrated::ready(pool.clone());
     Arc::new(move || {
         let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());

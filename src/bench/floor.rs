@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::rig::{BUCKET, Rig};
 use crate::db::transaction;
-use crate::deletion::hard_delete::{DealtWith, HardDeleted, Scope, hard_delete};
+use crate::deletion::hard_delete::{HardDeletion, SettledKeys, TaskScope, hard_delete};
 use crate::deletion::protection::protected_keys;
-use crate::queue::claim::{Ask, Claim, claim};
+use crate::queue::claim::{Claim, ClaimRequest, claim};
 use crate::queue::lease::Lease;
-use crate::queue::settle::{Settled, Verdict, finish, lock_claims};
+use crate::queue::settle::{TaskVerdict, Verdict, finish, lock_claims};
+use crate::vocabulary::{TaskId, WorkerId};
 
 /// Loops beside each other: as many as there are requests in flight in one worker.
 const LOOPS: usize = 8;
@@ -35,16 +36,16 @@ pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
     let loops = (0..LOOPS).map(|_| {
         let (pool, worker, done) = (pool.clone(), lease.worker.clone(), done.clone());
         tokio::spawn(async move {
-            let mut ask = Ask {
+            let mut request = ClaimRequest {
                 limits: [BATCH, 0, 0],
                 watermarks: [DateTime::<Utc>::UNIX_EPOCH; 3],
             };
             loop {
-                let claims = claim(&pool, &worker, &ask).await?;
+                let claims = claim(&pool, &worker, &request).await?;
                 let Some(last) = claims.last() else {
                     return Ok::<_, sqlx::Error>(());
                 };
-                ask.watermarks[0] = last.scheduled_at;
+                request.watermarks[0] = last.scheduled_at;
                 settle(&pool, &worker, &claims).await?;
                 done.fetch_add(claims.len() as u64, Ordering::Relaxed);
             }
@@ -58,26 +59,26 @@ pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
     Ok(done.load(Ordering::Relaxed) as f64 / seconds)
 }
 
-async fn settle(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sqlx::Error> {
+async fn settle(pool: &PgPool, worker: &WorkerId, claims: &[Claim]) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    finish_and_audit(&mut tx, worker, held, &HardDeleted::default()).await?;
+    finish_and_audit(&mut tx, worker, held, &HardDeletion::default()).await?;
     tx.commit().await
 }
 
 async fn finish_and_audit(
     connection: &mut PgConnection,
-    worker: &str,
-    held: Vec<i64>,
-    deleted: &HardDeleted,
+    worker: &WorkerId,
+    held: Vec<TaskId>,
+    deleted: &HardDeletion,
 ) -> Result<(), sqlx::Error> {
     let count = held.len();
     let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
     let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) = deleted.samples.iter().copied().unzip();
     sqlx::query_file!(
         "sql/deletion/audit_settled.sql",
-        worker,
-        &held,
+        worker.as_str(),
+        &held as &[TaskId],
         &vec!["task-completed"; count] as &[&str],
         &vec![true; count],
         &vec![None::<&str>; count] as &[Option<&str>],
@@ -93,9 +94,9 @@ async fn finish_and_audit(
     )
     .execute(&mut *connection)
     .await?;
-    let settled: Vec<Settled> = held
+    let settled: Vec<TaskVerdict> = held
         .into_iter()
-        .map(|id| Settled {
+        .map(|id| TaskVerdict {
             id,
             verdict: Verdict::Completed,
         })
@@ -141,19 +142,19 @@ pub async fn same_statements(
             [KEYS as u32, 0, 0]
         };
         tokio::spawn(async move {
-            let mut ask = Ask {
+            let mut request = ClaimRequest {
                 limits,
                 watermarks: [DateTime::<Utc>::UNIX_EPOCH; 3],
             };
             while gone.load(Ordering::Relaxed) < images {
-                let mut claims = claim(&pool, &worker, &ask).await?;
+                let mut claims = claim(&pool, &worker, &request).await?;
                 let Some(last) = claims.last() else {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     continue;
                 };
-                ask.watermarks = [last.scheduled_at; 3];
+                request.watermarks = [last.scheduled_at; 3];
                 // The root is planned beside this loop.
-                claims.retain(|claim| Some(claim.id) != root);
+                claims.retain(|claim| Some(claim.id.0) != root);
                 if claims.is_empty() {
                     continue;
                 }
@@ -176,21 +177,25 @@ pub async fn same_statements(
     Ok(images as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn settle_erased(pool: &PgPool, worker: &str, claims: &[Claim]) -> Result<(), sqlx::Error> {
+async fn settle_erased(
+    pool: &PgPool,
+    worker: &WorkerId,
+    claims: &[Claim],
+) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    let scopes: Vec<Scope> = claims
+    let scopes: Vec<TaskScope> = claims
         .iter()
-        .map(|claim| Scope {
-            task: claim.id,
+        .map(|claim| TaskScope {
+            task: claim.id.0,
             sample: Uuid::parse_str(&claim.entity_id).ok(),
         })
         .collect();
-    let dealt_with = DealtWith {
-        whole: held.clone(),
-        ..DealtWith::default()
+    let settled_keys = SettledKeys {
+        whole: held.iter().map(|task| task.0).collect(),
+        ..SettledKeys::default()
     };
-    let deleted = hard_delete(&mut tx, &scopes, &dealt_with).await?;
+    let deleted = hard_delete(&mut tx, &scopes, &settled_keys).await?;
     finish_and_audit(&mut tx, worker, held, &deleted).await?;
     tx.commit().await
 }

@@ -2,6 +2,8 @@
 //!
 //! Codes: PostgreSQL's documentation, appendix A, "PostgreSQL Error Codes".
 
+use crate::cause;
+
 /// What is to be done about a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -68,6 +70,19 @@ fn meaning_of_code(code: &str) -> Meaning {
             Meaning::Away
         }
         _ => Meaning::Refused,
+    }
+}
+
+/// The error in words, and what a person can do about a missing right: no retry helps against that.
+#[must_use]
+pub fn with_remedy(error: &sqlx::Error) -> String {
+    let text = cause::chain(error);
+    match meaning(error) {
+        Meaning::Forbidden => format!(
+            "{text} (grant the role this right; where row level security applies, the role needs BYPASSRLS, \
+             or to own the tables without FORCE ROW LEVEL SECURITY)"
+        ),
+        _ => text,
     }
 }
 

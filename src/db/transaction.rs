@@ -1,5 +1,8 @@
 //! Transactions with limits of their own. The limits are set inside the transaction, because behind PgBouncer
 //! a session belongs to nobody.
+//!
+//! `row_security = off` gives the role no right: where a policy would hide rows from it, PostgreSQL raises an error
+//! instead of leaving them out. An erasure that does not see a row must not end.
 
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
@@ -9,15 +12,16 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                      set local idle_in_transaction_session_timeout = '15s'; \
                      set local plan_cache_mode = force_generic_plan; \
-                     set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off";
+                     set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
+                     set local row_security = off";
 /// The same limits for statements that people steer by filters. A filter that is not set is a null parameter,
 /// so each plan must be made for its own parameters.
 const BEGIN_PLANNED: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                              set local idle_in_transaction_session_timeout = '15s'; \
-                             set local plan_cache_mode = force_custom_plan";
+                             set local plan_cache_mode = force_custom_plan; set local row_security = off";
 const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '10s'; \
                                set local idle_in_transaction_session_timeout = '15s'; \
-                               set local plan_cache_mode = force_custom_plan";
+                               set local plan_cache_mode = force_custom_plan; set local row_security = off";
 
 /// Begins a bounded transaction for the queue's own statements.
 ///

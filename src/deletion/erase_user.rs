@@ -1,22 +1,24 @@
-//! The root task of a user's erasure, one bounded step at a time: plan, wait for the parts, look again,
-//! remove what is left.
+//! The root task of a user's erasure, one bounded step at a time: it plans the parts, waits for them, plans again
+//! for what came late, and removes the rows that are left.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Most rows of a kind that one step removes.
-const BITE: i64 = 5_000;
+use crate::vocabulary::{TaskId, UserId};
+
+/// One step removes at most this many rows of each table.
+const MAX_ROWS_PER_STEP: i64 = 5_000;
 /// How long a root sleeps while its parts work. The last part wakes it earlier.
 const PARTS_WAIT: Duration = Duration::from_secs(60);
-/// How long it waits for a row that somebody holds.
+/// How long a root waits for a row that another transaction holds.
 const HELD_WAIT: Duration = Duration::from_secs(2);
 
-/// What a step found.
+/// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// There is more to do after so long.
+pub enum ErasureStep {
+    /// There is more to do, after this delay.
     Again(Duration),
     /// Nothing of the user is left.
     Erased,
@@ -24,7 +26,7 @@ pub enum Step {
 
 /// Rows that a step removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
+pub struct ErasedRows {
     /// Samples without images.
     pub samples: Vec<Uuid>,
     /// Collections.
@@ -39,57 +41,71 @@ pub struct Removed {
 /// When the database refuses; the transaction is to be rolled back.
 pub async fn erase_user_step(
     connection: &mut PgConnection,
-    root: i64,
-    user_id: &str,
-) -> Result<(Step, Removed), sqlx::Error> {
-    let mut removed = Removed::default();
-    let state = sqlx::query_file!("sql/deletion/erasure_state.sql", root)
+    root: TaskId,
+    user_id: &UserId,
+) -> Result<(ErasureStep, ErasedRows), sqlx::Error> {
+    let mut removed = ErasedRows::default();
+    let state = sqlx::query_file!("sql/deletion/erasure_state.sql", root.0)
         .fetch_one(&mut *connection)
         .await?;
     if !state.planning && state.parts_open {
-        return Ok((Step::Again(PARTS_WAIT), removed));
+        return Ok((ErasureStep::Again(PARTS_WAIT), removed));
     }
-    // Nothing is open: look from the beginning for what came late. An open pass goes on instead.
-    let written = sqlx::query_file_scalar!("sql/deletion/plan_user.sql", root)
+    // An open planning pass goes on. Without one and without open parts, a new pass finds what came late.
+    let written = sqlx::query_file_scalar!("sql/deletion/plan_user.sql", root.0)
         .fetch_one(&mut *connection)
         .await?;
-    let state = sqlx::query_file!("sql/deletion/erasure_state.sql", root)
+    let state = sqlx::query_file!("sql/deletion/erasure_state.sql", root.0)
         .fetch_one(&mut *connection)
         .await?;
     if state.planning {
-        return Ok((Step::Again(Duration::ZERO), removed));
+        return Ok((ErasureStep::Again(Duration::ZERO), removed));
     }
     if written > 0 || state.parts_open {
-        return Ok((Step::Again(PARTS_WAIT), removed));
+        return Ok((ErasureStep::Again(PARTS_WAIT), removed));
     }
-    let step = remove_rest(connection, user_id, &mut removed).await?;
+    let step = remove_rest(connection, user_id.as_str(), &mut removed).await?;
     Ok((step, removed))
 }
 
 async fn remove_rest(
     connection: &mut PgConnection,
     user_id: &str,
-    removed: &mut Removed,
-) -> Result<Step, sqlx::Error> {
-    sqlx::query_file!("sql/deletion/mark_leftovers.sql", user_id, BITE)
-        .execute(&mut *connection)
-        .await?;
-    removed.samples =
-        sqlx::query_file_scalar!("sql/deletion/delete_empty_samples.sql", user_id, BITE)
-            .fetch_all(&mut *connection)
-            .await?;
-    let left = sqlx::query_file!("sql/deletion/leave_collections.sql", user_id, BITE)
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
-    removed.collections =
-        sqlx::query_file_scalar!("sql/deletion/delete_collections.sql", user_id, BITE)
-            .fetch_all(&mut *connection)
-            .await?;
-    let limit = usize::try_from(BITE).unwrap_or(usize::MAX);
+    removed: &mut ErasedRows,
+) -> Result<ErasureStep, sqlx::Error> {
+    sqlx::query_file!(
+        "sql/deletion/mark_leftovers.sql",
+        user_id,
+        MAX_ROWS_PER_STEP
+    )
+    .execute(&mut *connection)
+    .await?;
+    removed.samples = sqlx::query_file_scalar!(
+        "sql/deletion/delete_empty_samples.sql",
+        user_id,
+        MAX_ROWS_PER_STEP
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let left = sqlx::query_file!(
+        "sql/deletion/leave_collections.sql",
+        user_id,
+        MAX_ROWS_PER_STEP
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    removed.collections = sqlx::query_file_scalar!(
+        "sql/deletion/delete_collections.sql",
+        user_id,
+        MAX_ROWS_PER_STEP
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let limit = usize::try_from(MAX_ROWS_PER_STEP).unwrap_or(usize::MAX);
     if removed.samples.len() == limit || left >= limit as u64 || removed.collections.len() == limit
     {
-        return Ok(Step::Again(Duration::ZERO));
+        return Ok(ErasureStep::Again(Duration::ZERO));
     }
     let locked = sqlx::query_file_scalar!("sql/deletion/lock_user.sql", user_id)
         .fetch_optional(&mut *connection)
@@ -98,17 +114,17 @@ async fn remove_rest(
         .fetch_one(&mut *connection)
         .await?;
     if leftovers.samples || leftovers.collections {
-        return Ok(Step::Again(HELD_WAIT));
+        return Ok(ErasureStep::Again(HELD_WAIT));
     }
     if !leftovers.user {
-        return Ok(Step::Erased);
+        return Ok(ErasureStep::Erased);
     }
     if locked.is_none() {
-        return Ok(Step::Again(HELD_WAIT));
+        return Ok(ErasureStep::Again(HELD_WAIT));
     }
     sqlx::query_file!("sql/deletion/delete_user_row.sql", user_id)
         .execute(connection)
         .await?;
     removed.users = 1;
-    Ok(Step::Erased)
+    Ok(ErasureStep::Erased)
 }

@@ -5,24 +5,24 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Most images that a sample's task takes up anew.
-const LATE_IMAGES_PER_SAMPLE: i64 = 1_000;
-/// Most images that one settle takes up anew, for all of its tasks.
-const LATE_IMAGES_PER_SETTLE: i64 = 10_000;
+/// A sample's task takes up at most this many late images at once.
+const MAX_LATE_IMAGES_PER_SAMPLE: i64 = 1_000;
+/// One settle takes up at most this many late images, for all of its tasks.
+const MAX_LATE_IMAGES_PER_SETTLE: i64 = 10_000;
 
-/// A task whose objects were dealt with.
+/// A task whose objects were deleted or kept.
 #[derive(Debug)]
-pub struct Scope {
+pub struct TaskScope {
     /// `cleanup_tasks.id`.
     pub task: i64,
     /// The sample, when the task is one sample's and none of its keys remains.
     pub sample: Option<Uuid>,
 }
 
-/// Keys whose objects are gone, or kept for a live image, so that their rows may go.
+/// Keys whose objects are gone, or kept because another image needs them. Their rows are removed.
 #[derive(Debug, Default)]
-pub struct DealtWith {
-    /// Tasks of which every key is dealt with.
+pub struct SettledKeys {
+    /// Tasks of which no key remains.
     pub whole: Vec<i64>,
     /// Of the others: a task for each of `keys`.
     pub tasks: Vec<i64>,
@@ -30,7 +30,7 @@ pub struct DealtWith {
     pub keys: Vec<String>,
 }
 
-impl DealtWith {
+impl SettledKeys {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -40,14 +40,14 @@ impl DealtWith {
 
 /// The rows that went, and what the tasks have to know.
 #[derive(Debug, Default)]
-pub struct HardDeleted {
+pub struct HardDeletion {
     /// Removed `sample_images`: task and row.
     pub images: Vec<(i64, Uuid)>,
     /// Removed `samples`: task and row.
     pub samples: Vec<(i64, Uuid)>,
     /// Keys of images that a sample's task did not know: it runs again with these.
     pub late: HashMap<i64, Vec<String>>,
-    /// Tasks whose sample somebody holds: they look again.
+    /// Tasks whose sample another transaction holds: they run again.
     pub held: HashSet<i64>,
 }
 
@@ -57,19 +57,19 @@ pub struct HardDeleted {
 /// When the database refuses; the transaction is to be rolled back.
 pub async fn hard_delete(
     connection: &mut PgConnection,
-    scopes: &[Scope],
-    dealt_with: &DealtWith,
-) -> Result<HardDeleted, sqlx::Error> {
+    scopes: &[TaskScope],
+    settled_keys: &SettledKeys,
+) -> Result<HardDeletion, sqlx::Error> {
     let images = sqlx::query_file!(
         "sql/deletion/delete_images.sql",
-        &dealt_with.whole,
-        &dealt_with.tasks,
-        &dealt_with.keys
+        &settled_keys.whole,
+        &settled_keys.tasks,
+        &settled_keys.keys
     )
     .fetch_all(&mut *connection)
     .await?;
 
-    // Whose row goes with the last image: the sample of a sample's task, and each sample touched.
+    // A sample may be empty now if it is the sample of a task, or if one of its images was removed.
     let mut owners: HashMap<Uuid, i64> = images
         .iter()
         .map(|image| (image.sample_id, image.task_id))
@@ -79,12 +79,12 @@ pub async fn hard_delete(
             .iter()
             .filter_map(|scope| Some((scope.sample?, scope.task))),
     );
-    let mut deleted = HardDeleted {
+    let mut deleted = HardDeletion {
         images: images
             .iter()
             .map(|image| (image.task_id, image.id))
             .collect(),
-        ..HardDeleted::default()
+        ..HardDeletion::default()
     };
     if owners.is_empty() {
         return Ok(deleted);
@@ -99,16 +99,16 @@ pub async fn hard_delete(
         .into_iter()
         .filter_map(|sample| Some((*owners.get(&sample)?, sample)))
         .collect();
-    look_again(connection, scopes, &locked, &mut deleted).await?;
+    find_what_is_left(connection, scopes, &locked, &mut deleted).await?;
     Ok(deleted)
 }
 
-/// Samples' own tasks whose sample is still there: late images, or somebody holds it.
-async fn look_again(
+/// Of the tasks whose sample is still there: the late images, and the tasks that must wait for another transaction.
+async fn find_what_is_left(
     connection: &mut PgConnection,
-    scopes: &[Scope],
+    scopes: &[TaskScope],
     locked: &[Uuid],
-    deleted: &mut HardDeleted,
+    deleted: &mut HardDeletion,
 ) -> Result<(), sqlx::Error> {
     let gone: HashSet<Uuid> = deleted.samples.iter().map(|(_, sample)| *sample).collect();
     let own: HashMap<Uuid, i64> = scopes
@@ -127,8 +127,8 @@ async fn look_again(
     let late = sqlx::query_file!(
         "sql/deletion/late_images.sql",
         &kept,
-        LATE_IMAGES_PER_SAMPLE,
-        LATE_IMAGES_PER_SETTLE
+        MAX_LATE_IMAGES_PER_SAMPLE,
+        MAX_LATE_IMAGES_PER_SETTLE
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -147,7 +147,7 @@ async fn look_again(
     let held = sqlx::query_file_scalar!("sql/deletion/held_samples.sql", &unlocked)
         .fetch_all(&mut *connection)
         .await?;
-    // A locked sample with images beyond this settle's limit waits for its next turn too.
+    // A sample with more images than this settle may take up waits too.
     let crowded = kept
         .iter()
         .filter(|sample| !deleted.late.contains_key(&own[sample]));

@@ -2,7 +2,7 @@
 
 pub mod erase_user;
 pub mod hard_delete;
-pub mod kind;
 pub mod protection;
 pub mod requests;
 pub mod restore;
+pub mod webhook_ids;

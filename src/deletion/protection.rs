@@ -1,10 +1,10 @@
-//! No live data is ever deleted: a key that a live image names is kept.
+//! No live data is ever deleted: a key is kept if a live image names it, or one that a restore would bring back.
 
 use std::collections::HashSet;
 
 use sqlx::PgPool;
 
-/// Which of these keys a live image of a live sample names. Asked right before the store is.
+/// Which of these keys must not be deleted. Asked right before the store is.
 ///
 /// # Errors
 /// When the database cannot be asked; nothing may be deleted then.

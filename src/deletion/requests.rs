@@ -7,15 +7,16 @@ use uuid::Uuid;
 
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
+use crate::vocabulary::{TaskId, UserId};
 
 /// Who the audit trail names for a deletion that Clerk told us of.
 pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
 /// The one event that deletes.
 pub const USER_DELETED: &str = "user.deleted";
 
-/// What became of a delivery.
+/// What became of a delivery of the webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookOutcome {
+pub enum DeliveryOutcome {
     /// The erasure is asked for, and committed.
     Accepted,
     /// The same delivery was seen before; nothing changed.
@@ -54,39 +55,39 @@ pub async fn delete_user_by_webhook(
     svix_id: &str,
     body_sha256: &[u8; 32],
     event_type: &str,
-    user_id: Option<&str>,
-) -> Result<WebhookOutcome, sqlx::Error> {
+    user_id: Option<&UserId>,
+) -> Result<DeliveryOutcome, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut transaction = begin(pool).await?;
+        let mut tx = begin(pool).await?;
         let inserted = query_file!(
             "sql/deletion/seen_webhook.sql",
             svix_id,
             body_sha256,
             event_type,
-            user_id
+            user_id.map(UserId::as_str)
         )
-        .execute(&mut *transaction)
+        .execute(&mut *tx)
         .await?
         .rows_affected();
         if inserted == 0 {
             let seen = query_file_scalar!("sql/deletion/webhook_digest.sql", svix_id)
-                .fetch_one(&mut *transaction)
+                .fetch_one(&mut *tx)
                 .await?;
             return Ok(if seen == body_sha256 {
-                WebhookOutcome::Repeated
+                DeliveryOutcome::Repeated
             } else {
-                WebhookOutcome::Conflict
+                DeliveryOutcome::Conflict
             });
         }
         let outcome = match (event_type, user_id) {
             (USER_DELETED, Some(user_id)) => {
-                request_user(&mut transaction, user_id, WEBHOOK_ACTOR).await?;
-                WebhookOutcome::Accepted
+                request_user(&mut tx, user_id, WEBHOOK_ACTOR).await?;
+                DeliveryOutcome::Accepted
             }
-            (USER_DELETED, None) => WebhookOutcome::MissingUser,
-            _ => WebhookOutcome::Ignored,
+            (USER_DELETED, None) => DeliveryOutcome::MissingUser,
+            _ => DeliveryOutcome::Ignored,
         };
-        transaction.commit().await?;
+        tx.commit().await?;
         Ok(outcome)
     })
     .await
@@ -96,11 +97,15 @@ pub async fn delete_user_by_webhook(
 ///
 /// # Errors
 /// Of the database; nothing was written then.
-pub async fn delete_user(pool: &PgPool, user_id: &str, actor: &str) -> Result<i64, sqlx::Error> {
+pub async fn delete_user(
+    pool: &PgPool,
+    user_id: &UserId,
+    actor: &str,
+) -> Result<TaskId, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut transaction = begin(pool).await?;
-        let task = request_user(&mut transaction, user_id, actor).await?;
-        transaction.commit().await?;
+        let mut tx = begin(pool).await?;
+        let task = request_user(&mut tx, user_id, actor).await?;
+        tx.commit().await?;
         Ok(task)
     })
     .await
@@ -117,10 +122,10 @@ pub async fn delete_sample(
     authority: Authority<'_>,
     actor: &str,
     grace: Duration,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut transaction = begin(pool).await?;
-        let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
+        let mut tx = begin(pool).await?;
+        let Some(sample) = lock_sample(&mut tx, sample_id, authority).await? else {
             return Ok(None);
         };
         if sample.owner_deleted {
@@ -132,10 +137,10 @@ pub async fn delete_sample(
             actor,
             grace.as_secs_f64()
         )
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut *tx)
         .await?;
-        transaction.commit().await?;
-        Ok(task)
+        tx.commit().await?;
+        Ok(task.map(TaskId))
     })
     .await
 }
@@ -148,7 +153,8 @@ pub(super) struct LockedSample {
     pub collection_id: Option<Uuid>,
     pub name: Option<String>,
     pub created_at: chrono::DateTime<chrono::Utc>,
-    pub deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub deleted: bool,
+    pub deleted_by: Option<String>,
     pub owner_deleted: bool,
 }
 
@@ -178,10 +184,11 @@ pub(super) async fn lock_sample(
 
 async fn request_user(
     connection: &mut PgConnection,
-    user_id: &str,
+    user_id: &UserId,
     actor: &str,
-) -> Result<i64, sqlx::Error> {
-    query_file_scalar!("sql/deletion/request_user.sql", user_id, actor)
+) -> Result<TaskId, sqlx::Error> {
+    let task = query_file_scalar!("sql/deletion/request_user.sql", user_id.as_str(), actor)
         .fetch_one(connection)
-        .await
+        .await?;
+    Ok(TaskId(task))
 }

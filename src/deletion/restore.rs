@@ -27,6 +27,8 @@ pub enum RestoreOutcome {
     NotFound,
     /// Its user is deleted, and everything of theirs goes.
     UserDeleted,
+    /// Somebody else asked for the deletion. Only an admin may take it back.
+    DeletedByOther,
     /// Cleanup has begun: objects may be gone.
     Begun,
     /// It was soft-deleted by something else than Lethe, so there is no deletion to take back.
@@ -34,7 +36,7 @@ pub enum RestoreOutcome {
 }
 
 /// Restores a sample and the images that were deleted with it. Its task is cancelled and keeps its
-/// keys.
+/// keys. An owner can take back only what `actor`, which is the owner, asked for.
 ///
 /// # Errors
 /// Of the database; nothing was written then.
@@ -45,19 +47,22 @@ pub async fn restore_sample(
     actor: &str,
 ) -> Result<RestoreOutcome, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut transaction = begin(pool).await?;
-        let Some(sample) = lock_sample(&mut transaction, sample_id, authority).await? else {
+        let mut tx = begin(pool).await?;
+        let Some(sample) = lock_sample(&mut tx, sample_id, authority).await? else {
             return Ok(RestoreOutcome::NotFound);
         };
         if sample.owner_deleted {
             return Ok(RestoreOutcome::UserDeleted);
         }
-        let Some(deleted_at) = sample.deleted_at else {
+        if !sample.deleted {
             return Ok(RestoreOutcome::Live(sample.into()));
-        };
+        }
+        if authority != Authority::Admin && sample.deleted_by.as_deref() != Some(actor) {
+            return Ok(RestoreOutcome::DeletedByOther);
+        }
         let id = sample_id.to_string();
         let task = query_file!("sql/deletion/lock_open_task.sql", id)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *tx)
             .await?;
         let task = match task {
             None => return Ok(RestoreOutcome::NotRequested),
@@ -65,13 +70,13 @@ pub async fn restore_sample(
             Some(task) => task.id,
         };
         query_file!("sql/deletion/cancel_task.sql", task)
-            .execute(&mut *transaction)
+            .execute(&mut *tx)
             .await?;
-        query_file!("sql/deletion/restore_images.sql", sample_id, deleted_at)
-            .execute(&mut *transaction)
+        query_file!("sql/deletion/restore_images.sql", sample_id, task)
+            .execute(&mut *tx)
             .await?;
         query_file!("sql/deletion/restore_sample.sql", sample_id)
-            .execute(&mut *transaction)
+            .execute(&mut *tx)
             .await?;
         query_file!(
             "sql/deletion/audit_restore.sql",
@@ -80,9 +85,9 @@ pub async fn restore_sample(
             id,
             sample.user_id
         )
-        .execute(&mut *transaction)
+        .execute(&mut *tx)
         .await?;
-        transaction.commit().await?;
+        tx.commit().await?;
         Ok(RestoreOutcome::Live(sample.into()))
     })
     .await

@@ -29,6 +29,15 @@ impl Backoff {
     }
 }
 
+/// When a failed task is tried again, and when no more.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// The delay before the next attempt.
+    pub backoff: Backoff,
+    /// Refused this often, a task is dead.
+    pub max_attempts: i32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

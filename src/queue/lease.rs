@@ -1,44 +1,45 @@
-//! A worker's row, whose beat renews all of its leases at once.
+//! A worker's row, whose heartbeat renews all of its leases at once.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use sqlx::PgPool;
 
-use super::due::Due;
+use super::due::FirstDue;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
+use crate::vocabulary::{TaskKind, WorkerId};
 
 /// A worker stops asking the store for a task's keys this part of the lease before it ends: a database
 /// cannot fence S3.
 const MARGIN_DIVISOR: u32 = 5;
 
-/// What this process knows of its own lease, by its own monotonic clock, counted from before each beat
+/// What this process knows of its own lease, by its own monotonic clock, counted from before each heartbeat
 /// was sent: it always ends here before it ends in the database.
 #[derive(Debug)]
 pub struct Lease {
     /// This boot's id: `cleanup_tasks.lease_owner`.
-    pub worker: String,
+    pub worker: WorkerId,
     length: Duration,
     valid_until: Mutex<Instant>,
 }
 
-/// What a look found.
+/// The answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Look {
-    /// Whether the lease stands. If not, others took this worker for dead: it needs a new id.
+pub struct Heartbeat {
+    /// Whether the lease stands. If not, another worker declared this one lost: it needs a new id.
     pub renewed: bool,
-    /// So many workers are alive, this one among them.
+    /// How many workers are alive, this one among them.
     pub alive: i64,
-    /// So many were declared lost by this look.
+    /// How many workers this heartbeat declared lost.
     pub newly_lost: i64,
     /// Lost workers may still hold tasks.
     pub to_rescue: bool,
-    /// What is due, from the marks on from which it looked.
-    pub due: Due,
+    /// What is due, from the given due times on.
+    pub due: FirstDue,
 }
 
-struct LookRow {
+struct HeartbeatRow {
     renewed: bool,
     alive: i64,
     newly_lost: i64,
@@ -59,15 +60,15 @@ impl Lease {
         length: Duration,
     ) -> Result<Self, sqlx::Error> {
         let suffix = uuid::Uuid::new_v4().simple().to_string();
-        let worker = format!("{name}-{}", &suffix[..8]);
+        let worker = WorkerId::from(format!("{name}-{}", &suffix[..8]));
         let sent = Instant::now();
-        let registered = sqlx::query_file!(
+        let statement = sqlx::query_file!(
             "sql/queue/register_worker.sql",
-            worker,
+            worker.as_str(),
             length.as_secs_f64()
         )
         .execute(pool);
-        with_timeout(STATEMENT_LIMIT, registered).await?;
+        with_timeout(STATEMENT_LIMIT, statement).await?;
         Ok(Self {
             worker,
             length,
@@ -75,41 +76,43 @@ impl Lease {
         })
     }
 
-    /// Renews every lease of this worker and looks around: what a worker asks once in a poll interval.
-    /// `may_declare_lost` is false after a gap in this worker's own beats: everybody looks lost then.
-    /// `watermarks` are the due times, by lane, from which on it looks for due tasks.
+    /// Renews every lease of this worker, and finds lost workers and due tasks: the one statement that a
+    /// worker sends once in a poll interval. `may_declare_lost` is false after a gap in this worker's own
+    /// heartbeats, when everybody looks lost. `watermarks` are the due times, by lane, from which on it
+    /// finds due tasks.
     ///
     /// # Errors
     /// When the database cannot be asked: the lease goes on until its end.
-    pub async fn look<'c>(
+    pub async fn heartbeat<'c>(
         &self,
         executor: impl sqlx::PgExecutor<'c>,
         may_declare_lost: bool,
         watermarks: [DateTime<Utc>; 3],
-    ) -> Result<Look, sqlx::Error> {
+    ) -> Result<Heartbeat, sqlx::Error> {
         let sent = Instant::now();
-        let asked = sqlx::query_file_as!(
-            LookRow,
-            "sql/queue/look.sql",
-            self.worker,
+        let statement = sqlx::query_file_as!(
+            HeartbeatRow,
+            "sql/queue/heartbeat.sql",
+            self.worker.as_str(),
             self.length.as_secs_f64(),
             may_declare_lost,
-            &watermarks
+            &watermarks,
+            TaskKind::ALL as &[TaskKind]
         )
         .fetch_one(executor);
-        let look = with_timeout(STATEMENT_LIMIT, asked).await?;
-        if look.renewed {
-            *self.lock() = sent + self.length;
+        let row = with_timeout(STATEMENT_LIMIT, statement).await?;
+        if row.renewed {
+            *self.valid_until.lock() = sent + self.length;
         }
-        Ok(Look {
-            renewed: look.renewed,
-            alive: look.alive,
-            newly_lost: look.newly_lost,
-            to_rescue: look.to_rescue,
-            due: Due {
-                now: look.now,
-                first: look.first_due,
-                took_seconds: look.took_seconds,
+        Ok(Heartbeat {
+            renewed: row.renewed,
+            alive: row.alive,
+            newly_lost: row.newly_lost,
+            to_rescue: row.to_rescue,
+            due: FirstDue {
+                now: row.now,
+                first: row.first_due,
+                took_seconds: row.took_seconds,
             },
         })
     }
@@ -117,7 +120,7 @@ impl Lease {
     /// Until when the store may be asked for a key of this worker's tasks.
     #[must_use]
     pub fn usable_until(&self) -> Instant {
-        *self.lock() - self.length / MARGIN_DIVISOR
+        *self.valid_until.lock() - self.length / MARGIN_DIVISOR
     }
 
     /// Whether the lease still stands, with its margin.
@@ -133,32 +136,27 @@ impl Lease {
         }
     }
 
-    /// Says whether this worker wants to be notified.
+    /// Records whether this worker wants to be notified.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn set_sleeping(&self, pool: &PgPool, sleeping: bool) -> Result<(), sqlx::Error> {
-        let said =
-            sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker, sleeping).execute(pool);
-        with_timeout(STATEMENT_LIMIT, said).await?;
+        let statement =
+            sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker.as_str(), sleeping)
+                .execute(pool);
+        with_timeout(STATEMENT_LIMIT, statement).await?;
         Ok(())
     }
 
-    /// Leaves in order: from now on this worker can claim nothing. What it still holds is taken up by others
-    /// at their next look.
+    /// Deregisters this worker: from now on it can claim nothing. What it still holds is rescued by others at
+    /// their next heartbeat.
     ///
     /// # Errors
     /// When the database cannot be asked: others will find the row expired.
     pub async fn leave(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let left = sqlx::query_file!("sql/queue/leave.sql", self.worker).execute(pool);
-        with_timeout(STATEMENT_LIMIT, left).await?;
+        let statement =
+            sqlx::query_file!("sql/queue/leave.sql", self.worker.as_str()).execute(pool);
+        with_timeout(STATEMENT_LIMIT, statement).await?;
         Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Instant> {
-        // An Instant is whole whatever panicked while it was held.
-        self.valid_until
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

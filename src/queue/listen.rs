@@ -1,9 +1,7 @@
-//! LISTEN on a connection of its own, which proves by a round trip that it is alive.
+//! LISTEN on a connection of its own. A round trip once in an interval proves that the connection lives.
 
 use std::time::Duration;
 
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff as _;
 use futures::future::BoxFuture;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
@@ -11,71 +9,66 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CHANNEL;
+use crate::pauses::Pauses;
 
-/// How long connecting and each sign of life may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest pause between two tries to connect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long connecting and each round trip may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// The pauses between two tries to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is asked over the listening connection.
-pub trait Look: Send + Sync {
+/// The round trip over the listening connection.
+pub trait KeepAlive: Send + Sync {
     /// Asks once. An answer proves that the connection is alive.
-    fn look<'l>(&'l self, connection: &'l mut PgListener)
-    -> BoxFuture<'l, Result<(), sqlx::Error>>;
+    fn ask<'l>(&'l self, connection: &'l mut PgListener) -> BoxFuture<'l, Result<(), sqlx::Error>>;
 }
 
 /// Wakes `wake` at each notification, and at each (re)connection, because something may have been missed
 /// meanwhile. Without LISTEN the poll works alone. Returns when cancelled.
 ///
-/// Once in `every` the look goes over this connection: sqlx sets
-/// no TCP keepalive, so a database that vanished without a FIN would be silent for ever.
+/// Once in `every`, `keep_alive` asks over this connection: sqlx sets no TCP keepalive, so a database that
+/// vanished without a FIN would never be noticed.
 pub async fn listen(
     url: String,
     wake: &Notify,
     every: Duration,
-    look: &dyn Look,
+    keep_alive: &dyn KeepAlive,
     shutdown: CancellationToken,
 ) {
-    // max_elapsed_time defaults to 15 minutes; a listener never gives up.
-    let mut pause = ExponentialBackoff {
-        initial_interval: Duration::from_millis(100),
-        max_interval: LONGEST_PAUSE,
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    };
+    let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
     while !shutdown.is_cancelled() {
         let session = tokio::select! {
             () = shutdown.cancelled() => return,
-            session = hear(&url, wake, every, look, &mut pause) => session,
+            session = receive(&url, wake, every, keep_alive, &mut pauses) => session,
         };
-        let delay = pause.next_backoff().unwrap_or(LONGEST_PAUSE);
+        let pause = pauses.next_pause();
         if let Err(error) = session {
-            tracing::warn!(%error, retry_in_ms = delay.as_millis(), "LISTEN is interrupted; polling goes on");
+            tracing::warn!(%error, retry_in_ms = pause.as_millis(), "LISTEN is interrupted; polling goes on");
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(delay) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-async fn hear(
+async fn receive(
     url: &str,
     wake: &Notify,
     every: Duration,
-    look: &dyn Look,
-    pause: &mut ExponentialBackoff,
+    keep_alive: &dyn KeepAlive,
+    pauses: &mut Pauses,
 ) -> Result<(), sqlx::Error> {
     let mut listener = bounded(PgListener::connect(&named(url))).await?;
-    // A lost connection is an error here, never silently mended: every gap must end in a look.
+    // A lost connection is an error here and never reconnected silently: every gap must end in a poll.
     listener.eager_reconnect(false);
     bounded(listener.listen(CHANNEL)).await?;
-    pause.reset();
+    pauses.reset();
     tracing::debug!("listening");
     wake.notify_one();
     let mut due = Instant::now();
     loop {
-        // Under a hail of notifications too, a look is due in time.
+        // The deadline holds under a stream of notifications too.
         match tokio::time::timeout_at(due, listener.try_recv()).await {
             Ok(received) => {
                 if received?.is_none() {
@@ -85,7 +78,7 @@ async fn hear(
                 wake.notify_one();
             }
             Err(_elapsed) => {
-                bounded(look.look(&mut listener)).await?;
+                bounded(keep_alive.ask(&mut listener)).await?;
                 due = Instant::now() + every;
             }
         }
@@ -103,7 +96,7 @@ fn named(url: &str) -> String {
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(ANSWER_LIMIT, work)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
-use super::ErrorClass;
 use super::claim::Claim;
+use crate::vocabulary::{ErrorClass, SettleOutcome, TaskId, TaskStatus};
 
 /// What becomes of a claimed task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Each key was answered for and nothing is left.
     Completed,
-    /// There is more to do, or the attempt was ended by a shutdown or an outage: the attempt is given back.
-    Continued {
+    /// The task goes back to the queue and gets its attempt back: there is more to do, or a shutdown or an
+    /// outage ended the attempt.
+    Released {
         delay: Duration,
         error: Option<(ErrorClass, String)>,
     },
@@ -27,11 +28,44 @@ pub enum Verdict {
     Dead { class: ErrorClass, error: String },
 }
 
+impl Verdict {
+    /// The task goes back to the queue at once, without an error.
+    pub const RELEASED: Self = Self::Released {
+        delay: Duration::ZERO,
+        error: None,
+    };
+
+    /// What the metrics and the log call it.
+    #[must_use]
+    pub const fn outcome(&self) -> SettleOutcome {
+        match self {
+            Self::Completed => SettleOutcome::Completed,
+            Self::Released { .. } => SettleOutcome::Released,
+            Self::Failed { .. } => SettleOutcome::Failed,
+            Self::Dead { .. } => SettleOutcome::Dead,
+        }
+    }
+
+    /// Why the attempt did not complete the task, if there is an error to show.
+    #[must_use]
+    pub fn error(&self) -> Option<(ErrorClass, &str)> {
+        match self {
+            Self::Completed => None,
+            Self::Released { error, .. } => error
+                .as_ref()
+                .map(|(class, error)| (*class, error.as_str())),
+            Self::Failed { class, error, .. } | Self::Dead { class, error } => {
+                Some((*class, error))
+            }
+        }
+    }
+}
+
 /// A verdict for a task.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct TaskVerdict {
     /// The task.
-    pub id: i64,
+    pub id: TaskId,
     /// What becomes of it.
     pub verdict: Verdict,
 }
@@ -44,11 +78,11 @@ pub struct Settled {
 pub async fn lock_claims(
     connection: &mut PgConnection,
     claims: &[&Claim],
-) -> Result<Vec<i64>, sqlx::Error> {
-    let mut claims: Vec<(i64, i64)> = claims.iter().map(|c| (c.id, c.lease_token)).collect();
+) -> Result<Vec<TaskId>, sqlx::Error> {
+    let mut claims: Vec<(TaskId, i64)> = claims.iter().map(|c| (c.id, c.lease_token)).collect();
     claims.sort_unstable();
-    let (ids, tokens): (Vec<i64>, Vec<i64>) = claims.into_iter().unzip();
-    sqlx::query_file_scalar!("sql/queue/lock_claims.sql", &ids, &tokens)
+    let (ids, tokens): (Vec<TaskId>, Vec<i64>) = claims.into_iter().unzip();
+    sqlx::query_file_scalar!("sql/queue/lock_claims.sql", &ids as &[TaskId], &tokens)
         .fetch_all(connection)
         .await
 }
@@ -57,30 +91,33 @@ pub async fn lock_claims(
 ///
 /// # Errors
 /// When the database refuses; the transaction is to be rolled back.
-pub async fn finish(connection: &mut PgConnection, settled: &[Settled]) -> Result<(), sqlx::Error> {
-    let completed: Vec<i64> = settled
+pub async fn finish(
+    connection: &mut PgConnection,
+    tasks: &[TaskVerdict],
+) -> Result<(), sqlx::Error> {
+    let completed: Vec<TaskId> = tasks
         .iter()
         .filter(|task| task.verdict == Verdict::Completed)
         .map(|task| task.id)
         .collect();
     if !completed.is_empty() {
-        sqlx::query_file!("sql/queue/finish_completed.sql", &completed)
+        sqlx::query_file!("sql/queue/finish_completed.sql", &completed as &[TaskId])
             .execute(&mut *connection)
             .await?;
     }
     let mut rows = Rows::default();
-    for task in settled {
+    for task in tasks {
         rows.push(task);
     }
     if !rows.ids.is_empty() {
         sqlx::query_file!(
             "sql/queue/finish.sql",
-            &rows.ids,
-            &rows.statuses as &[&str],
+            &rows.ids as &[TaskId],
+            &rows.statuses as &[TaskStatus],
             &rows.given_back,
             &rows.delays,
             &rows.errors as &[Option<&str>],
-            &rows.classes as &[Option<&str>]
+            &rows.classes as &[Option<ErrorClass>]
         )
         .execute(connection)
         .await?;
@@ -91,37 +128,29 @@ pub async fn finish(connection: &mut PgConnection, settled: &[Settled]) -> Resul
 /// The columns of `finish.sql`.
 #[derive(Default)]
 struct Rows<'a> {
-    ids: Vec<i64>,
-    statuses: Vec<&'static str>,
+    ids: Vec<TaskId>,
+    statuses: Vec<TaskStatus>,
     given_back: Vec<i32>,
     delays: Vec<f64>,
     errors: Vec<Option<&'a str>>,
-    classes: Vec<Option<&'static str>>,
+    classes: Vec<Option<ErrorClass>>,
 }
 
 impl<'a> Rows<'a> {
-    fn push(&mut self, task: &'a Settled) {
-        let (status, given_back, delay, error) = match &task.verdict {
+    fn push(&mut self, task: &'a TaskVerdict) {
+        let (status, given_back, delay) = match &task.verdict {
             Verdict::Completed => return,
-            Verdict::Continued { delay, error } => (
-                "pending",
-                1,
-                *delay,
-                error.as_ref().map(|(class, error)| (*class, error)),
-            ),
-            Verdict::Failed {
-                delay,
-                class,
-                error,
-            } => ("failed", 0, *delay, Some((*class, error))),
-            Verdict::Dead { class, error } => ("dead", 0, Duration::ZERO, Some((*class, error))),
+            Verdict::Released { delay, .. } => (TaskStatus::Pending, 1, *delay),
+            Verdict::Failed { delay, .. } => (TaskStatus::Failed, 0, *delay),
+            Verdict::Dead { .. } => (TaskStatus::Dead, 0, Duration::ZERO),
         };
+        let (class, error) = task.verdict.error().unzip();
         self.ids.push(task.id);
         self.statuses.push(status);
         self.given_back.push(given_back);
         self.delays.push(delay.as_secs_f64());
-        self.errors.push(error.map(|(_, error)| error.as_str()));
-        self.classes.push(error.map(|(class, _)| class.as_str()));
+        self.errors.push(error);
+        self.classes.push(class);
     }
 }
 
@@ -131,25 +160,30 @@ impl<'a> Rows<'a> {
 /// When the database refuses; the transaction is to be rolled back.
 pub async fn keep_keys(
     connection: &mut PgConnection,
-    touched: &[i64],
-    tasks: &[i64],
+    touched: &[TaskId],
+    tasks: &[TaskId],
     keys: &[String],
 ) -> Result<(), sqlx::Error> {
     if !touched.is_empty() {
-        sqlx::query_file!("sql/queue/keep_keys.sql", touched, tasks, keys)
-            .execute(connection)
-            .await?;
+        sqlx::query_file!(
+            "sql/queue/keep_keys.sql",
+            touched as &[TaskId],
+            tasks as &[TaskId],
+            keys
+        )
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
 
-/// Wakes the roots whose last part has ended. Run after the commit that ended it.
+/// Wakes the parents whose last part has ended. Run after the commit that ended it.
 ///
 /// # Errors
-/// When the database cannot be asked; roots look by themselves too.
-pub async fn wake_roots(pool: &sqlx::PgPool, roots: &[i64]) -> Result<(), sqlx::Error> {
-    if !roots.is_empty() {
-        sqlx::query_file!("sql/queue/wake_roots.sql", roots)
+/// When the database cannot be asked; parents wake by themselves too.
+pub async fn wake_parents(pool: &PgPool, parents: &[TaskId]) -> Result<(), sqlx::Error> {
+    if !parents.is_empty() {
+        sqlx::query_file!("sql/queue/wake_parents.sql", parents as &[TaskId])
             .execute(pool)
             .await?;
     }

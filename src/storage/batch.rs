@@ -1,58 +1,60 @@
 //! Deleting many targets: multi-deletes where they work, halves where one key spoils a batch, single
-//! deletions where nothing else works. Every loop ends: a batch is halved at most 10 times deep, and
-//! after `MOST_SPLITS` refusals the rest goes key by key.
+//! deletions where nothing else works. Every loop ends: a batch is halved at most 10 times, and after
+//! `MAX_SPLITS` refusals the rest is deleted one by one.
 
 use futures::stream::{self, StreamExt as _};
 use uuid::Uuid;
 
-use super::calls::{Calls, Refusal, not_asked};
-use super::classify::{Failure, FailureClass, Remedy};
-use super::target::{Fate, Target, fits_in_xml};
+use super::calls::{Calls, Refusal, only};
+use super::classify::{Failure, Remedy};
+use super::target::{Target, TargetResult, fits_in_xml};
+use crate::vocabulary::ErrorClass;
 
 /// S3's limit for one DeleteObjects request (Amazon S3 API reference, "DeleteObjects").
 pub const MAX_KEYS_PER_REQUEST: usize = 1_000;
 /// Single deletions in flight at once in one round.
 const SINGLE_CONCURRENCY: usize = 8;
-/// Halvings in one round. One bad key of 1,000 takes 10; with more than a few bad ones, asking key by
-/// key is cheaper than telling them apart.
-const MOST_SPLITS: usize = 64;
+/// Halvings in one round. One bad key of 1,000 takes 10; with more than a few bad ones, deleting one by
+/// one is faster than finding them.
+const MAX_SPLITS: usize = 64;
 
 /// What came of each target, in the order asked. Targets must be distinct; more than 1,000 go in
 /// several requests, one after the other.
-pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec<Fate> {
+pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec<TargetResult> {
     let mut round = Round {
         calls,
         targets,
-        fates: vec![None; targets.len()],
-        splits_left: MOST_SPLITS,
+        results: vec![None; targets.len()],
+        splits_left: MAX_SPLITS,
         bucket_tried: false,
     };
-    let (batch, single): (Vec<usize>, Vec<usize>) = (0..targets.len())
-        .partition(|&place| fits_in_xml(&targets[place].key) && !calls.store.learned.singles());
+    let (batch, single): (Vec<usize>, Vec<usize>) = (0..targets.len()).partition(|&place| {
+        fits_in_xml(&targets[place].key) && !calls.store.capabilities.batch_delete.is_unsupported()
+    });
     for chunk in batch.chunks(MAX_KEYS_PER_REQUEST) {
         round.batch(chunk).await;
     }
-    round.singles(&single).await;
-    round.tell_bucket_from_key().await;
+    round.delete_one_by_one(&single).await;
+    round.check_for_bucket_denial().await;
     round.finish()
 }
 
 struct Round<'a> {
     calls: &'a Calls<'a>,
     targets: &'a [Target],
-    fates: Vec<Option<Fate>>,
+    results: Vec<Option<TargetResult>>,
     splits_left: usize,
     bucket_tried: bool,
 }
 
 impl Round<'_> {
-    fn settle(&mut self, place: usize, fate: Fate) {
-        self.fates[place] = Some(fate);
+    fn settle(&mut self, place: usize, result: TargetResult) {
+        self.results[place] = Some(result);
     }
 
     fn fail(&mut self, places: &[usize], failure: &Failure) {
         for &place in places {
-            self.settle(place, Fate::Failed(failure.clone()));
+            self.settle(place, TargetResult::Failed(failure.clone()));
         }
     }
 
@@ -63,15 +65,15 @@ impl Round<'_> {
                 self.fail(places, &failure);
                 continue;
             }
-            if self.calls.store.learned.singles() {
-                self.singles(places).await;
+            if self.calls.store.capabilities.batch_delete.is_unsupported() {
+                self.delete_one_by_one(places).await;
                 continue;
             }
             let targets: Vec<Target> = places.iter().map(|&i| self.targets[i].clone()).collect();
             let refusal = match self.calls.delete_objects(&targets).await {
-                Ok(fates) => {
-                    for (&place, fate) in places.iter().zip(fates) {
-                        self.settle(place, fate);
+                Ok(results) => {
+                    for (&place, result) in places.iter().zip(results) {
+                        self.settle(place, result);
                     }
                     continue;
                 }
@@ -79,11 +81,11 @@ impl Round<'_> {
             };
             match refusal.remedy {
                 Remedy::SendMd5 => {
-                    self.calls.store.learned.learn_md5();
+                    self.calls.store.capabilities.set_needs_md5();
                     waiting.push(places);
                 }
-                Remedy::Singles => {
-                    self.calls.store.learned.learn_singles();
+                Remedy::OneByOne => {
+                    self.calls.store.capabilities.batch_delete.set_unsupported();
                     waiting.push(places);
                 }
                 Remedy::Bisect => {
@@ -111,10 +113,10 @@ impl Round<'_> {
             }
             return None;
         }
-        // What XML cannot say, a URL may: the last two go singly instead of being told apart.
-        let unreadable = refusal.failure.class == FailureClass::Permanent;
+        // Keys that XML cannot encode can still be sent in a URL: try the last two one by one.
+        let unreadable = refusal.failure.class == ErrorClass::Permanent;
         if (unreadable && places.len() <= 2) || (places.len() > 1 && self.splits_left == 0) {
-            self.singles(places).await;
+            self.delete_one_by_one(places).await;
             return None;
         }
         if places.len() == 1 {
@@ -126,33 +128,33 @@ impl Round<'_> {
         Some([right, left])
     }
 
-    async fn singles(&mut self, places: &[usize]) {
+    async fn delete_one_by_one(&mut self, places: &[usize]) {
         let (calls, targets) = (self.calls, self.targets);
-        let fates: Vec<(usize, Fate)> = stream::iter(places.to_vec())
+        let results: Vec<(usize, TargetResult)> = stream::iter(places.to_vec())
             .map(|place| async move {
                 if let Some(failure) = calls.halted() {
-                    return (place, Fate::Failed(failure));
+                    return (place, TargetResult::Failed(failure));
                 }
-                let fate = calls.delete_object(&targets[place]).await;
-                if let Fate::Failed(failure) = &fate {
+                let result = calls.delete_object(&targets[place]).await;
+                if let TargetResult::Failed(failure) = &result {
                     calls.note(failure);
                 }
-                (place, fate)
+                (place, result)
             })
             .buffer_unordered(SINGLE_CONCURRENCY)
             .collect()
             .await;
-        for (place, fate) in fates {
-            self.settle(place, fate);
+        for (place, result) in results {
+            self.settle(place, result);
         }
     }
 
     /// AWS answers a missing permission with a denial of each key. If a key that never existed is denied
     /// too, it is the bucket's fault, and no task may pay for it with an attempt.
-    async fn tell_bucket_from_key(&mut self) {
-        let denied: Vec<usize> = (0..self.fates.len())
+    async fn check_for_bucket_denial(&mut self) {
+        let denied: Vec<usize> = (0..self.results.len())
             .filter(|&place| {
-                matches!(&self.fates[place], Some(Fate::Failed(failure)) if failure.is_denial())
+                matches!(&self.results[place], Some(TargetResult::Failed(failure)) if failure.is_denial())
             })
             .collect();
         if denied.is_empty() || self.calls.halted().is_some() {
@@ -176,20 +178,20 @@ impl Round<'_> {
             None => false,
             Some(failure) => {
                 self.calls.note(&failure);
-                // What passes by itself does not end the round, and says nothing of the bucket.
+                // A temporary failure does not end the round, and is no sign of what the bucket refuses.
                 failure.stops_the_round()
             }
         }
     }
 
-    fn finish(self) -> Vec<Fate> {
+    fn finish(self) -> Vec<TargetResult> {
         let halted = self.calls.halted();
-        self.fates
+        self.results
             .into_iter()
-            .map(|fate| match (fate, &halted) {
-                (Some(fate), _) => fate,
-                (None, Some(failure)) => Fate::Failed(failure.clone()),
-                (None, None) => not_asked(),
+            .map(|result| match (result, &halted) {
+                (Some(result), _) => result,
+                (None, Some(failure)) => TargetResult::Failed(failure.clone()),
+                (None, None) => TargetResult::Failed(Failure::not_asked()),
             })
             .collect()
     }
@@ -202,24 +204,26 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
         key: unknown_key().into(),
         version: versioned.then(|| "null".to_owned()),
     };
-    let fate = delete_one(calls, &target).await;
-    match fate {
-        Fate::Gone => None,
-        Fate::Hidden(marker) => {
+    let result = delete_one(calls, &target).await;
+    match result {
+        TargetResult::Gone => None,
+        TargetResult::Hidden(marker) => {
             // Versions are kept after all.
-            calls.store.learned.learn_versioned();
+            calls.store.capabilities.set_versioned();
             let marker = Target {
                 version: Some(marker.unwrap_or_else(|| "null".to_owned())),
                 ..target
             };
             match delete_one(calls, &marker).await {
-                Fate::Failed(failure) => Some(of_bucket(failure)),
-                Fate::Gone | Fate::Hidden(_) => None,
+                TargetResult::Failed(failure) => Some(of_bucket(failure)),
+                TargetResult::Gone | TargetResult::Hidden(_) => None,
             }
         }
-        // Some stores know no version "null": that says nothing of the bucket.
-        Fate::Failed(failure) if versioned && failure.class == FailureClass::Permanent => None,
-        Fate::Failed(failure) => Some(of_bucket(failure)),
+        // Some stores know no version "null": that is no refusal by the bucket.
+        TargetResult::Failed(failure) if versioned && failure.class == ErrorClass::Permanent => {
+            None
+        }
+        TargetResult::Failed(failure) => Some(of_bucket(failure)),
     }
 }
 
@@ -228,48 +232,46 @@ pub(super) fn unknown_key() -> String {
     format!("lethe-probe-{}", Uuid::new_v4())
 }
 
-async fn delete_one(calls: &Calls<'_>, target: &Target) -> Fate {
-    if calls.store.learned.singles() {
+async fn delete_one(calls: &Calls<'_>, target: &Target) -> TargetResult {
+    if calls.store.capabilities.batch_delete.is_unsupported() {
         return calls.delete_object(target).await;
     }
     match calls.delete_objects(std::slice::from_ref(target)).await {
-        Ok(fates) => only(fates),
+        Ok(results) => only(results),
         Err(Refusal {
             remedy: Remedy::SendMd5,
             ..
         }) => {
-            calls.store.learned.learn_md5();
+            calls.store.capabilities.set_needs_md5();
             match calls.delete_objects(std::slice::from_ref(target)).await {
-                Ok(fates) => only(fates),
-                Err(refusal) => Fate::Failed(refusal.failure),
+                Ok(results) => only(results),
+                Err(refusal) => TargetResult::Failed(refusal.failure),
             }
         }
         Err(Refusal {
-            remedy: Remedy::Singles,
+            remedy: Remedy::OneByOne,
             ..
         }) => {
-            calls.store.learned.learn_singles();
+            calls.store.capabilities.batch_delete.set_unsupported();
             calls.delete_object(target).await
         }
-        Err(refusal) => Fate::Failed(refusal.failure),
+        Err(refusal) => TargetResult::Failed(refusal.failure),
     }
-}
-
-fn only(fates: Vec<Fate>) -> Fate {
-    fates.into_iter().next().unwrap_or_else(not_asked)
 }
 
 /// What is refused of a key that never existed is refused of the bucket.
 fn of_bucket(failure: Failure) -> Failure {
     match failure.class {
-        FailureClass::Blocked | FailureClass::Permanent => Failure::new(
-            FailureClass::Outage,
+        ErrorClass::Blocked | ErrorClass::Permanent => Failure::new(
+            ErrorClass::Outage,
             failure.code,
             &format!(
                 "every deletion in this bucket is refused: {}",
                 failure.message
             ),
         ),
-        FailureClass::Transient | FailureClass::Throttle | FailureClass::Outage => failure,
+        ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Outage | ErrorClass::Crash => {
+            failure
+        }
     }
 }

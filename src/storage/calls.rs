@@ -1,23 +1,24 @@
-//! One request at a time: DeleteObjects and DeleteObject, with what was learned of the store's dialect.
+//! One request at a time, recorded for the metrics; DeleteObjects and DeleteObject in the dialect of the store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use parking_lot::Mutex;
 
 use super::Store;
-use super::classify::{self, Failure, FailureClass, Remedy};
-use super::coverage;
-use super::target::{Fate, Target};
+use super::classify::{self, Failure, Remedy};
+use super::match_answers::match_answers;
+use super::target::{Target, TargetResult};
 use super::wire::{ContentMd5, ReadToEnd};
+use crate::vocabulary::{ErrorClass, S3Outcome};
 
 /// One request as the metrics count it; the SDK's own retries are inside.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     /// The S3 operation, as `DeleteObjects`.
     pub operation: &'static str,
-    /// `ok`, `partial` (some keys failed), or the class of the failure.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: S3Outcome,
     /// From before the first byte sent to after the last one read.
     pub duration: Duration,
 }
@@ -45,13 +46,37 @@ impl<'a> Calls<'a> {
     }
 
     pub(super) fn into_records(self) -> Vec<RequestRecord> {
-        self.records
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.records.into_inner()
     }
 
-    pub(super) fn record(&self, operation: &'static str, started: Instant, outcome: &'static str) {
-        lock(&self.records).push(RequestRecord {
+    /// Sends a request and records how it ended.
+    pub(super) async fn send<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.send_expecting(operation, |_| false, request).await
+    }
+
+    /// The same for a request to which some failures are a good answer, such as that there is no such thing.
+    pub(super) async fn send_expecting<T>(
+        &self,
+        operation: &'static str,
+        is_answer: impl Fn(&Failure) -> bool,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let started = Instant::now();
+        let result = request.await;
+        let outcome = match &result {
+            Err(failure) if !is_answer(failure) => failure.class.into(),
+            Ok(_) | Err(_) => S3Outcome::Ok,
+        };
+        self.record(operation, started, outcome);
+        result
+    }
+
+    fn record(&self, operation: &'static str, started: Instant, outcome: S3Outcome) {
+        self.records.lock().push(RequestRecord {
             operation,
             outcome,
             duration: started.elapsed(),
@@ -60,24 +85,26 @@ impl<'a> Calls<'a> {
 
     /// The failure after which no further request of this round makes sense.
     pub(super) fn halted(&self) -> Option<Failure> {
-        lock(&self.halted).clone()
+        self.halted.lock().clone()
     }
 
     /// Ends the round if the failure is of the kind that holds for all keys.
     pub(super) fn note(&self, failure: &Failure) {
         if failure.stops_the_round() {
-            lock(&self.halted).get_or_insert_with(|| failure.clone());
+            self.halted.lock().get_or_insert_with(|| failure.clone());
         }
     }
 
     /// One DeleteObjects for at most 1,000 distinct targets.
-    pub(super) async fn delete_objects(&self, targets: &[Target]) -> Result<Vec<Fate>, Refusal> {
+    pub(super) async fn delete_objects(
+        &self,
+        targets: &[Target],
+    ) -> Result<Vec<TargetResult>, Refusal> {
         let body = multi_delete(targets).map_err(|failure| Refusal {
             failure,
             remedy: Remedy::None,
         })?;
-        let learned = &self.store.learned;
-        let with_md5 = learned.wants_md5();
+        let with_md5 = self.store.capabilities.needs_md5();
         let (read_to_end, complete) = ReadToEnd::watch("DeleteResult");
         let call = self
             .store
@@ -96,16 +123,19 @@ impl<'a> Calls<'a> {
         match call.send().await {
             Ok(answer) => {
                 let (deleted, errors) = (answer.deleted(), answer.errors());
-                let fates = coverage::fates(targets, deleted, errors, complete.get());
-                let failed = |fate: &Fate| matches!(fate, Fate::Failed(_));
-                let partial = fates.iter().any(failed);
-                let outcome = if partial { "partial" } else { "ok" };
+                let results = match_answers(targets, deleted, errors, complete.get());
+                let failed = |result: &TargetResult| matches!(result, TargetResult::Failed(_));
+                let outcome = if results.iter().any(failed) {
+                    S3Outcome::Partial
+                } else {
+                    S3Outcome::Ok
+                };
                 self.record("DeleteObjects", started, outcome);
-                Ok(fates)
+                Ok(results)
             }
             Err(error) => {
                 let failure = classify::of_sdk_error(&error);
-                self.record("DeleteObjects", started, failure.class.as_str());
+                self.record("DeleteObjects", started, failure.class.into());
                 let remedy = match classify::remedy_of(classify::status_of(&error), &failure) {
                     Remedy::SendMd5 if with_md5 => Remedy::Bisect,
                     remedy => remedy,
@@ -119,63 +149,52 @@ impl<'a> Calls<'a> {
     ///
     /// aws-sdk-s3 1.157 takes a key of white space alone for a missing one and builds no request; such a
     /// key travels in a multi-delete of its own.
-    pub(super) async fn delete_object(&self, target: &Target) -> Fate {
+    pub(super) async fn delete_object(&self, target: &Target) -> TargetResult {
         if target.key.trim().is_empty() {
             return self.delete_blank(target).await;
         }
-        let started = Instant::now();
-        let answer = self
-            .store
-            .client
-            .delete_object()
-            .bucket(&*self.store.bucket)
-            .key(&*target.key)
-            .set_version_id(target.version.clone())
-            .send()
-            .await;
-        let fate = match answer {
-            Ok(answer) if target.version.is_none() && answer.delete_marker() == Some(true) => {
-                Fate::Hidden(answer.version_id().map(str::to_owned))
-            }
-            Ok(_) => Fate::Gone,
-            Err(error) => {
-                let failure = classify::of_sdk_error(&error);
-                if matches!(failure.code.as_str(), "NoSuchKey" | "NoSuchVersion") {
-                    Fate::Gone
-                } else {
-                    Fate::Failed(failure)
+        let request = async {
+            let answer = self
+                .store
+                .client
+                .delete_object()
+                .bucket(&*self.store.bucket)
+                .key(&*target.key)
+                .set_version_id(target.version.clone())
+                .send()
+                .await;
+            match answer.map_err(|error| classify::of_sdk_error(&error)) {
+                Ok(answer) if target.version.is_none() && answer.delete_marker() == Some(true) => {
+                    let marker = answer.version_id().map(str::to_owned);
+                    Ok(TargetResult::Hidden(marker))
                 }
+                Ok(_) => Ok(TargetResult::Gone),
+                Err(failure) if failure.is_missing_key() => Ok(TargetResult::Gone),
+                Err(failure) => Err(failure),
             }
         };
-        let outcome = match &fate {
-            Fate::Failed(failure) => failure.class.as_str(),
-            Fate::Gone | Fate::Hidden(_) => "ok",
-        };
-        self.record("DeleteObject", started, outcome);
-        fate
+        let result = self.send("DeleteObject", request).await;
+        result.unwrap_or_else(TargetResult::Failed)
     }
 
-    async fn delete_blank(&self, target: &Target) -> Fate {
+    async fn delete_blank(&self, target: &Target) -> TargetResult {
         match self.delete_objects(std::slice::from_ref(target)).await {
-            Ok(fates) => fates.into_iter().next().unwrap_or_else(not_asked),
-            Err(refusal) if refusal.remedy == Remedy::None => Fate::Failed(refusal.failure),
-            // No way is left to name it: not the store's outage, but this key's misfortune.
-            Err(refusal) => Fate::Failed(Failure::new(
-                FailureClass::Permanent,
+            Ok(results) => only(results),
+            Err(refusal) if refusal.remedy == Remedy::None => TargetResult::Failed(refusal.failure),
+            // The store refuses this key, not all keys: no other way is left to send it.
+            Err(refusal) => TargetResult::Failed(Failure::new(
+                ErrorClass::Permanent,
                 refusal.failure.code,
-                "a key of white space alone, which this store takes in no way",
+                "a key of white space alone, which this store accepts in no request",
             )),
         }
     }
 }
 
-/// What no answer was found for, for want of a question.
-pub(super) fn not_asked() -> Fate {
-    Fate::Failed(Failure::new(
-        FailureClass::Transient,
-        "NotAsked",
-        "the store was not asked for this key",
-    ))
+/// The result of a request for one target.
+pub(super) fn only(results: Vec<TargetResult>) -> TargetResult {
+    let result = results.into_iter().next();
+    result.unwrap_or_else(|| TargetResult::Failed(Failure::not_asked()))
 }
 
 /// A verbose request: quiet ones name only the errors, and an empty answer would mean success.
@@ -196,10 +215,5 @@ fn multi_delete(targets: &[Target]) -> Result<Delete, Failure> {
                 .quiet(false)
                 .build()
         })
-        .map_err(|error| Failure::new(FailureClass::Permanent, "NotBuilt", &error.to_string()))
-}
-
-/// What is behind such a lock is replaced as a whole, so that a panic elsewhere leaves it sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+        .map_err(|error| Failure::new(ErrorClass::Permanent, "NotBuilt", &error.to_string()))
 }

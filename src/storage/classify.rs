@@ -7,50 +7,24 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use chrono::{DateTime, Utc};
 
-/// An error's text is cut to so many characters: enough for a person, bounded for a row.
-const LONGEST_MESSAGE_CHARS: usize = 500;
-/// A code is a word; what is longer is no code.
-const LONGEST_CODE_CHARS: usize = 64;
+use crate::cause;
+use crate::vocabulary::ErrorClass;
+
+/// An error's text is cut to this length: enough for a person, bounded for a row.
+const MAX_MESSAGE_CHARS: usize = 500;
+/// Longer codes are cut.
+const MAX_CODE_CHARS: usize = 64;
 
 /// Our own code: no connection came to be, so that nothing was sent.
 pub(super) const UNREACHABLE: &str = "Unreachable";
 /// Our own code: no answer within a time-out; the request may have been carried out.
 pub(super) const TIMED_OUT: &str = "TimedOut";
 
-/// What kind of failure it is; the queue decides by it what follows (DESIGN.md, "Failure classes").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureClass {
-    /// Will pass: 5xx, time-outs, broken connections, keys that were not answered for.
-    Transient,
-    /// The store asks for a slower pace.
-    Throttle,
-    /// The store, the way to it or the configuration is at fault: nothing can be deleted at present.
-    Outage,
-    /// This key is refused, by a lock or a policy; others are not.
-    Blocked,
-    /// No retry can help: the key is not a name that an object can have.
-    Permanent,
-}
-
-impl FailureClass {
-    /// Its name in metrics and tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Throttle => "throttle",
-            Self::Outage => "outage",
-            Self::Blocked => "blocked",
-            Self::Permanent => "permanent",
-        }
-    }
-}
-
 /// Why something was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Its kind.
-    pub class: FailureClass,
+    pub class: ErrorClass,
     /// The store's code, or a word of ours where it gave none.
     pub code: String,
     /// The store's words, without control characters, at most 500 characters.
@@ -62,14 +36,23 @@ pub struct Failure {
 impl Failure {
     /// A failure with its message cut to a sane length.
     #[must_use]
-    pub fn new(class: FailureClass, code: impl Into<String>, message: &str) -> Self {
+    pub fn new(class: ErrorClass, code: impl Into<String>, message: &str) -> Self {
         let code: String = code.into();
         Self {
             class,
-            code: printable(&code, LONGEST_CODE_CHARS),
-            message: printable(message, LONGEST_MESSAGE_CHARS),
+            code: printable(&code, MAX_CODE_CHARS),
+            message: printable(message, MAX_MESSAGE_CHARS),
             retry_at: None,
         }
+    }
+
+    /// No answer was found for a key, because no request contained it.
+    pub(super) fn not_asked() -> Self {
+        Self::new(
+            ErrorClass::Transient,
+            "NotAsked",
+            "the store was not asked for this key",
+        )
     }
 
     /// The same failure in other words.
@@ -82,21 +65,25 @@ impl Failure {
 
     /// Whether asking for further keys right now would be in vain, or unkind.
     pub(super) fn stops_the_round(&self) -> bool {
-        matches!(self.class, FailureClass::Outage | FailureClass::Throttle)
-            || self.code == TIMED_OUT
+        matches!(self.class, ErrorClass::Outage | ErrorClass::Throttle) || self.code == TIMED_OUT
+    }
+
+    /// Whether it says that there is no such key or version.
+    pub(super) fn is_missing_key(&self) -> bool {
+        is_missing_key(&self.code)
     }
 
     /// Whether it may be the bucket that is refused rather than the key.
     pub(super) fn is_denial(&self) -> bool {
-        self.class == FailureClass::Blocked
+        self.class == ErrorClass::Blocked
             && matches!(self.code.as_str(), "AccessDenied" | "Forbidden" | "Http403")
     }
 }
 
-fn printable(text: &str, longest: usize) -> String {
+fn printable(text: &str, max_chars: usize) -> String {
     text.chars()
         .filter(|c| !c.is_control())
-        .take(longest)
+        .take(max_chars)
         .collect()
 }
 
@@ -118,12 +105,17 @@ pub(super) enum Remedy {
     /// The store wants Content-MD5.
     SendMd5,
     /// The store has no multi-delete: ask key by key.
-    Singles,
+    OneByOne,
+}
+
+/// Whether a code says that there is no such key or version.
+pub(super) fn is_missing_key(code: &str) -> bool {
+    matches!(code, "NoSuchKey" | "NoSuchVersion")
 }
 
 /// The class of an error code. Codes: Amazon S3 API reference, "Error responses"; `None` when the code
 /// is not known.
-fn class_of_known_code(code: &str) -> Option<FailureClass> {
+fn class_of_known_code(code: &str) -> Option<ErrorClass> {
     let class = match code {
         "SlowDown"
         | "Throttling"
@@ -138,7 +130,7 @@ fn class_of_known_code(code: &str) -> Option<FailureClass> {
         | "BandwidthLimitExceeded"
         | "SlowDownRead"
         | "SlowDownWrite"
-        | "429" => FailureClass::Throttle,
+        | "429" => ErrorClass::Throttle,
         "NoSuchBucket"
         | "NotFound"
         | "PermanentRedirect"
@@ -168,7 +160,7 @@ fn class_of_known_code(code: &str) -> Option<FailureClass> {
         | "IllegalLocationConstraintException"
         | "RequestTimeTooSkewed"
         | "MethodNotAllowed"
-        | "NotImplemented" => FailureClass::Outage,
+        | "NotImplemented" => ErrorClass::Outage,
         "AccessDenied"
         | "Forbidden"
         | "ObjectLocked"
@@ -178,7 +170,7 @@ fn class_of_known_code(code: &str) -> Option<FailureClass> {
         | "InvalidRetentionPeriod"
         | "RetentionPolicyNotMet"
         | "ObjectUnderActiveHold"
-        | "BlobImmutableDueToPolicy" => FailureClass::Blocked,
+        | "BlobImmutableDueToPolicy" => ErrorClass::Blocked,
         "KeyTooLongError"
         | "KeyTooLong"
         | "InvalidURI"
@@ -186,7 +178,7 @@ fn class_of_known_code(code: &str) -> Option<FailureClass> {
         | "InvalidObjectName"
         | "XMinioInvalidObjectName"
         | "InvalidArgument"
-        | "MalformedXML" => FailureClass::Permanent,
+        | "MalformedXML" => ErrorClass::Permanent,
         // Four-hundreds that speak of the way the request took, not of its keys.
         "BadDigest"
         | "InvalidDigest"
@@ -203,19 +195,19 @@ fn class_of_known_code(code: &str) -> Option<FailureClass> {
         | "InternalServerError"
         | "InternalFailure"
         | "RequestExpired"
-        | "OperationTimedOut" => FailureClass::Transient,
+        | "OperationTimedOut" => ErrorClass::Transient,
         _ => return None,
     };
     Some(class)
 }
 
-/// The class of the code that one key has inside a 200; what is not known may pass.
-pub(super) fn class_of_key_code(code: &str) -> FailureClass {
+/// The class of the code that one key has inside a 200; an unknown code counts as temporary.
+pub(super) fn class_of_key_code(code: &str) -> ErrorClass {
     match code {
         // Of one key among others, not of the store.
-        "MethodNotAllowed" | "NotImplemented" => FailureClass::Blocked,
-        "NotFound" => FailureClass::Transient,
-        _ => class_of_known_code(code).unwrap_or(FailureClass::Transient),
+        "MethodNotAllowed" | "NotImplemented" => ErrorClass::Blocked,
+        "NotFound" => ErrorClass::Transient,
+        _ => class_of_known_code(code).unwrap_or(ErrorClass::Transient),
     }
 }
 
@@ -226,7 +218,7 @@ pub(super) fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) 
         .unwrap_or("the store gave no reason");
     let code = code.filter(|code| !code.is_empty());
     let class = match code.and_then(class_of_known_code) {
-        _ if status == 429 => FailureClass::Throttle,
+        _ if status == 429 => ErrorClass::Throttle,
         Some(class) => class,
         None => class_of_status(status),
     };
@@ -241,15 +233,15 @@ pub(super) fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) 
     }
 }
 
-fn class_of_status(status: u16) -> FailureClass {
+fn class_of_status(status: u16) -> ErrorClass {
     match status {
-        429 => FailureClass::Throttle,
+        429 => ErrorClass::Throttle,
         // Redirects, credentials, a wrong address: a matter of configuration, for every key.
-        300..=399 | 401 | 404 | 405 | 407 | 501 => FailureClass::Outage,
-        408 | 409 | 425 => FailureClass::Transient,
+        300..=399 | 401 | 404 | 405 | 407 | 501 => ErrorClass::Outage,
+        408 | 409 | 425 => ErrorClass::Transient,
         // Refused for a reason of the request's own, which trying again does not change.
-        400..=499 => FailureClass::Blocked,
-        _ => FailureClass::Transient,
+        400..=499 => ErrorClass::Blocked,
+        _ => ErrorClass::Transient,
     }
 }
 
@@ -265,11 +257,13 @@ pub(super) fn remedy_of(status: Option<u16>, failure: &Failure) -> Remedy {
     }
     let unsupported = matches!(failure.code.as_str(), "NotImplemented" | "MethodNotAllowed");
     if status == 501 || status == 405 || unsupported {
-        return Remedy::Singles;
+        return Remedy::OneByOne;
     }
     match failure.class {
-        FailureClass::Blocked | FailureClass::Permanent => Remedy::Bisect,
-        FailureClass::Transient | FailureClass::Throttle | FailureClass::Outage => Remedy::None,
+        ErrorClass::Blocked | ErrorClass::Permanent => Remedy::Bisect,
+        ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Outage | ErrorClass::Crash => {
+            Remedy::None
+        }
     }
 }
 
@@ -281,24 +275,28 @@ where
     match error {
         // No credentials, no region, no endpoint: the configuration is at fault.
         SdkError::ConstructionFailure(_) => {
-            Failure::new(FailureClass::Outage, "RequestNotBuilt", &chain(error))
+            Failure::new(ErrorClass::Outage, "RequestNotBuilt", &cause::chain(error))
         }
         SdkError::TimeoutError(_) => timed_out(),
         SdkError::DispatchFailure(_) if never_connected(error) => {
-            Failure::new(FailureClass::Outage, UNREACHABLE, &chain(error))
+            Failure::new(ErrorClass::Outage, UNREACHABLE, &cause::chain(error))
         }
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => timed_out(),
-        SdkError::DispatchFailure(_) => {
-            Failure::new(FailureClass::Transient, "BrokenConnection", &chain(error))
-        }
-        SdkError::ResponseError(_) => {
-            Failure::new(FailureClass::Transient, "UnreadableAnswer", &chain(error))
-        }
+        SdkError::DispatchFailure(_) => Failure::new(
+            ErrorClass::Transient,
+            "BrokenConnection",
+            &cause::chain(error),
+        ),
+        SdkError::ResponseError(_) => Failure::new(
+            ErrorClass::Transient,
+            "UnreadableAnswer",
+            &cause::chain(error),
+        ),
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             of_answer(status, service.err().code(), service.err().message())
         }
-        _ => Failure::new(FailureClass::Transient, "Unknown", &chain(error)),
+        _ => Failure::new(ErrorClass::Transient, "Unknown", &cause::chain(error)),
     }
 }
 
@@ -308,7 +306,7 @@ pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
 }
 
 fn timed_out() -> Failure {
-    Failure::new(FailureClass::Transient, TIMED_OUT, "no answer in time")
+    Failure::new(ErrorClass::Transient, TIMED_OUT, "no answer in time")
 }
 
 /// A connection that never stood (refused, no such host, TLS, a time-out of the connect itself) has
@@ -324,17 +322,6 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,26 +333,26 @@ mod tests {
     #[test]
     fn a_missing_bucket_is_an_outage_and_never_gone() {
         let named = of_answer(404, Some("NoSuchBucket"), None);
-        assert_eq!(named.class, FailureClass::Outage);
-        assert_eq!(of_answer(404, None, None).class, FailureClass::Outage);
-        assert_eq!(class_of_key_code("NoSuchBucket"), FailureClass::Outage);
+        assert_eq!(named.class, ErrorClass::Outage);
+        assert_eq!(of_answer(404, None, None).class, ErrorClass::Outage);
+        assert_eq!(class_of_key_code("NoSuchBucket"), ErrorClass::Outage);
     }
 
     #[test]
     fn a_429_throttles_with_or_without_a_body() {
         for code in [None, Some("Whatever"), Some("AccessDenied")] {
-            assert_eq!(of_answer(429, code, None).class, FailureClass::Throttle);
+            assert_eq!(of_answer(429, code, None).class, ErrorClass::Throttle);
         }
         let slow = of_answer(503, Some("SlowDown"), None);
-        assert_eq!(slow.class, FailureClass::Throttle);
+        assert_eq!(slow.class, ErrorClass::Throttle);
     }
 
     #[test]
     fn what_is_not_known_may_pass() {
-        assert_eq!(of_answer(500, None, None).class, FailureClass::Transient);
-        assert_eq!(of_answer(503, None, None).class, FailureClass::Transient);
-        assert_eq!(of_answer(200, None, None).class, FailureClass::Transient);
-        assert_eq!(class_of_key_code("SomethingNew"), FailureClass::Transient);
+        assert_eq!(of_answer(500, None, None).class, ErrorClass::Transient);
+        assert_eq!(of_answer(503, None, None).class, ErrorClass::Transient);
+        assert_eq!(of_answer(200, None, None).class, ErrorClass::Transient);
+        assert_eq!(class_of_key_code("SomethingNew"), ErrorClass::Transient);
     }
 
     #[test]
@@ -377,10 +364,10 @@ mod tests {
             (301, "PermanentRedirect"),
         ] {
             let failure = of_answer(status, Some(code), None);
-            assert_eq!(failure.class, FailureClass::Outage, "{code}");
+            assert_eq!(failure.class, ErrorClass::Outage, "{code}");
             assert_eq!(remedy_of(Some(status), &failure), Remedy::None, "{code}");
         }
-        assert_eq!(of_answer(301, None, None).class, FailureClass::Outage);
+        assert_eq!(of_answer(301, None, None).class, ErrorClass::Outage);
     }
 
     #[test]
@@ -397,16 +384,16 @@ mod tests {
         let aws = "Missing required header for this request: Content-MD5";
         assert_eq!(remedy(400, "InvalidRequest", aws), Remedy::SendMd5);
         assert_eq!(remedy(400, "MissingContentMD5", ""), Remedy::SendMd5);
-        assert_eq!(remedy(501, "NotImplemented", ""), Remedy::Singles);
-        assert_eq!(remedy(405, "MethodNotAllowed", ""), Remedy::Singles);
+        assert_eq!(remedy(501, "NotImplemented", ""), Remedy::OneByOne);
+        assert_eq!(remedy(405, "MethodNotAllowed", ""), Remedy::OneByOne);
     }
 
     #[test]
     fn messages_are_cut_and_carry_no_control_characters() {
-        let failure = Failure::new(FailureClass::Transient, "X", &"a\u{1}".repeat(1_000));
-        assert_eq!(failure.message, "a".repeat(LONGEST_MESSAGE_CHARS));
+        let failure = Failure::new(ErrorClass::Transient, "X", &"a\u{1}".repeat(1_000));
+        assert_eq!(failure.message, "a".repeat(MAX_MESSAGE_CHARS));
         assert_eq!(
-            Failure::new(FailureClass::Blocked, "C", "m").to_string(),
+            Failure::new(ErrorClass::Blocked, "C", "m").to_string(),
             "C: m"
         );
     }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::Store;
 use super::batch::delete_targets;
 use super::calls::{Calls, RequestRecord};
-use super::classify::{Failure, FailureClass};
-use super::target::{Fate, Target, flaw_of};
+use super::classify::Failure;
+use super::target::{Target, TargetResult, flaw_of};
 use super::{uploads, versions};
+use crate::vocabulary::ErrorClass;
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Store {
                 continue;
             }
             if let Some((code, message)) = flaw_of(key) {
-                let failure = Failure::new(FailureClass::Permanent, code, message);
+                let failure = Failure::new(ErrorClass::Permanent, code, message);
                 outcomes.insert(key, KeyOutcome::Failed(failure));
             } else {
                 names.push(key);
@@ -57,7 +58,7 @@ impl Store {
         let outcomes = keys
             .iter()
             .map(|key| outcomes.get(key.as_str()).cloned())
-            .map(|outcome| outcome.unwrap_or_else(not_asked))
+            .map(|outcome| outcome.unwrap_or_else(|| KeyOutcome::Failed(Failure::not_asked())))
             .collect();
         Deletion {
             outcomes,
@@ -94,23 +95,25 @@ async fn delete_keys(calls: &Calls<'_>, keys: &[&str], versioned: bool) -> Vec<K
         return results.into_iter().map(outcome_of).collect();
     }
     let targets: Vec<Target> = keys.iter().map(|key| Target::of_key(key)).collect();
-    let fates = delete_targets(calls, &targets).await;
+    let results = delete_targets(calls, &targets).await;
     let hidden: Vec<&str> = keys
         .iter()
-        .zip(&fates)
-        .filter(|(_, fate)| matches!(fate, Fate::Hidden(_)))
+        .zip(&results)
+        .filter(|(_, result)| matches!(result, TargetResult::Hidden(_)))
         .map(|(key, _)| *key)
         .collect();
     if !hidden.is_empty() {
-        calls.store.learned.learn_versioned();
+        calls.store.capabilities.set_versioned();
     }
-    let mut uncovered = versions::delete_all(calls, &hidden).await.into_iter();
-    fates
+    let mut revealed = versions::delete_all(calls, &hidden).await.into_iter();
+    results
         .into_iter()
-        .map(|fate| match fate {
-            Fate::Gone => KeyOutcome::Gone,
-            Fate::Failed(failure) => KeyOutcome::Failed(failure),
-            Fate::Hidden(_) => uncovered.next().map_or_else(not_asked, outcome_of),
+        .map(|result| match result {
+            TargetResult::Gone => KeyOutcome::Gone,
+            TargetResult::Failed(failure) => KeyOutcome::Failed(failure),
+            TargetResult::Hidden(_) => {
+                outcome_of(revealed.next().unwrap_or_else(|| Err(Failure::not_asked())))
+            }
         })
         .collect()
 }
@@ -120,12 +123,4 @@ fn outcome_of(result: Result<(), Failure>) -> KeyOutcome {
         Ok(()) => KeyOutcome::Gone,
         Err(failure) => KeyOutcome::Failed(failure),
     }
-}
-
-fn not_asked() -> KeyOutcome {
-    KeyOutcome::Failed(Failure::new(
-        FailureClass::Transient,
-        "NotAsked",
-        "the store was not asked for this key",
-    ))
 }

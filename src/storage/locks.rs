@@ -1,14 +1,14 @@
 //! Locks: until when the store keeps a version that it refuses to delete.
 
-use std::time::Instant;
-
 use aws_sdk_s3::types::ObjectLockLegalHoldStatus;
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::TryFutureExt as _;
 use futures::stream::{self, StreamExt as _};
 
 use super::calls::Calls;
-use super::classify::{self, Failure, FailureClass};
-use super::target::{Fate, Target};
+use super::classify::{self, Failure};
+use super::target::{Target, TargetResult};
+use crate::vocabulary::ErrorClass;
 
 /// Locks read at once in one round.
 const LOCK_CONCURRENCY: usize = 8;
@@ -23,13 +23,13 @@ const LOCK_CONCURRENCY: usize = 8;
 pub(super) async fn explain(
     calls: &Calls<'_>,
     targets: &[Target],
-    mut fates: Vec<Fate>,
-) -> Vec<Fate> {
-    let refused: Vec<(usize, Failure)> = fates
+    mut results: Vec<TargetResult>,
+) -> Vec<TargetResult> {
+    let refused: Vec<(usize, Failure)> = results
         .iter()
         .enumerate()
-        .filter_map(|(place, fate)| match fate {
-            Fate::Failed(failure) if failure.class == FailureClass::Blocked => {
+        .filter_map(|(place, result)| match result {
+            TargetResult::Failed(failure) if failure.class == ErrorClass::Blocked => {
                 Some((place, failure.clone()))
             }
             _ => None,
@@ -44,13 +44,13 @@ pub(super) async fn explain(
         .collect()
         .await;
     for (place, failure) in explained {
-        fates[place] = Fate::Failed(failure);
+        results[place] = TargetResult::Failed(failure);
     }
-    fates
+    results
 }
 
 async fn explained(calls: &Calls<'_>, target: &Target, failure: Failure) -> Failure {
-    if calls.halted().is_some() || calls.store.learned.lacks_locks() {
+    if calls.halted().is_some() || calls.store.capabilities.locks.is_unsupported() {
         return failure;
     }
     match lock_of(calls, target).await {
@@ -106,7 +106,7 @@ async fn lock_of(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Fai
             };
         }
     }
-    if calls.store.learned.lacks_locks() {
+    if calls.store.capabilities.locks.is_unsupported() {
         return Ok(None);
     }
     let held = legal_hold(calls, target).await?;
@@ -114,8 +114,7 @@ async fn lock_of(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Fai
 }
 
 async fn retention(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Failure> {
-    let started = Instant::now();
-    let answer = calls
+    let request = calls
         .store
         .client
         .get_object_retention()
@@ -123,9 +122,8 @@ async fn retention(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, F
         .key(&*target.key)
         .set_version_id(target.version.clone())
         .send()
-        .await
         .map_err(|error| classify::of_sdk_error(&error));
-    let found = read(calls, "GetObjectRetention", started, answer)?;
+    let found = read(calls, "GetObjectRetention", request).await?;
     let Some(retention) = found.and_then(|answer| answer.retention) else {
         return Ok(None);
     };
@@ -136,8 +134,7 @@ async fn retention(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, F
 /// The lock that the object's own headers show, if any. They leave out what the credentials may not see,
 /// so that no lock there proves nothing.
 async fn head(calls: &Calls<'_>, target: &Target) -> Option<Lock> {
-    let started = Instant::now();
-    let answer = calls
+    let request = calls
         .store
         .client
         .head_object()
@@ -145,19 +142,15 @@ async fn head(calls: &Calls<'_>, target: &Target) -> Option<Lock> {
         .key(&*target.key)
         .set_version_id(target.version.clone())
         .send()
-        .await
         .map_err(|error| classify::of_sdk_error(&error));
-    let outcome = answer.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
-    calls.record("HeadObject", started, outcome);
-    let head = answer.ok()?;
+    let head = calls.send("HeadObject", request).await.ok()?;
     let mode = head.object_lock_mode().map(|mode| mode.as_str());
     let held = head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On);
     Lock::until(head.object_lock_retain_until_date(), mode).or(held.then(Lock::legal_hold))
 }
 
 async fn legal_hold(calls: &Calls<'_>, target: &Target) -> Result<bool, Failure> {
-    let started = Instant::now();
-    let answer = calls
+    let request = calls
         .store
         .client
         .get_object_legal_hold()
@@ -165,42 +158,47 @@ async fn legal_hold(calls: &Calls<'_>, target: &Target) -> Result<bool, Failure>
         .key(&*target.key)
         .set_version_id(target.version.clone())
         .send()
-        .await
         .map_err(|error| classify::of_sdk_error(&error));
-    let found = read(calls, "GetObjectLegalHold", started, answer)?;
+    let found = read(calls, "GetObjectLegalHold", request).await?;
     let status = found.and_then(|answer| answer.legal_hold?.status);
     Ok(status == Some(ObjectLockLegalHoldStatus::On))
 }
 
-/// What a lock's answer says; `None` where there is no such lock.
-fn read<T>(
+/// Reads a lock; `None` where there is no such lock.
+async fn read<T>(
     calls: &Calls<'_>,
     operation: &'static str,
-    started: Instant,
-    answer: Result<T, Failure>,
+    request: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Option<T>, Failure> {
-    let failure = match answer {
-        Ok(found) => {
-            calls.record(operation, started, "ok");
-            return Ok(Some(found));
+    let is_answer = |failure: &Failure| has_no_lock(failure) || has_no_locks(failure);
+    match calls.send_expecting(operation, is_answer, request).await {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if has_no_lock(&failure) => Ok(None),
+        Err(failure) if has_no_locks(&failure) => {
+            calls.store.capabilities.locks.set_unsupported();
+            Ok(None)
         }
-        Err(failure) => failure,
-    };
-    match failure.code.as_str() {
-        // No lock on this version; or nothing to lock, which a delete marker (405) is too.
-        "NoSuchObjectLockConfiguration"
-        | "ObjectLockConfigurationNotFoundError"
-        | "NoSuchKey"
-        | "NoSuchVersion"
-        | "MethodNotAllowed" => {}
-        // The bucket was made without locks (Amazon S3 API reference, "GetObjectRetention": "Bucket is
-        // missing Object Lock Configuration"), or the store knows none.
-        "InvalidRequest" | "NotImplemented" | "Http501" => calls.store.learned.learn_no_locks(),
-        _ => {
-            calls.record(operation, started, failure.class.as_str());
-            return Err(failure);
-        }
+        Err(failure) => Err(failure),
     }
-    calls.record(operation, started, "ok");
-    Ok(None)
+}
+
+/// No lock on this version; or nothing to lock, which a delete marker (405) is too.
+fn has_no_lock(failure: &Failure) -> bool {
+    matches!(
+        failure.code.as_str(),
+        "NoSuchObjectLockConfiguration"
+            | "ObjectLockConfigurationNotFoundError"
+            | "NoSuchKey"
+            | "NoSuchVersion"
+            | "MethodNotAllowed"
+    )
+}
+
+/// The bucket was made without locks (Amazon S3 API reference, "GetObjectRetention": "Bucket is missing Object
+/// Lock Configuration"), or the store knows none.
+fn has_no_locks(failure: &Failure) -> bool {
+    matches!(
+        failure.code.as_str(),
+        "InvalidRequest" | "NotImplemented" | "Http501"
+    )
 }

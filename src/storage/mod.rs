@@ -2,16 +2,16 @@
 //!
 //! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), aborts uploads that
 //! stand open under its keys (`uploads`), sends targets in batches and tells one bad key from a bad bucket
-//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`coverage`) and whose
+//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`match_answers`) and whose
 //! failures get a class (`classify`) and, where a lock is to blame, its end (`locks`).
 
 mod batch;
 mod calls;
+mod capabilities;
 mod classify;
-mod coverage;
 mod delete;
-mod learned;
 mod locks;
+mod match_answers;
 mod objects;
 mod probe;
 mod target;
@@ -34,18 +34,20 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
+use capabilities::Capabilities;
+
 pub use batch::MAX_KEYS_PER_REQUEST;
 pub use calls::RequestRecord;
-pub use classify::{Failure, FailureClass};
+pub use classify::Failure;
 pub use delete::{Deletion, KeyOutcome};
 pub use probe::Probe;
 pub use target::MAX_KEY_BYTES;
 
-/// Tries of one call, the first included; what still fails then waits in the queue.
+/// Tries of one call, the first included. If all fail, the task waits in the queue.
 const SDK_ATTEMPTS: u32 = 3;
 /// The SDK's pauses between those tries; the queue knows the long ones.
 const SDK_BACKOFF_BASE: Duration = Duration::from_millis(200);
-const SDK_BACKOFF_MOST: Duration = Duration::from_secs(2);
+const SDK_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Connections idle for longer are closed: load balancers and NATs forget them silently after a minute
 /// or so, and the next request on one would hang until its time-out.
 const POOL_IDLE: Duration = Duration::from_secs(15);
@@ -86,12 +88,12 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
-/// A bucket. Clones share connections and what was learned of the server.
+/// A bucket. Clones share connections and what is known of the server.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
     bucket: Arc<str>,
-    learned: Arc<learned::Learned>,
+    capabilities: Arc<Capabilities>,
 }
 
 impl fmt::Debug for Store {
@@ -112,7 +114,7 @@ impl Store {
                 RetryConfig::standard()
                     .with_max_attempts(SDK_ATTEMPTS)
                     .with_initial_backoff(SDK_BACKOFF_BASE)
-                    .with_max_backoff(SDK_BACKOFF_MOST),
+                    .with_max_backoff(SDK_BACKOFF_MAX),
             )
             .timeout_config(
                 TimeoutConfig::builder()
@@ -139,7 +141,7 @@ impl Store {
         Self {
             client: Client::from_conf(s3),
             bucket: config.bucket.into(),
-            learned: Arc::default(),
+            capabilities: Arc::default(),
         }
     }
 

@@ -92,14 +92,14 @@ fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
 
 /// A store without multipart uploads is usable; one that hides them would keep what they hold.
 fn probe_uploads(refusal: Option<Failure>) -> Probe {
-    let lacking = refusal
+    let unsupported = refusal
         .as_ref()
-        .is_some_and(|failure| uploads::is_lack(failure) && !failure.is_denial());
+        .is_some_and(|failure| uploads::is_unsupported(failure) && !failure.is_denial());
     Probe {
         name: "open uploads",
-        ok: refusal.is_none() || lacking,
+        ok: refusal.is_none() || unsupported,
         detail: match refusal {
-            Some(failure) if lacking => format!("this store does not list them ({failure})"),
+            Some(failure) if unsupported => format!("this store does not list them ({failure})"),
             refusal => detail(refusal, "they can be listed"),
         },
         remedy: "grant s3:ListBucketMultipartUploads on the bucket and s3:AbortMultipartUpload on its \

@@ -25,7 +25,7 @@ impl Target {
 
 /// What came of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum TargetResult {
     /// The store says that it is not there, any more or at all.
     Gone,
     /// A delete marker (of this id) hides it; the bytes are still there.

@@ -7,26 +7,26 @@
 //!
 //! What it costs: one ListMultipartUploads for up to 1,000 keys, under the prefix that all of them share.
 //! Most buckets have no open uploads, and answer with an empty page. Where so many are open that they do
-//! not fit into [`MOST_PAGES`], the keys are halved in order, which lengthens the prefix, down to single
+//! not fit into [`MAX_PAGES`], the keys are halved in order, which lengthens the prefix, down to single
 //! keys.
 //!
 //! A store that has no such list, or does not permit it, is remembered for ten minutes and warned of once:
 //! deletion goes on without.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::EncodingType;
 use futures::stream::{self, StreamExt as _};
 
 use super::calls::Calls;
-use super::classify::{self, Failure, FailureClass};
+use super::classify::{self, Failure};
 use super::urlcode::{readings, readings_unsaid};
 use super::wire::ReadToEnd;
+use crate::vocabulary::ErrorClass;
 
 /// Most pages (of 1,000) under one prefix before it is narrowed.
-const MOST_PAGES: usize = 8;
+const MAX_PAGES: usize = 8;
 /// Aborts in flight at once in one round.
 const ABORT_CONCURRENCY: usize = 8;
 
@@ -34,7 +34,7 @@ const ABORT_CONCURRENCY: usize = 8;
 /// which an upload may still be open, each with the reason.
 pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<String, Failure> {
     let mut failures = HashMap::new();
-    if calls.store.learned.lacks_uploads() {
+    if calls.store.capabilities.uploads.is_unsupported() {
         return failures;
     }
     let mut sorted = keys.to_vec();
@@ -47,8 +47,8 @@ pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<Strin
         };
         let found = match found {
             Ok(found) => found,
-            Err(failure) if is_lack(&failure) => {
-                learn_lack(calls, &failure);
+            Err(failure) if is_unsupported(&failure) => {
+                remember_unsupported(calls, &failure);
                 return failures;
             }
             Err(failure) => {
@@ -67,7 +67,7 @@ pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<Strin
             );
         } else if let [key] = keys {
             let failure = Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "MoreUploads",
                 "more uploads are open under the key than one try aborts",
             );
@@ -87,19 +87,19 @@ pub(super) async fn refusal_of_list(calls: &Calls<'_>, key: &str) -> Option<Fail
 
 /// Whether a failure says that this store does not list uploads, or not to us, rather than that it is
 /// out or busy.
-pub(super) fn is_lack(failure: &Failure) -> bool {
+pub(super) fn is_unsupported(failure: &Failure) -> bool {
     match failure.class {
-        FailureClass::Blocked | FailureClass::Permanent => true,
-        FailureClass::Outage => matches!(
+        ErrorClass::Blocked | ErrorClass::Permanent => true,
+        ErrorClass::Outage => matches!(
             failure.code.as_str(),
             "NotImplemented" | "MethodNotAllowed" | "Http501" | "Http405"
         ),
-        FailureClass::Transient | FailureClass::Throttle => false,
+        ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Crash => false,
     }
 }
 
-fn learn_lack(calls: &Calls<'_>, failure: &Failure) {
-    if calls.store.learned.learn_no_uploads() {
+fn remember_unsupported(calls: &Calls<'_>, failure: &Failure) {
+    if calls.store.capabilities.set_uploads_unsupported() {
         tracing::warn!(
             error = %failure,
             "open multipart uploads cannot be listed; those under deleted keys are not aborted"
@@ -108,14 +108,14 @@ fn learn_lack(calls: &Calls<'_>, failure: &Failure) {
 }
 
 /// An open upload.
-struct Open {
+struct OpenUpload {
     key: String,
     id: String,
 }
 
 /// What a listing found of some keys.
-struct Found {
-    open: Vec<Open>,
+struct UploadList {
+    open: Vec<OpenUpload>,
     /// Keys to be asked for alone: the listing names something that may be them.
     doubtful: HashSet<String>,
     /// Whether the listing was read to its end.
@@ -123,16 +123,16 @@ struct Found {
 }
 
 /// Open uploads of these keys, which ascend.
-async fn list(calls: &Calls<'_>, keys: &[&str]) -> Result<Found, Failure> {
+async fn list(calls: &Calls<'_>, keys: &[&str]) -> Result<UploadList, Failure> {
     let prefix = common_prefix(keys);
     let wanted: HashSet<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    let mut found = Found {
+    let mut found = UploadList {
         open: Vec::new(),
         doubtful: HashSet::new(),
         whole: false,
     };
     let mut from = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let page = page(calls, prefix, from.take()).await?;
         if let [key] = keys {
             collect_of_one(&page, key, &mut found.open)?;
@@ -159,37 +159,29 @@ async fn page(
 ) -> Result<ListMultipartUploadsOutput, Failure> {
     let (read_to_end, complete) = ReadToEnd::watch("ListMultipartUploadsResult");
     let (key, id) = from.unzip();
-    let started = Instant::now();
-    let answer = calls
-        .store
-        .client
-        .list_multipart_uploads()
-        .bucket(&*calls.store.bucket)
-        .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
-        // A key may hold what XML cannot.
-        .encoding_type(EncodingType::Url)
-        .set_key_marker(key)
-        .set_upload_id_marker(id.filter(|id| !id.is_empty()))
-        .customize()
-        .interceptor(read_to_end)
-        .send()
-        .await;
-    let found = match answer {
-        Ok(_) if !complete.get() => Err(Failure::new(
-            FailureClass::Transient,
-            "IncompleteAnswer",
-            "the list of open uploads broke off",
-        )),
-        Ok(page) => Ok(page),
-        Err(error) => Err(classify::of_sdk_error(&error)),
+    let request = async {
+        let answer = calls
+            .store
+            .client
+            .list_multipart_uploads()
+            .bucket(&*calls.store.bucket)
+            .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
+            // A key may hold what XML cannot.
+            .encoding_type(EncodingType::Url)
+            .set_key_marker(key)
+            .set_upload_id_marker(id.filter(|id| !id.is_empty()))
+            .customize()
+            .interceptor(read_to_end)
+            .send()
+            .await;
+        let page = answer.map_err(|error| classify::of_sdk_error(&error))?;
+        complete.require("the list of open uploads broke off")?;
+        Ok(page)
     };
-    let outcome = match &found {
-        // What a store does not have is no failed request.
-        Err(failure) if !is_lack(failure) => failure.class.as_str(),
-        Ok(_) | Err(_) => "ok",
-    };
-    calls.record("ListMultipartUploads", started, outcome);
-    found
+    // A store without this operation is no failed request.
+    calls
+        .send_expecting("ListMultipartUploads", is_unsupported, request)
+        .await
 }
 
 /// Takes the uploads of exactly one key, which was the prefix of the listing: what does not begin with the
@@ -198,7 +190,7 @@ async fn page(
 fn collect_of_one(
     page: &ListMultipartUploadsOutput,
     key: &str,
-    open: &mut Vec<Open>,
+    open: &mut Vec<OpenUpload>,
 ) -> Result<(), Failure> {
     for upload in page.uploads() {
         let meanings = meanings(page, upload.key().unwrap_or_default());
@@ -207,12 +199,12 @@ fn collect_of_one(
         }
         let id = upload.upload_id().ok_or_else(|| {
             Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "UploadWithoutId",
                 "the store lists an open upload without its id",
             )
         })?;
-        open.push(Open {
+        open.push(OpenUpload {
             key: key.to_owned(),
             id: id.to_owned(),
         });
@@ -222,7 +214,7 @@ fn collect_of_one(
 
 /// Takes the uploads of exactly the wanted keys. Where a name can be read in several ways, the keys that it
 /// may mean are to be asked for alone, so that no other key's upload is touched; so is one without an id.
-fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &mut Found) {
+fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &mut UploadList) {
     for upload in page.uploads() {
         let meanings = meanings(page, upload.key().unwrap_or_default());
         let certain = meanings.iter().all(|meaning| *meaning == meanings[0]);
@@ -234,7 +226,7 @@ fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &m
             match upload.upload_id().filter(|_| certain) {
                 Some(id) => {
                     let id = id.to_owned();
-                    found.open.push(Open { key, id });
+                    found.open.push(OpenUpload { key, id });
                     break;
                 }
                 None => {
@@ -278,7 +270,7 @@ fn common_prefix<'a>(keys: &[&'a str]) -> &'a str {
     &first[..same]
 }
 
-async fn abort(calls: &Calls<'_>, open: Vec<Open>) -> Vec<(String, Failure)> {
+async fn abort(calls: &Calls<'_>, open: Vec<OpenUpload>) -> Vec<(String, Failure)> {
     stream::iter(open)
         .map(|upload| async move {
             let failure = match calls.halted() {
@@ -296,38 +288,36 @@ async fn abort(calls: &Calls<'_>, open: Vec<Open>) -> Vec<(String, Failure)> {
         .await
 }
 
-async fn abort_one(calls: &Calls<'_>, upload: &Open) -> Result<(), Failure> {
+async fn abort_one(calls: &Calls<'_>, upload: &OpenUpload) -> Result<(), Failure> {
     if upload.key.trim().is_empty() {
         // aws-sdk-s3 1.157 takes such a key for a missing one and builds no request.
         return Err(Failure::new(
-            FailureClass::Permanent,
+            ErrorClass::Permanent,
             "UploadOfBlankKey",
             "an upload is open under a key of white space alone, which cannot be named in a URL",
         ));
     }
-    let started = Instant::now();
-    let answer = calls
-        .store
-        .client
-        .abort_multipart_upload()
-        .bucket(&*calls.store.bucket)
-        .key(&upload.key)
-        .upload_id(&upload.id)
-        .send()
-        .await
-        .map_err(|error| classify::of_sdk_error(&error));
-    let result = match answer {
-        Ok(_) => Ok(()),
-        // Completed or aborted by someone else; a completed one is an object by now, and goes with it.
-        Err(failure) if matches!(failure.code.as_str(), "NoSuchUpload" | "NoSuchKey") => Ok(()),
-        Err(failure) => Err(failure.saying(&format!(
-            "an open upload cannot be aborted: {}",
-            failure.message
-        ))),
+    let request = async {
+        let answer = calls
+            .store
+            .client
+            .abort_multipart_upload()
+            .bucket(&*calls.store.bucket)
+            .key(&upload.key)
+            .upload_id(&upload.id)
+            .send()
+            .await;
+        match answer.map_err(|error| classify::of_sdk_error(&error)) {
+            Ok(_) => Ok(()),
+            // Completed or aborted by someone else; a completed one is an object by now, and goes with it.
+            Err(failure) if matches!(failure.code.as_str(), "NoSuchUpload" | "NoSuchKey") => Ok(()),
+            Err(failure) => Err(failure.saying(&format!(
+                "an open upload cannot be aborted: {}",
+                failure.message
+            ))),
+        }
     };
-    let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |()| "ok");
-    calls.record("AbortMultipartUpload", started, outcome);
-    result
+    calls.send("AbortMultipartUpload", request).await
 }
 
 #[cfg(test)]

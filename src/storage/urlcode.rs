@@ -1,5 +1,7 @@
 //! Keys in listings with `encoding-type=url`. Pure.
 
+use percent_encoding::percent_decode_str;
+
 /// Whether a listing's `found` is `key`. Stores differ in how they write a space: AWS as `+`, others as
 /// `%20`; both readings are tried, which is safe as the listing was asked for by the key as its prefix.
 pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
@@ -22,29 +24,11 @@ pub(super) fn readings_unsaid(found: &str) -> [Vec<u8>; 3] {
 }
 
 fn decoded(text: &str, plus_is_space: bool) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
-                    bytes.push(high * 16 + low);
-                    rest = tail;
-                    continue;
-                }
-                bytes.push(b'%');
-            }
-            (b'+', _) if plus_is_space => bytes.push(b' '),
-            (other, _) => bytes.push(*other),
-        }
-        rest = tail;
+    if plus_is_space {
+        percent_decode_str(&text.replace('+', " ")).collect()
+    } else {
+        percent_decode_str(text).collect()
     }
-    bytes
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    let digit = char::from(byte).to_digit(16)?;
-    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

@@ -1,29 +1,31 @@
 //! Buckets that keep versions: an object is gone when every version and delete marker of it is.
 
 use std::cmp::Reverse;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType};
+use futures::TryFutureExt as _;
 use futures::stream::{self, StreamExt as _};
 
 use super::batch::delete_targets;
 use super::calls::Calls;
-use super::classify::{self, Failure, FailureClass, UNREACHABLE};
+use super::classify::{self, Failure, UNREACHABLE};
 use super::locks;
-use super::target::{Fate, Target};
+use super::target::{Target, TargetResult};
 use super::urlcode::names;
 use super::wire::ReadToEnd;
+use crate::vocabulary::ErrorClass;
 
-/// How long the bucket's word on versioning is believed. Should it begin to keep versions meanwhile, the
-/// first answer shows a delete marker.
-const BELIEVED_FOR: Duration = Duration::from_secs(60);
+/// How long the bucket's answer about versioning is used. If it begins to keep versions meanwhile, the
+/// first deletion shows a delete marker.
+const VERSIONING_FRESH_FOR: Duration = Duration::from_secs(60);
 /// Keys whose versions are listed before they are deleted: bounds what is held in memory.
 const KEYS_AT_ONCE: usize = 100;
 /// Listings in flight at once in one round.
 const LIST_CONCURRENCY: usize = 8;
 /// Most pages (of 1,000) of one key's versions in one round; the next try goes on from there.
-const MOST_PAGES: usize = 4;
+const MAX_PAGES: usize = 4;
 
 /// Whether the bucket keeps versions, as far as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,48 +47,40 @@ impl Versioning {
 
 /// Whether versions are kept; asked once a minute at most. An error is an endpoint out of reach.
 pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure> {
-    let learned = &calls.store.learned;
-    if let Some(known) = learned.versioning(BELIEVED_FOR) {
+    let capabilities = &calls.store.capabilities;
+    if let Some(known) = capabilities.versioning(VERSIONING_FRESH_FOR) {
         return Ok(known);
     }
-    let started = Instant::now();
-    let answer = calls
+    let request = calls
         .store
         .client
         .get_bucket_versioning()
         .bucket(&*calls.store.bucket)
         .send()
-        .await;
-    let found = match answer {
+        .map_err(|error| classify::of_sdk_error(&error));
+    let found = match calls.send("GetBucketVersioning", request).await {
         Ok(answer) => match answer.status() {
             Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended) => {
                 Versioning::Kept
             }
             _ => Versioning::None,
         },
-        Err(error) => Versioning::Unknown(classify::of_sdk_error(&error)),
+        Err(failure) => Versioning::Unknown(failure),
     };
-    let outcome = match &found {
-        Versioning::Unknown(failure) => failure.class.as_str(),
-        Versioning::Kept | Versioning::None => "ok",
-    };
-    calls.record("GetBucketVersioning", started, outcome);
     match found {
         Versioning::Unknown(failure) if failure.code == UNREACHABLE => Err(failure),
-        // A hiccup is no word on versioning: ask again next time.
+        // A temporary failure does not answer the question: ask again next time.
         Versioning::Unknown(failure) if is_temporary(&failure) => Ok(Versioning::Unknown(failure)),
         found => {
-            learned.learn_versioning(found.clone());
+            capabilities.set_versioning(found.clone());
             Ok(found)
         }
     }
 }
 
 fn is_temporary(failure: &Failure) -> bool {
-    matches!(
-        failure.class,
-        FailureClass::Transient | FailureClass::Throttle
-    ) && failure.code != "UnreadableAnswer"
+    matches!(failure.class, ErrorClass::Transient | ErrorClass::Throttle)
+        && failure.code != "UnreadableAnswer"
 }
 
 /// Deletes every version and marker of exactly these keys, by id, so that no new marker comes to be.
@@ -104,10 +98,10 @@ pub(super) async fn delete_all(calls: &Calls<'_>, keys: &[&str]) -> Vec<Result<(
             .filter_map(|(key, listing)| Some((key, listing.as_ref().ok()?)))
             .flat_map(|(key, listing)| targets_of(key, listing))
             .collect();
-        let fates = delete_targets(calls, &targets).await;
-        let mut fates = locks::explain(calls, &targets, fates).await.into_iter();
+        let results = delete_targets(calls, &targets).await;
+        let mut results = locks::explain(calls, &targets, results).await.into_iter();
         for listing in listings {
-            outcomes.push(outcome_of(listing, &mut fates));
+            outcomes.push(outcome_of(listing, &mut results));
         }
     }
     outcomes
@@ -125,17 +119,17 @@ fn targets_of(key: &str, listing: &Listing) -> Vec<Target> {
         .collect()
 }
 
-/// Takes one key's fates from the front of all.
+/// Takes one key's results from the front of all.
 fn outcome_of(
     listing: Result<Listing, Failure>,
-    fates: &mut impl Iterator<Item = Fate>,
+    results: &mut impl Iterator<Item = TargetResult>,
 ) -> Result<(), Failure> {
     let listing = listing?;
     // All of them are taken, even after a failure: the next key's come behind.
-    let taken: Vec<Fate> = fates.take(listing.ids.len()).collect();
-    let failures = taken.into_iter().filter_map(|fate| match fate {
-        Fate::Failed(failure) => Some(failure),
-        Fate::Gone | Fate::Hidden(_) => None,
+    let taken: Vec<TargetResult> = results.take(listing.ids.len()).collect();
+    let failures = taken.into_iter().filter_map(|result| match result {
+        TargetResult::Failed(failure) => Some(failure),
+        TargetResult::Gone | TargetResult::Hidden(_) => None,
     });
     // A lock on one version outweighs what passes by itself; of several, the first to end is next.
     let failure = failures.max_by_key(|failure| {
@@ -146,20 +140,20 @@ fn outcome_of(
         Some(failure) => Err(failure),
         None if listing.whole => Ok(()),
         None => Err(Failure::new(
-            FailureClass::Transient,
+            ErrorClass::Transient,
             "MoreVersions",
             "the key has more versions than one try deletes",
         )),
     }
 }
 
-fn weight(class: FailureClass) -> u8 {
+fn weight(class: ErrorClass) -> u8 {
     match class {
-        FailureClass::Transient => 0,
-        FailureClass::Permanent => 1,
-        FailureClass::Blocked => 2,
-        FailureClass::Throttle => 3,
-        FailureClass::Outage => 4,
+        ErrorClass::Transient | ErrorClass::Crash => 0,
+        ErrorClass::Permanent => 1,
+        ErrorClass::Blocked => 2,
+        ErrorClass::Throttle => 3,
+        ErrorClass::Outage => 4,
     }
 }
 
@@ -184,7 +178,7 @@ async fn list_unless_halted(calls: &Calls<'_>, key: &str) -> Result<Listing, Fai
 async fn list(calls: &Calls<'_>, key: &str) -> Result<Listing, Failure> {
     let mut ids = Vec::new();
     let mut from: Option<String> = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let page = page(calls, key, from.take()).await?;
         let past = collect(&page, key, &mut ids)?;
         if past || page.is_truncated() != Some(true) {
@@ -205,40 +199,33 @@ async fn page(
     from: Option<String>,
 ) -> Result<ListObjectVersionsOutput, Failure> {
     let (read_to_end, complete) = ReadToEnd::watch("ListVersionsResult");
-    let started = Instant::now();
-    let answer = calls
-        .store
-        .client
-        .list_object_versions()
-        .bucket(&*calls.store.bucket)
-        .prefix(key)
-        // A key may hold what XML cannot.
-        .encoding_type(EncodingType::Url)
-        .set_key_marker(from.is_some().then(|| key.to_owned()))
-        .set_version_id_marker(from)
-        .customize()
-        .interceptor(read_to_end)
-        .send()
-        .await;
-    let found = match answer {
-        Ok(_) if !complete.get() => Err(Failure::new(
-            FailureClass::Transient,
-            "IncompleteAnswer",
-            "the list of versions broke off",
-        )),
-        Ok(page) => Ok(page),
-        Err(error) => Err(of_bucket(classify::of_sdk_error(&error))),
+    let request = async {
+        let answer = calls
+            .store
+            .client
+            .list_object_versions()
+            .bucket(&*calls.store.bucket)
+            .prefix(key)
+            // A key may hold what XML cannot.
+            .encoding_type(EncodingType::Url)
+            .set_key_marker(from.is_some().then(|| key.to_owned()))
+            .set_version_id_marker(from)
+            .customize()
+            .interceptor(read_to_end)
+            .send()
+            .await;
+        let page = answer.map_err(|error| of_bucket(classify::of_sdk_error(&error)))?;
+        complete.require("the list of versions broke off")?;
+        Ok(page)
     };
-    let outcome = found.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
-    calls.record("ListObjectVersions", started, outcome);
-    found
+    calls.send("ListObjectVersions", request).await
 }
 
 /// Listing is a right on the bucket: where it is denied, it is denied for every key.
 fn of_bucket(failure: Failure) -> Failure {
     if failure.is_denial() {
         Failure::new(
-            FailureClass::Outage,
+            ErrorClass::Outage,
             failure.code,
             &format!("versions cannot be listed: {}", failure.message),
         )
@@ -268,7 +255,7 @@ fn collect(
         }
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
             Failure::new(
-                FailureClass::Transient,
+                ErrorClass::Transient,
                 "VersionWithoutId",
                 "the store lists a version without its id",
             )

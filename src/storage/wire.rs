@@ -12,6 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 
+use super::classify::Failure;
+use crate::vocabulary::ErrorClass;
+
 /// Tells whether the last answer ended with the closing tag of its root. The SDK takes a body that was
 /// cut (but framed well, as by a proxy) for a shorter list.
 #[derive(Debug)]
@@ -26,6 +29,15 @@ pub(super) struct Complete(Arc<AtomicBool>);
 impl Complete {
     pub(super) fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// A failure with this message if the answer broke off.
+    pub(super) fn require(&self, message: &str) -> Result<(), Failure> {
+        if self.get() {
+            return Ok(());
+        }
+        let class = ErrorClass::Transient;
+        Err(Failure::new(class, "IncompleteAnswer", message))
     }
 }
 

@@ -1,104 +1,113 @@
 //! What a settle writes into the audit, as columns.
 
-use std::collections::HashSet;
-
 use uuid::Uuid;
 
-use crate::deletion::hard_delete::HardDeleted;
-use crate::queue::settle::{Settled, Verdict};
+use super::decide::TaskOutcome;
+use crate::deletion::hard_delete::HardDeletion;
+use crate::queue::settle::{TaskVerdict, Verdict};
+use crate::vocabulary::{AuditEvent, ErrorClass, TaskId, WorkerId};
 
 /// Pairs of task and key, as columns.
 #[derive(Default)]
-pub struct Pairs {
-    pub tasks: Vec<i64>,
+pub struct TaskKeys {
+    pub tasks: Vec<TaskId>,
     pub keys: Vec<String>,
 }
 
-impl Extend<(i64, String)> for Pairs {
-    fn extend<I: IntoIterator<Item = (i64, String)>>(&mut self, pairs: I) {
-        for (task, key) in pairs {
-            self.tasks.push(task);
-            self.keys.push(key);
-        }
-    }
-}
-
-impl FromIterator<(i64, String)> for Pairs {
-    fn from_iter<I: IntoIterator<Item = (i64, String)>>(pairs: I) -> Self {
-        let mut columns = Self::default();
-        columns.extend(pairs);
-        columns
+impl TaskKeys {
+    pub fn push(&mut self, task: TaskId, key: &str) {
+        self.tasks.push(task);
+        self.keys.push(key.to_owned());
     }
 }
 
 /// The columns of `audit_settled.sql`.
 #[derive(Default)]
-pub struct Audit<'a> {
-    tasks: Vec<i64>,
-    events: Vec<&'static str>,
+struct AuditRows<'a> {
+    tasks: Vec<TaskId>,
+    events: Vec<AuditEvent>,
+    /// Whether all of the task's own keys are gone.
     whole: Vec<bool>,
-    classes: Vec<Option<&'static str>>,
+    classes: Vec<Option<ErrorClass>>,
     details: Vec<Option<&'a str>>,
+    /// The keys that are gone, of the tasks that are not whole.
+    gone: TaskKeys,
+    kept: TaskKeys,
 }
 
-impl<'a> Audit<'a> {
-    /// `in_part` are the tasks of which not every key went, `silent` the ones that are not written down.
-    pub fn of(settled: &'a [Settled], in_part: &HashSet<i64>, silent: &HashSet<i64>) -> Self {
-        let mut audit = Self::default();
-        for task in settled {
-            let (event, error) = match &task.verdict {
-                Verdict::Completed => ("task-completed", None),
-                Verdict::Continued { .. } if silent.contains(&task.id) => continue,
-                Verdict::Continued { error, .. } => (
-                    "task-continued",
-                    error.as_ref().map(|(class, error)| (*class, error)),
-                ),
-                Verdict::Failed { class, error, .. } => ("task-failed", Some((*class, error))),
-                Verdict::Dead { class, error } => ("task-dead", Some((*class, error))),
-            };
-            audit.tasks.push(task.id);
-            audit.events.push(event);
-            audit.whole.push(!in_part.contains(&task.id));
-            audit.classes.push(error.map(|(class, _)| class.as_str()));
-            audit.details.push(error.map(|(_, error)| error.as_str()));
+impl<'a> AuditRows<'a> {
+    fn push(&mut self, outcome: &TaskOutcome, task: &'a TaskVerdict) {
+        if is_silent(outcome, &task.verdict) {
+            return;
         }
-        audit
+        let whole = outcome.remaining.is_empty() && outcome.kept.is_empty();
+        let (class, detail) = task.verdict.error().unzip();
+        self.tasks.push(task.id);
+        self.events.push(event(&task.verdict));
+        self.whole.push(whole);
+        self.classes.push(class);
+        self.details.push(detail);
+        if !whole {
+            for key in outcome.gone() {
+                self.gone.push(task.id, key);
+            }
+        }
+        for key in &outcome.kept {
+            self.kept.push(task.id, key);
+        }
     }
+}
 
-    /// `gone` are the pairs of the tasks that are done in part.
-    pub async fn write(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        worker: &str,
-        gone: &Pairs,
-        kept: &Pairs,
-        deleted: &HardDeleted,
-    ) -> Result<(), sqlx::Error> {
-        if self.tasks.is_empty() {
-            return Ok(());
-        }
-        let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
-        let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) =
-            deleted.samples.iter().copied().unzip();
-        sqlx::query_file!(
-            "sql/deletion/audit_settled.sql",
-            worker,
-            &self.tasks,
-            &self.events as &[&str],
-            &self.whole,
-            &self.classes as &[Option<&str>],
-            &self.details as &[Option<&str>],
-            &gone.tasks,
-            &gone.keys,
-            &kept.tasks,
-            &kept.keys,
-            &image_tasks,
-            &images,
-            &sample_tasks,
-            &samples
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
+/// A release after which nothing changed leaves no trace in the audit.
+fn is_silent(outcome: &TaskOutcome, verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Released { .. })
+        && outcome.verdict != Verdict::Completed
+        && outcome.remaining.len() == outcome.claim.object_keys.len()
+}
+
+const fn event(verdict: &Verdict) -> AuditEvent {
+    match verdict {
+        Verdict::Completed => AuditEvent::TaskCompleted,
+        Verdict::Released { .. } => AuditEvent::TaskReleased,
+        Verdict::Failed { .. } => AuditEvent::TaskFailed,
+        Verdict::Dead { .. } => AuditEvent::TaskDead,
     }
+}
+
+/// Writes one entry for each task, except for releases after which nothing changed.
+pub async fn write(
+    connection: &mut sqlx::PgConnection,
+    worker: &WorkerId,
+    tasks: impl Iterator<Item = (&TaskOutcome, &TaskVerdict)>,
+    deleted: &HardDeletion,
+) -> Result<(), sqlx::Error> {
+    let mut rows = AuditRows::default();
+    for (outcome, task) in tasks {
+        rows.push(outcome, task);
+    }
+    if rows.tasks.is_empty() {
+        return Ok(());
+    }
+    let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
+    let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) = deleted.samples.iter().copied().unzip();
+    sqlx::query_file!(
+        "sql/deletion/audit_settled.sql",
+        worker.as_str(),
+        &rows.tasks as &[TaskId],
+        &rows.events as &[AuditEvent],
+        &rows.whole,
+        &rows.classes as &[Option<ErrorClass>],
+        &rows.details as &[Option<&str>],
+        &rows.gone.tasks as &[TaskId],
+        &rows.gone.keys,
+        &rows.kept.tasks as &[TaskId],
+        &rows.kept.keys,
+        &image_tasks,
+        &images,
+        &sample_tasks,
+        &samples
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

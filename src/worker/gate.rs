@@ -1,53 +1,68 @@
-//! The pause during an outage of the store: look again with backoff, at least every 30 s.
+//! The pause during an outage of the store: it is tried again with backoff, at least every 30 s.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+use parking_lot::Mutex;
 
-#[derive(Debug, Default)]
+use crate::pauses::Pauses;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
 pub struct Gate {
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    pause: Duration,
+#[derive(Debug)]
+struct GateState {
+    pauses: Pauses,
     until: Option<Instant>,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(GateState {
+                pauses: Pauses::new(FIRST_PAUSE, MAX_PAUSE),
+                until: None,
+            }),
+        }
+    }
+}
+
 impl Gate {
-    /// The store is out. Of many jobs that find so at once, the first lengthens the pause.
+    /// The store is out. When several batches find this at once, only the first lengthens the pause.
     pub fn close(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.until.is_some_and(|until| now < until) {
             return;
         }
-        state.pause = (state.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        state.until = Some(now + state.pause);
+        let pause = state.pauses.next_pause();
+        state.until = Some(now + pause);
     }
 
     /// The store answers. True if it was out before.
     pub fn open(&self) -> bool {
-        std::mem::take(&mut *self.lock()).until.is_some()
+        let mut state = self.state.lock();
+        let was_closed = state.until.take().is_some();
+        if was_closed {
+            state.pauses.reset();
+        }
+        was_closed
     }
 
     /// How long to claim nothing yet.
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.lock()
-            .until
-            .and_then(|until| until.checked_duration_since(now))
-            .filter(|d| !d.is_zero())
+        let until = self.state.lock().until?;
+        until
+            .checked_duration_since(now)
+            .filter(|pause| !pause.is_zero())
     }
 
     /// Whether the store was out when it was last asked: ask it for little.
     pub fn is_doubtful(&self) -> bool {
-        self.lock().until.is_some()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().until.is_some()
     }
 }
 

@@ -1,27 +1,29 @@
 //! How fast the store is asked: this worker's share of `S3_DELETE_RATE`, and AIMD when the store says
 //! that it is too much.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// S3's limit for one DeleteObjects request.
 pub const MAX_KEYS_PER_REQUEST: usize = 1_000;
 /// AIMD never goes below this batch, and grows by this much with each answer that is no throttle.
-const SMALLEST_BATCH: usize = 10;
+const MIN_BATCH: usize = 10;
 const BATCH_STEP: usize = 50;
-/// The pause before a request, after the first throttle and at most; it shrinks by the first amount.
+/// The pause before a request: after the first throttle, and at most. Throttles double it; each other answer
+/// takes the first amount off again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Pace {
     /// Objects per second of all workers together.
     rate: Option<u32>,
-    state: Mutex<State>,
+    state: Mutex<PaceState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct PaceState {
     alive: u32,
     /// What may be deleted at once; negative while a large request is paid off.
     tokens: f64,
@@ -32,7 +34,7 @@ struct State {
 
 impl Pace {
     pub fn new(rate: Option<u32>) -> Self {
-        let state = State {
+        let state = PaceState {
             alive: 1,
             tokens: 0.0,
             refilled: Instant::now(),
@@ -45,14 +47,14 @@ impl Pace {
         }
     }
 
-    /// So many workers share the rate.
+    /// The rate is shared by this many workers.
     pub fn share_among(&self, alive: i64) {
-        self.lock().alive = u32::try_from(alive).unwrap_or(1).max(1);
+        self.state.lock().alive = u32::try_from(alive).unwrap_or(1).max(1);
     }
 
     /// Most keys of the next request: a burst is one second's worth.
     pub fn batch(&self) -> usize {
-        let state = self.lock();
+        let state = self.state.lock();
         let share = self
             .share(&state)
             .map_or(MAX_KEYS_PER_REQUEST, |share| share as usize);
@@ -68,7 +70,7 @@ impl Pace {
     }
 
     fn reserve(&self, keys: usize, now: Instant) -> Duration {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(share) = self.share(&state) else {
             return state.pause;
         };
@@ -82,25 +84,21 @@ impl Pace {
 
     /// The store said that it is too much: half the batch, twice the pause.
     pub fn slow_down(&self) {
-        let mut state = self.lock();
-        state.batch = (state.batch / 2).max(SMALLEST_BATCH);
-        state.pause = (state.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut state = self.state.lock();
+        state.batch = (state.batch / 2).max(MIN_BATCH);
+        state.pause = (state.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
     }
 
     /// The store answered: a little more next time.
     pub fn speed_up(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.batch = (state.batch + BATCH_STEP).min(MAX_KEYS_PER_REQUEST);
         state.pause = state.pause.saturating_sub(FIRST_PAUSE);
     }
 
-    fn share(&self, state: &State) -> Option<f64> {
+    fn share(&self, state: &PaceState) -> Option<f64> {
         self.rate
             .map(|rate| f64::from(rate) / f64::from(state.alive))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,8 +130,8 @@ mod tests {
         for _ in 0..20 {
             pace.slow_down();
         }
-        assert_eq!(pace.batch(), SMALLEST_BATCH);
-        assert_eq!(pace.reserve(1, Instant::now()), LONGEST_PAUSE);
+        assert_eq!(pace.batch(), MIN_BATCH);
+        assert_eq!(pace.reserve(1, Instant::now()), MAX_PAUSE);
         for _ in 0..200 {
             pace.speed_up();
         }

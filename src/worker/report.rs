@@ -1,93 +1,70 @@
-//! What a committed settle did, told to the log and the metrics.
+//! The last stage: tells the log and the metrics what was committed.
 
-use std::collections::HashMap;
+use super::settle::{RemovedRows, SettleResult, SettledTask};
+use crate::queue::settle::Verdict;
+use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::{TableName, TaskKind};
 
-use uuid::Uuid;
-
-use super::outcome::Outcome;
-use super::shared::Shared;
-use crate::deletion::hard_delete::HardDeleted;
-use crate::queue::settle::{Settled, Verdict};
-
-pub struct Report {
-    pub settled: Vec<Settled>,
-    pub deleted: HardDeleted,
-}
-
-impl Report {
-    pub fn publish(&self, shared: &Shared, outcomes: &[Outcome]) {
-        let metrics = &shared.metrics;
-        let claims: HashMap<i64, &Outcome> = outcomes
-            .iter()
-            .map(|outcome| (outcome.claim.id, outcome))
-            .collect();
+pub fn report(metrics: &Metrics, result: &SettleResult) {
+    for task in &result.tasks {
+        let gone: Vec<&str> = task.outcome.gone().collect();
+        metrics.objects_deleted.inc_by(gone.len() as u64);
+        log(task, &gone);
+        let kind = task.outcome.claim.kind.as_str();
+        let outcome = task.outcome.verdict.outcome().as_str();
+        metrics
+            .tasks_settled
+            .with_label_values(&[kind, outcome])
+            .inc();
+    }
+    let rows = |table: TableName, count: fn(&RemovedRows) -> u64| {
+        let total = result.tasks.iter().map(|task| count(&task.removed)).sum();
         metrics
             .rows_deleted
-            .with_label_values(&["sample_images"])
-            .inc_by(self.deleted.images.len() as u64);
-        metrics
-            .rows_deleted
-            .with_label_values(&["samples"])
-            .inc_by(self.deleted.samples.len() as u64);
-        let images = by_task(&self.deleted.images);
-        let samples = by_task(&self.deleted.samples);
-        for task in &self.settled {
-            let Some(outcome) = claims.get(&task.id) else {
-                continue;
-            };
-            let gone: Vec<&str> = outcome.gone().collect();
-            metrics.objects_deleted.inc_by(gone.len() as u64);
-            let rows = (of(&images, task.id), of(&samples, task.id));
-            log(task, outcome, &gone, rows);
-            let label = match &task.verdict {
-                Verdict::Completed => "completed",
-                Verdict::Continued { .. } => "released",
-                Verdict::Failed { .. } => "failed",
-                Verdict::Dead { .. } => "dead",
-            };
-            metrics
-                .tasks_settled
-                .with_label_values(&[outcome.claim.kind.as_str(), label])
-                .inc();
-        }
-    }
+            .with_label_values(&[table.as_str()])
+            .inc_by(total);
+    };
+    rows(TableName::SampleImages, |rows| rows.images.len() as u64);
+    rows(TableName::Samples, |rows| rows.samples.len() as u64);
+    rows(TableName::Collections, |rows| rows.collections.len() as u64);
+    rows(TableName::Users, |rows| rows.users);
 }
 
-fn by_task(rows: &[(i64, Uuid)]) -> HashMap<i64, Vec<Uuid>> {
-    let mut by_task: HashMap<i64, Vec<Uuid>> = HashMap::new();
-    for (task, row) in rows {
-        by_task.entry(*task).or_default().push(*row);
-    }
-    by_task
-}
-
-fn of(rows: &HashMap<i64, Vec<Uuid>>, task: i64) -> &[Uuid] {
-    rows.get(&task).map_or(&[], Vec::as_slice)
-}
-
-fn log(task: &Settled, outcome: &Outcome, gone: &[&str], (images, samples): (&[Uuid], &[Uuid])) {
-    let claim = &outcome.claim;
-    let (kind, attempt) = (claim.kind.as_str(), claim.attempts);
-    match &task.verdict {
-        Verdict::Completed => tracing::info!(
-            task_id = task.id, kind, attempt, user_id = claim.user_id, objects = ?gone,
-            kept = ?outcome.kept, sample_images = ?images, samples = ?samples, "deleted"
+fn log(task: &SettledTask, gone: &[&str]) {
+    let (claim, removed) = (&task.outcome.claim, &task.removed);
+    let (task_id, kind, attempt) = (claim.id.0, claim.kind.as_str(), claim.attempts);
+    let user_id = claim.user_id.as_str();
+    match &task.outcome.verdict {
+        Verdict::Completed if claim.kind == TaskKind::UserDelete => tracing::info!(
+            task_id, user_id, samples = ?removed.samples, collections = ?removed.collections,
+            "user erased"
         ),
-        Verdict::Continued { error, .. } => tracing::info!(
-            task_id = task.id, kind, user_id = claim.user_id, objects = ?gone,
-            error = error.as_ref().map(|(_, error)| error.as_str()), "goes on later"
+        Verdict::Completed => tracing::info!(
+            task_id, kind, attempt, user_id, objects = ?gone, kept = ?task.outcome.kept,
+            sample_images = ?removed.images, samples = ?removed.samples, "task completed"
+        ),
+        // The root of an erasure is released after each step.
+        Verdict::Released { delay, .. } if claim.kind == TaskKind::UserDelete => tracing::debug!(
+            task_id,
+            user_id,
+            next_step_in_ms = delay.as_millis(),
+            "task released"
+        ),
+        Verdict::Released { error, .. } => tracing::info!(
+            task_id, kind, user_id, objects = ?gone,
+            error = error.as_ref().map(|(_, error)| error.as_str()), "task released"
         ),
         Verdict::Failed {
             delay,
             class,
             error,
         } => tracing::warn!(
-            task_id = task.id, kind, attempt, error_class = class.as_str(), error,
-            retry_in_ms = delay.as_millis(), objects = ?gone, "failed"
+            task_id, kind, attempt, error_class = class.as_str(), error,
+            retry_in_ms = delay.as_millis(), objects = ?gone, "task failed; it is tried again"
         ),
         Verdict::Dead { class, error } => tracing::error!(
-            task_id = task.id, kind, attempt, error_class = class.as_str(), error,
-            objects = ?gone, "dead: a person must look"
+            task_id, kind, attempt, error_class = class.as_str(), error,
+            objects = ?gone, "task is dead; a person must look at its error"
         ),
     }
 }

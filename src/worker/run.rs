@@ -4,146 +4,137 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{Shared, Status, database_pause};
-use super::{claimer, upkeep};
-use crate::config::Cleanup;
-use crate::queue::backoff::Backoff;
+use super::context::{Context, WorkerStatus, database_pauses};
+use super::options::WorkerOptions;
+use super::{heartbeat, maintenance, pipeline};
 use crate::queue::lease::Lease;
 use crate::queue::listen::listen;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// After the store is no longer asked, so long is left for handing tasks back.
-const HAND_BACK: Duration = Duration::from_secs(2);
+/// How long tasks may take to be released after the store is no longer asked.
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
+/// The pause before a claim loop that panicked is started again.
+const PANIC_PAUSE: Duration = Duration::from_millis(800);
 
-/// What a worker needs to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where this worker runs, such as host and process id; its boot's id begins with it.
-    pub name: String,
-    /// Intervals, limits and time-outs.
-    pub cleanup: Cleanup,
-    /// Objects per second of all workers together.
-    pub delete_rate: Option<u32>,
-    /// A direct connection for LISTEN.
-    pub listen_url: String,
-}
-
-impl Options {
-    pub(super) fn backoff(&self) -> Backoff {
-        Backoff {
-            base: self.cleanup.backoff_base,
-            max: self.cleanup.backoff_max,
-        }
-    }
-
-    pub(super) fn max_attempts(&self) -> i32 {
-        i32::try_from(self.cleanup.max_attempts).unwrap_or(i32::MAX)
-    }
-}
-
-/// Works until `shutdown`: then claims nothing more, finishes what is in flight or hands it back within
-/// the shutdown time-out, and returns. Waits for the database (and its migrations) as long as it takes.
+/// Works until `shutdown`: then claims nothing more, finishes or releases what is in flight within the shutdown
+/// time-out, and returns. Waits for the database (and its migrations) as long as it takes.
 pub async fn run(
     pool: PgPool,
     store: Store,
-    options: Options,
+    options: WorkerOptions,
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    status: Arc<WorkerStatus>,
     shutdown: CancellationToken,
 ) {
     let Some(lease) = register(&pool, &options, &status, &shutdown).await else {
         return;
     };
-    tracing::info!(worker = lease.worker, "working");
+    tracing::info!(worker = lease.worker.as_str(), "worker started");
     let limit = options.cleanup.shutdown_timeout;
-    let listen_url = options.listen_url.clone();
-    let shared = Arc::new(Shared::new(pool, store, options, metrics, status, lease));
+    let context = Arc::new(Context::new(pool, store, options, metrics, status, lease));
 
-    let listener = {
-        let (shared, shutdown) = (shared.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            listen(
-                listen_url,
-                &shared.wake,
-                shared.looks.every(),
-                shared.as_ref(),
-                shutdown,
-            )
-            .await;
-        })
-    };
-    let stop_upkeep = CancellationToken::new();
-    let upkeep = tokio::spawn(upkeep::run(shared.clone(), stop_upkeep.clone()));
-    let claims = tokio::spawn(keep_claiming(shared.clone(), shutdown.clone()));
+    let stop = CancellationToken::new();
+    let loops = [
+        (
+            "listener",
+            tokio::spawn(keep_listening(context.clone(), shutdown.clone())),
+        ),
+        ("heartbeat", {
+            let (context, stop) = (context.clone(), stop.clone());
+            tokio::spawn(async move { heartbeat::run(&context, &stop).await })
+        }),
+        ("maintenance", {
+            let (context, stop) = (context.clone(), stop.clone());
+            tokio::spawn(async move { maintenance::run(&context, &stop).await })
+        }),
+    ];
+    let claims = tokio::spawn(keep_claiming(context.clone(), shutdown.clone()));
 
     shutdown.cancelled().await;
-    drain(&shared, claims, limit).await;
-    stop_upkeep.cancel();
-    for (name, task) in [("upkeep", upkeep), ("listener", listener)] {
+    drain(&context, claims, limit).await;
+    stop.cancel();
+    for (name, task) in loops {
         if let Err(error) = task.await {
-            tracing::error!(%error, name, "a loop of the worker ended badly");
+            tracing::error!(%error, name, "a loop of the worker panicked");
         }
     }
-    if tokio::time::timeout(HAND_BACK, leave(&shared))
+    if tokio::time::timeout(RELEASE_LIMIT, deregister(&context))
         .await
         .is_err()
     {
-        tracing::warn!("left without goodbye; the lease runs out by itself");
+        tracing::warn!("worker exited without deregistering; its lease will expire");
     }
-    tracing::info!("stopped");
+    tracing::info!("worker stopped");
 }
 
-async fn leave(shared: &Shared) {
-    let retired = shared.retired().into_iter().map(|(lease, _)| lease);
-    for lease in retired.chain([shared.lease()]) {
-        if let Err(error) = lease.leave(&shared.pool).await {
-            tracing::warn!(%error, worker = lease.worker, "left without goodbye; the lease runs out by itself");
+async fn keep_listening(context: Arc<Context>, shutdown: CancellationToken) {
+    listen(
+        context.options.listen_url.clone(),
+        &context.notified,
+        context.heartbeats.every(),
+        context.as_ref(),
+        shutdown,
+    )
+    .await;
+}
+
+async fn deregister(context: &Context) {
+    let retired = context.leases.retired().into_iter().map(|(lease, _)| lease);
+    for lease in retired.chain([context.leases.current()]) {
+        if let Err(error) = lease.leave(&context.pool).await {
+            tracing::warn!(
+                %error,
+                worker = lease.worker.as_str(),
+                "worker exited without deregistering; its lease will expire"
+            );
         }
     }
 }
 
-/// A claimer that panicked is started again: a worker that beats and does not work would be the worst.
-async fn keep_claiming(shared: Arc<Shared>, shutdown: CancellationToken) {
-    while let Err(error) = tokio::spawn(claimer::run(shared.clone(), shutdown.clone())).await {
-        tracing::error!(%error, "the claimer panicked; it starts again");
-        shared.doubt_claims();
-        tokio::time::sleep(database_pause(3)).await;
+/// Starts the claim loop again after a panic: a worker that keeps its lease and claims nothing would go unnoticed.
+async fn keep_claiming(context: Arc<Context>, shutdown: CancellationToken) {
+    while let Err(error) = tokio::spawn(pipeline::run(context.clone(), shutdown.clone())).await {
+        tracing::error!(%error, "the claim loop panicked; it starts again");
+        context.leases.suspect_lost_claims();
+        tokio::time::sleep(PANIC_PAUSE).await;
     }
 }
 
-async fn drain(shared: &Shared, claims: tokio::task::JoinHandle<()>, limit: Duration) {
+async fn drain(context: &Context, claims: JoinHandle<()>, limit: Duration) {
     let all = async {
         if let Err(error) = claims.await {
-            tracing::error!(%error, "the claimer ended badly");
+            tracing::error!(%error, "the claim loop panicked at the end");
         }
-        shared.jobs.close();
-        shared.jobs.wait().await;
+        context.batches.close();
+        context.batches.wait().await;
     };
     tokio::pin!(all);
-    let patience = limit.saturating_sub(HAND_BACK).max(limit / 2);
+    let patience = limit.saturating_sub(RELEASE_LIMIT).max(limit / 2);
     if tokio::time::timeout(patience, &mut all).await.is_ok() {
         return;
     }
-    tracing::warn!("the time for a shutdown is over; handing tasks back");
-    shared.abort.cancel();
-    if tokio::time::timeout(HAND_BACK.min(limit), &mut all)
+    tracing::warn!("the time for a shutdown is over; releasing the tasks in flight");
+    context.abort.cancel();
+    if tokio::time::timeout(RELEASE_LIMIT.min(limit), &mut all)
         .await
         .is_err()
     {
-        tracing::warn!("some tasks are not handed back; their leases run out");
+        tracing::warn!("some tasks could not be released; other workers will rescue them");
     }
 }
 
 async fn register(
     pool: &PgPool,
-    options: &Options,
-    status: &Status,
+    options: &WorkerOptions,
+    status: &WorkerStatus,
     shutdown: &CancellationToken,
 ) -> Option<Lease> {
-    for tries in 0.. {
+    let mut pauses = database_pauses();
+    loop {
         match Lease::register(pool, &options.name, options.cleanup.lease).await {
             Ok(lease) => {
                 status.report(None);
@@ -156,8 +147,7 @@ async fn register(
         }
         tokio::select! {
             () = shutdown.cancelled() => return None,
-            () = tokio::time::sleep(database_pause(tries)) => {}
+            () = tokio::time::sleep(pauses.next_pause()) => {}
         }
     }
-    None
 }

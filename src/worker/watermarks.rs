@@ -1,56 +1,56 @@
 //! From which due time on a worker reads each lane of the queue.
 //!
 //! The index entries of tasks that ended stay until a vacuum removes them, and while a transaction elsewhere
-//! holds a snapshot, none can. A claim from the lane's beginning would step over all of them; it starts where
-//! the last one ended instead. What falls behind that mark (written by a transaction that was open for long,
-//! or locked when a claim passed by) is found by a walk from the beginning, beside the claims, in every poll
-//! interval; less often where dead entries make it dear.
+//! holds a snapshot, none can. A claim from the lane's start would read all of them; it begins where the last
+//! one ended instead, at the watermark. A task that falls behind the watermark (its transaction was open for
+//! long, or it was locked when a claim passed by) is found by a full scan in every poll interval. Where many dead
+//! entries make full scans expensive, they are made less often.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::queue::Lane;
-use crate::queue::claim::{Ask, Claim};
-use crate::queue::due::Due;
+use crate::queue::claim::{Claim, ClaimRequest};
+use crate::queue::due::FirstDue;
 
-/// When a claim came up short, the next looks back this far behind the mark: a task is due when its
-/// transaction wrote it, and visible only when that commits.
+/// When a claim found fewer tasks than its limit, the next begins this far before the watermark: a task is due
+/// when its transaction wrote it, and visible only when that commits.
 const SLACK: chrono::Duration = chrono::Duration::seconds(2);
-/// A walk that takes no longer is part of the look, which keeps the lease.
-const CHEAP: Duration = Duration::from_millis(20);
-/// Walks take one part in so many of a worker's time.
+/// A full scan that takes no longer is part of the heartbeat, which keeps the lease.
+const MAX_SCAN_IN_HEARTBEAT: Duration = Duration::from_millis(20);
+/// Expensive full scans take at most one part in 50 of a worker's time.
 const REST_FACTOR: u32 = 50;
-/// Where a walk looks from.
-pub const BEGINNING: [DateTime<Utc>; 3] = [DateTime::UNIX_EPOCH; 3];
-/// From here on nothing is due: the end of the year 9999.
-const NOWHERE: [DateTime<Utc>; 3] = [DateTime::from_timestamp(253_402_300_799, 0).unwrap(); 3];
+/// From where on a full scan reads.
+pub const FULL_SCAN: [DateTime<Utc>; 3] = [DateTime::UNIX_EPOCH; 3];
+/// From here on nothing is due, for lanes that are not to be read: the end of the year 9999.
+const NOTHING: [DateTime<Utc>; 3] = [DateTime::from_timestamp(253_402_300_799, 0).unwrap(); 3];
 
-/// The marks of one worker.
+/// The watermarks of one worker.
 #[derive(Debug, Default)]
 pub struct Watermarks {
-    state: Mutex<State>,
+    state: Mutex<WatermarkState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// None before the first walk.
-    lanes: Option<[Mark; 3]>,
-    /// When the last walk ended, and how long the database took for it.
-    walk: Option<(Instant, Duration)>,
+struct WatermarkState {
+    /// None before the first full scan.
+    lanes: Option<[Watermark; 3]>,
+    /// When the last full scan ended, and how long the database took for it.
+    scan: Option<(Instant, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Mark {
-    /// Where the last claim of the lane ended, or what a look found due.
+struct Watermark {
+    /// Where the last claim of the lane ended, or what a poll found due.
     at: DateTime<Utc>,
-    /// Everything visible up to the mark was claimed.
+    /// Everything visible up to it was claimed.
     is_passed: bool,
 }
 
-impl Mark {
+impl Watermark {
     fn from(self) -> DateTime<Utc> {
         if self.is_passed {
             self.at - SLACK
@@ -61,48 +61,55 @@ impl Mark {
 }
 
 impl Watermarks {
-    /// From where on to claim, by lane. None before the first walk.
+    /// From where on to claim, by lane. None before the first full scan.
     pub fn for_claim(&self) -> Option<[DateTime<Utc>; 3]> {
-        self.lock().lanes.map(|lanes| lanes.map(Mark::from))
+        self.state
+            .lock()
+            .lanes
+            .map(|lanes| lanes.map(Watermark::from))
     }
 
-    /// From where on to look at what is due: the beginning as long as that costs little, and nowhere
-    /// before the first walk.
-    pub fn for_look(&self) -> [DateTime<Utc>; 3] {
-        let state = self.lock();
-        match (state.lanes, state.walk) {
-            (None, _) => NOWHERE,
-            (Some(lanes), Some((_, took))) if took > CHEAP => lanes.map(Mark::from),
-            (Some(_), _) => BEGINNING,
+    /// From where on a heartbeat asks what is due: a full scan as long as that is inexpensive, and nothing
+    /// before the first full scan.
+    pub fn for_heartbeat(&self) -> [DateTime<Utc>; 3] {
+        let state = self.state.lock();
+        match (state.lanes, state.scan) {
+            (None, _) => NOTHING,
+            (Some(lanes), Some((_, took))) if took > MAX_SCAN_IN_HEARTBEAT => {
+                lanes.map(Watermark::from)
+            }
+            (Some(_), _) => FULL_SCAN,
         }
     }
 
-    /// Whether it is time for a walk beside the looks.
-    pub fn walk_is_due(&self, now: Instant) -> bool {
-        self.lock()
-            .walk
-            .is_some_and(|(ended, took)| took > CHEAP && now >= ended + took * REST_FACTOR)
+    /// Whether it is time for a full scan beside the heartbeats.
+    pub fn is_scan_due(&self, now: Instant) -> bool {
+        let scan = self.state.lock().scan;
+        scan.is_some_and(|(ended, took)| {
+            took > MAX_SCAN_IN_HEARTBEAT && now >= ended + took * REST_FACTOR
+        })
     }
 
-    /// Notes what a look found from `from` on, and how long it took if that was the beginning.
-    pub fn looked(&self, from: [DateTime<Utc>; 3], due: &Due) {
-        let mut state = self.lock();
-        if from == BEGINNING {
+    /// Moves the watermarks to what was found due from `from` on. After a full scan it also records how long
+    /// that took.
+    pub fn found(&self, from: [DateTime<Utc>; 3], due: &FirstDue) {
+        let mut state = self.state.lock();
+        if from == FULL_SCAN {
             let took = Duration::try_from_secs_f64(due.took_seconds).unwrap_or_default();
-            state.walk = Some((Instant::now(), took));
+            state.scan = Some((Instant::now(), took));
         } else if state.lanes.is_none() {
             return;
         }
-        let nothing_due = Mark {
+        let nothing_due = Watermark {
             at: due.now,
             is_passed: true,
         };
         let lanes = state.lanes.get_or_insert([nothing_due; 3]);
         for ((mark, first), from) in lanes.iter_mut().zip(&due.first).zip(from) {
             *mark = match first {
-                // Unless the mark was brought back meanwhile.
+                // Unless the watermark was moved back meanwhile.
                 None if from <= mark.from() && mark.at < due.now => nothing_due,
-                Some(first) if *first < mark.from() => Mark {
+                Some(first) if *first < mark.from() => Watermark {
                     at: *first,
                     is_passed: false,
                 },
@@ -111,20 +118,21 @@ impl Watermarks {
         }
     }
 
-    /// A walk failed: the next is made when this much time is a small part again.
-    pub fn walk_failed(&self, took: Duration) {
-        self.lock().walk = Some((Instant::now(), took.max(CHEAP * 2)));
+    /// A full scan failed: the next one is made beside the heartbeats, after a pause that fits this duration.
+    pub fn scan_failed(&self, took: Duration) {
+        let took = took.max(MAX_SCAN_IN_HEARTBEAT * 2);
+        self.state.lock().scan = Some((Instant::now(), took));
     }
 
-    /// Moves the marks behind what was claimed.
-    pub fn claimed(&self, claims: &[Claim], ask: &Ask) {
-        let mut state = self.lock();
+    /// Moves the watermarks behind what was claimed.
+    pub fn claimed(&self, claims: &[Claim], request: &ClaimRequest) {
+        let mut state = self.state.lock();
         let Some(lanes) = &mut state.lanes else {
             return;
         };
-        let asked = ask.watermarks.into_iter().zip(ask.limits);
-        for ((lane, mark), (from, limit)) in Lane::ALL.into_iter().zip(lanes).zip(asked) {
-            // A look brought it back meanwhile.
+        let requested = request.watermarks.into_iter().zip(request.limits);
+        for ((lane, mark), (from, limit)) in Lane::ALL.into_iter().zip(lanes).zip(requested) {
+            // A poll moved it back meanwhile.
             if mark.from() < from {
                 continue;
             }
@@ -132,12 +140,12 @@ impl Watermarks {
             let count = of_lane.clone().count();
             let last = of_lane.map(|claim| claim.scheduled_at).max();
             if count < limit as usize {
-                *mark = Mark {
+                *mark = Watermark {
                     at: last.map_or(mark.at, |last| last.max(mark.at)),
                     is_passed: true,
                 };
             } else if let Some(last) = last {
-                *mark = Mark {
+                *mark = Watermark {
                     at: last,
                     is_passed: false,
                 };
@@ -145,19 +153,16 @@ impl Watermarks {
         }
     }
 
-    /// After an interruption the database may be another one: a walk comes before the next claim.
+    /// After an interruption the database may be another one: the next claim needs a full scan first.
     pub fn forget(&self) {
-        *self.lock() = State::default();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.lock() = WatermarkState::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::{TaskId, TaskKind};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
@@ -165,11 +170,11 @@ mod tests {
 
     fn claim_of(lane: i16, due: DateTime<Utc>) -> Claim {
         Claim {
-            id: 1,
-            kind: "sample-delete".to_owned(),
+            id: TaskId(1),
+            kind: TaskKind::SampleDelete,
             lane,
             entity_id: String::new(),
-            user_id: String::new(),
+            user_id: "user_a".into(),
             object_keys: Vec::new(),
             attempts: 1,
             lease_token: 1,
@@ -179,49 +184,49 @@ mod tests {
         }
     }
 
-    fn due(first: [Option<i64>; 3], took: Duration) -> Due {
-        Due {
+    fn due(first: [Option<i64>; 3], took: Duration) -> FirstDue {
+        FirstDue {
             now: at(100),
             first: first.map(|seconds| seconds.map(at)).to_vec(),
             took_seconds: took.as_secs_f64(),
         }
     }
 
-    /// A first walk that found these.
-    fn walked(first: [Option<i64>; 3]) -> Watermarks {
+    /// A first full scan that found these.
+    fn scanned(first: [Option<i64>; 3]) -> Watermarks {
         let marks = Watermarks::default();
-        marks.looked(BEGINNING, &due(first, Duration::ZERO));
+        marks.found(FULL_SCAN, &due(first, Duration::ZERO));
         marks
     }
 
     #[test]
-    fn a_look_before_the_first_walk_looks_nowhere_and_says_nothing() {
+    fn a_heartbeat_before_the_first_full_scan_asks_for_nothing_and_changes_nothing() {
         let marks = Watermarks::default();
-        assert_eq!(marks.for_look(), NOWHERE);
-        marks.looked(NOWHERE, &due([None; 3], Duration::ZERO));
+        assert_eq!(marks.for_heartbeat(), NOTHING);
+        marks.found(NOTHING, &due([None; 3], Duration::ZERO));
         assert_eq!(marks.for_claim(), None);
     }
 
     #[test]
-    fn claims_begin_where_the_first_walk_found_something() {
-        let marks = walked([Some(5), None, None]);
+    fn claims_begin_where_the_first_full_scan_found_something() {
+        let marks = scanned([Some(5), None, None]);
         assert_eq!(marks.for_claim(), Some([at(5), at(98), at(98)]));
     }
 
     /// A claim from where the marks stand now.
-    fn ask(marks: &Watermarks, limits: [u32; 3]) -> Ask {
+    fn request(marks: &Watermarks, limits: [u32; 3]) -> ClaimRequest {
         let watermarks = marks.for_claim().unwrap();
-        Ask { limits, watermarks }
+        ClaimRequest { limits, watermarks }
     }
 
     fn claim(marks: &Watermarks, due: &[i64], limits: [u32; 3]) {
         let claims: Vec<Claim> = due.iter().map(|due| claim_of(0, at(*due))).collect();
-        marks.claimed(&claims, &ask(marks, limits));
+        marks.claimed(&claims, &request(marks, limits));
     }
 
     #[test]
     fn a_full_claim_moves_its_lane_to_its_end_and_a_short_one_leaves_slack_behind_it() {
-        let marks = walked([Some(5), None, None]);
+        let marks = scanned([Some(5), None, None]);
         claim(&marks, &[5, 9], [2, 0, 1]);
         assert_eq!(marks.for_claim(), Some([at(9), at(98), at(98)]));
         claim(&marks, &[20], [2, 1, 1]);
@@ -236,47 +241,47 @@ mod tests {
     }
 
     #[test]
-    fn what_fell_behind_the_mark_brings_it_back() {
-        let marks = walked([None; 3]);
-        let in_flight = ask(&marks, [2, 1, 1]);
+    fn a_task_behind_the_watermark_moves_it_back() {
+        let marks = scanned([None; 3]);
+        let in_flight = request(&marks, [2, 1, 1]);
         let late = due([Some(40), Some(99), None], Duration::ZERO);
-        marks.looked(marks.for_look(), &late);
-        // What was asked before this says nothing of it.
-        marks.looked([at(98); 3], &due([None; 3], Duration::ZERO));
+        marks.found(marks.for_heartbeat(), &late);
+        // What was requested before this knows nothing of it.
+        marks.found([at(98); 3], &due([None; 3], Duration::ZERO));
         marks.claimed(&[claim_of(0, at(98)), claim_of(0, at(99))], &in_flight);
         assert_eq!(marks.for_claim(), Some([at(40), at(98), at(98)]));
         claim(&marks, &[40], [2, 1, 1]);
-        // Where nothing is due any more, the next claim steps over nothing again.
-        marks.looked(marks.for_look(), &due([None; 3], Duration::ZERO));
+        // Where nothing is due any more, the next claim begins at the present again.
+        marks.found(marks.for_heartbeat(), &due([None; 3], Duration::ZERO));
         assert_eq!(marks.for_claim(), Some([at(98); 3]));
     }
 
     #[test]
-    fn a_dear_walk_is_made_beside_the_looks_and_rarely() {
-        let dear = Duration::from_millis(200);
-        let later = Instant::now() + dear * (REST_FACTOR + 1);
-        let marks = walked([None; 3]);
-        assert_eq!(marks.for_look(), BEGINNING);
-        assert!(!marks.walk_is_due(later));
+    fn an_expensive_full_scan_is_made_beside_the_heartbeats_and_rarely() {
+        let expensive = Duration::from_millis(200);
+        let later = Instant::now() + expensive * (REST_FACTOR + 1);
+        let marks = scanned([None; 3]);
+        assert_eq!(marks.for_heartbeat(), FULL_SCAN);
+        assert!(!marks.is_scan_due(later));
 
-        marks.looked(BEGINNING, &due([None; 3], dear));
-        assert_eq!(marks.for_look(), [at(98); 3]);
-        assert!(!marks.walk_is_due(Instant::now()));
-        // A look from the marks on says nothing of what a walk costs.
-        marks.looked(marks.for_look(), &due([None; 3], Duration::ZERO));
-        assert!(marks.walk_is_due(later));
-        assert_eq!(marks.for_look(), [at(98); 3]);
+        marks.found(FULL_SCAN, &due([None; 3], expensive));
+        assert_eq!(marks.for_heartbeat(), [at(98); 3]);
+        assert!(!marks.is_scan_due(Instant::now()));
+        // A poll from the watermarks on does not show what a full scan costs.
+        marks.found(marks.for_heartbeat(), &due([None; 3], Duration::ZERO));
+        assert!(marks.is_scan_due(later));
+        assert_eq!(marks.for_heartbeat(), [at(98); 3]);
 
-        marks.looked(BEGINNING, &due([None; 3], Duration::ZERO));
-        assert!(!marks.walk_is_due(later));
-        assert_eq!(marks.for_look(), BEGINNING);
+        marks.found(FULL_SCAN, &due([None; 3], Duration::ZERO));
+        assert!(!marks.is_scan_due(later));
+        assert_eq!(marks.for_heartbeat(), FULL_SCAN);
     }
 
     #[test]
-    fn a_walk_that_failed_is_no_part_of_a_look() {
-        let marks = walked([None; 3]);
-        marks.walk_failed(Duration::ZERO);
-        assert_eq!(marks.for_look(), [at(98); 3]);
+    fn after_a_failed_full_scan_none_is_part_of_a_heartbeat() {
+        let marks = scanned([None; 3]);
+        marks.scan_failed(Duration::ZERO);
+        assert_eq!(marks.for_heartbeat(), [at(98); 3]);
         marks.forget();
         assert_eq!(marks.for_claim(), None);
     }

@@ -344,7 +344,11 @@ async fn of_a_restore_and_a_claim_at_the_same_moment_exactly_one_wins() {
     for n in 0..40 {
         let key = format!("a/{n}");
         let sample = world.sample("user_a", &[&key]).await;
-        let task = world.delete_sample(sample).await;
+        let task: i64 = world
+            .one(&format!(
+                "select lethe_delete_sample('{sample}', 'user:user_a')"
+            ))
+            .await;
         let restore = format!("/samples/{sample}/restore");
         if n % 2 == 1 {
             tokio::time::sleep(Duration::from_millis(n / 4)).await;

@@ -129,7 +129,7 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
 /// Each step of a worker that takes the way from claim to settle, or the rescue of what another left.
 const STEPS: [&str; 12] = [
     "claimed",
-    "keys-looked-at",
+    "keys-checked",
     "objects-deleted",
     "settle-locked",
     "rows-deleted",

@@ -83,7 +83,11 @@ async fn an_outage_longer_than_the_lease_makes_nobody_lost() {
     let settled = first_settled(&world).await;
     assert_done_once(&world, tasks).await;
     for log in &logs {
-        assert!(!log.text().contains("workers vanished"), "{}", log.text());
+        assert!(
+            !log.text().contains("declared workers lost"),
+            "{}",
+            log.text()
+        );
     }
     println!("longer than the lease: first settled {settled:?} after the return");
 }

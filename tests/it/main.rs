@@ -12,6 +12,8 @@ mod bench;
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
+#[cfg(feature = "dev")]
+mod deletion;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
 mod docs;

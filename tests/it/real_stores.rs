@@ -3,11 +3,12 @@
 
 use aws_sdk_s3::types::BucketVersioningStatus::{Enabled, Suspended};
 use aws_sdk_s3::types::ObjectLockLegalHoldStatus::{Off, On};
-use lethe::storage::{Failure, FailureClass, KeyOutcome, Store};
+use lethe::storage::{Failure, KeyOutcome, Store};
+use lethe::vocabulary::ErrorClass;
 
 use crate::support::real_stores::{Bucket, Server, moto, radosgw};
 
-use FailureClass::{Blocked, Outage};
+use ErrorClass::{Blocked, Outage};
 
 fn owned(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| (*key).to_owned()).collect()
@@ -23,7 +24,7 @@ async fn delete(store: &Store, keys: &[&str]) -> Vec<Option<Failure>> {
     outcomes.into_iter().map(failure).collect()
 }
 
-fn classes(failures: &[Option<Failure>]) -> Vec<Option<FailureClass>> {
+fn classes(failures: &[Option<Failure>]) -> Vec<Option<ErrorClass>> {
     let class = |failure: &Option<Failure>| failure.as_ref().map(|failure| failure.class);
     failures.iter().map(class).collect()
 }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use lethe::storage::{Failure, FailureClass, KeyOutcome, Store, StoreConfig};
+use lethe::storage::{Failure, KeyOutcome, Store, StoreConfig};
+use lethe::vocabulary::{ErrorClass, S3Outcome};
 
 use crate::support::hostile_s3::{Behaviour, HostileS3};
 
-use FailureClass::{Blocked, Outage, Permanent, Throttle, Transient};
+use ErrorClass::{Blocked, Outage, Permanent, Throttle, Transient};
 
 fn config(url: String) -> StoreConfig {
     StoreConfig {
@@ -49,7 +50,7 @@ fn failure(outcome: &KeyOutcome) -> Option<&Failure> {
 }
 
 /// Deletes keys and gives the class of each; `None` is gone.
-async fn delete(store: &Store, keys: &[&str]) -> Vec<Option<FailureClass>> {
+async fn delete(store: &Store, keys: &[&str]) -> Vec<Option<ErrorClass>> {
     let found = store.delete(&owned(keys)).await;
     assert_eq!(found.outcomes.len(), keys.len());
     let classes = found.outcomes.iter().map(failure);
@@ -392,7 +393,12 @@ async fn more_than_a_thousand_keys_go_in_several_requests() {
     let sizes: Vec<usize> = s3.asked().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1_000, 1_000, 500]);
     assert!(s3.keys().is_empty());
-    assert!(found.requests.iter().all(|request| request.outcome == "ok"));
+    assert!(
+        found
+            .requests
+            .iter()
+            .all(|request| request.outcome == S3Outcome::Ok)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,7 +160,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
 
     send(&stopped, Signal::SIGCONT);
     log.until("lease lost; nothing is changed").await;
-    log.until("goes on under a new id").await;
+    log.until("re-registered under a new id").await;
     let now: String = world
         .one(&format!(
             "select t::text from cleanup_tasks t where id = {task}"

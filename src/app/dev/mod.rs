@@ -24,7 +24,7 @@ use crate::embedded::{Embedded, Options};
 use crate::http::api;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::worker::Status;
+use crate::worker::WorkerStatus;
 
 /// How long the session token in the banner is good for: a day's work.
 const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -192,7 +192,7 @@ impl Machine<'_> {
                     store.clone(),
                     worker::options(&self.worker, name),
                     Arc::clone(metrics),
-                    Arc::new(Status::default()),
+                    Arc::new(WorkerStatus::default()),
                     shutdown.clone(),
                 ))
             })

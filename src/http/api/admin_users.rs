@@ -22,6 +22,7 @@ use crate::{
         problem::{Problem, Problems},
     },
     problems,
+    vocabulary::UserId,
 };
 
 /// A receipt shows at most so many dead tasks; the list of tasks has them all.
@@ -136,7 +137,7 @@ impl AdminUsers {
         #[oai(name = "userId")]
         user_id: Path<String>,
     ) -> Result<TaskAccepted, Problems<EraseFailures>> {
-        let user_id = page::text("userId", user_id.0)?;
+        let user_id = UserId::from(page::text("userId", user_id.0)?);
         let task = delete_user(&state.pool, &user_id, &auth.actor())
             .await
             .map_err(problem_of)?;

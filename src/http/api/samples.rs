@@ -81,8 +81,8 @@ pub struct Restores;
 impl Restores {
     /// Restore a sample
     ///
-    /// Takes a deletion back within the grace period, as long as cleanup has not begun. A sample
-    /// that is not deleted stays as it is.
+    /// Takes a deletion back within the grace period, as long as cleanup has not begun. A session
+    /// can take back only what it asked for itself. A sample that is not deleted stays as it is.
     #[oai(
         path = "/samples/:sampleId/restore",
         method = "post",
@@ -106,6 +106,9 @@ impl Restores {
             RestoreOutcome::Live(sample) => Ok(Json(sample.into())),
             RestoreOutcome::NotFound => Err(no_sample().into()),
             RestoreOutcome::UserDeleted => conflict("The sample's user is deleted."),
+            RestoreOutcome::DeletedByOther => {
+                conflict("Somebody else asked for the deletion of this sample.")
+            }
             RestoreOutcome::Begun => conflict("Cleanup has begun."),
             RestoreOutcome::NotRequested => conflict("No deletion of this sample is pending."),
         }
@@ -130,8 +133,8 @@ fn no_sample() -> Problem {
 }
 
 /// The task that was just promised. It is committed, and outlives this moment.
-pub(super) async fn promised(state: &ApiState, id: i64) -> Result<Task, Problem> {
-    tasks::find(&state.pool, TaskId(id))
+pub(super) async fn promised(state: &ApiState, id: TaskId) -> Result<Task, Problem> {
+    tasks::find(&state.pool, id)
         .await
         .map_err(problem_of)?
         .ok_or_else(|| Problem::internal(&sqlx::Error::RowNotFound))

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::{ApiState, database::problem_of, types::Tag};
 use crate::{
-    deletion::requests::{USER_DELETED, WebhookOutcome, delete_user_by_webhook},
+    deletion::requests::{DeliveryOutcome, USER_DELETED, delete_user_by_webhook},
     http::problem::{Problem, Problems},
     problems,
+    vocabulary::UserId,
 };
 
 /// The largest body, in bytes. Clerk's are some 5 KB.
@@ -135,7 +136,7 @@ impl Webhooks {
             .with_label_values(&[label])
             .inc();
         match outcome? {
-            WebhookOutcome::Conflict => {
+            DeliveryOutcome::Conflict => {
                 Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
             }
             _ => Ok(Received::NoContent),
@@ -143,17 +144,17 @@ impl Webhooks {
     }
 }
 
-fn label_of(outcome: WebhookOutcome) -> &'static str {
+fn label_of(outcome: DeliveryOutcome) -> &'static str {
     match outcome {
-        WebhookOutcome::Accepted => "accepted",
-        WebhookOutcome::Repeated => "repeated",
-        WebhookOutcome::Conflict => "conflict",
-        WebhookOutcome::Ignored => "ignored",
-        WebhookOutcome::MissingUser => "missing-user",
+        DeliveryOutcome::Accepted => "accepted",
+        DeliveryOutcome::Repeated => "repeated",
+        DeliveryOutcome::Conflict => "conflict",
+        DeliveryOutcome::Ignored => "ignored",
+        DeliveryOutcome::MissingUser => "missing-user",
     }
 }
 
-async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Problem> {
+async fn take(state: &ApiState, signed: SignedBody) -> Result<DeliveryOutcome, Problem> {
     let body = read(signed.body).await?;
     let verified = state
         .webhook
@@ -166,7 +167,7 @@ async fn take(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Pr
         &verified.svix_id,
         &digest,
         &kind,
-        user_id.as_deref(),
+        user_id.map(UserId::from).as_ref(),
     )
     .await
     .map_err(problem_of)?;

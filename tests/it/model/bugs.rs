@@ -139,7 +139,7 @@ fn a_job_that_looks_at_its_workers_newest_lease_asks_for_a_claim_that_is_over() 
 #[test]
 fn a_claim_whose_answer_was_lost_is_kept_for_ever_by_a_worker_that_beats() {
     let design = Design {
-        hands_back_strays: false,
+        releases_strays: false,
         ..Design::SOUND
     };
     is_found("strays are left", design, properties::NOTHING_LOST);

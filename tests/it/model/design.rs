@@ -33,15 +33,15 @@ pub struct Design {
     pub expiry: Expiry,
     /// The store is no longer asked so many ticks before the lease ends.
     pub margin_ticks: i8,
-    /// A worker counts its lease from when it sent the beat, not from when the answer came.
+    /// A worker counts its lease from when it sent the heartbeat, not from when the answer came.
     pub counts_from_sending: bool,
-    /// A beat changes nothing once the worker's row is lost.
+    /// A heartbeat changes nothing once the worker's row is lost.
     pub lost_stays_lost: bool,
-    /// A job looks at the lease under which its task was claimed, not at the one that its worker has when
+    /// A job checks the lease under which its task was claimed, not at the one that its worker has when
     /// the job begins.
     pub keeps_claims_lease: bool,
     /// A worker gives back tasks that its own row holds and that none of its jobs knows.
-    pub hands_back_strays: bool,
+    pub releases_strays: bool,
     /// The object is deleted before the rows.
     pub objects_first: bool,
     /// A restore locks the task's row before it looks at it.
@@ -56,7 +56,7 @@ impl Design {
         counts_from_sending: true,
         lost_stays_lost: true,
         keeps_claims_lease: true,
-        hands_back_strays: true,
+        releases_strays: true,
         objects_first: true,
         restore_locks: true,
     };

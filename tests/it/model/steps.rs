@@ -10,10 +10,10 @@ pub enum Step {
     Tick {
         missed_by: Option<usize>,
     },
-    /// The beat renews the worker's row (`beat.sql`).
+    /// The heartbeat renews the worker's row (`heartbeat.sql`).
     Beat(usize),
-    /// The beat's answer comes. If the row is lost, the worker goes on under a new id.
-    HearBeat(usize),
+    /// The heartbeat's answer comes. If the row is lost, the worker re-registers under a new id.
+    ReceiveAnswer(usize),
     /// `claim.sql`; the worker may not hear that it has claimed.
     Claim {
         worker: usize,
@@ -41,7 +41,7 @@ pub enum Step {
         worker: usize,
         heard: bool,
     },
-    /// Rows whose lease is over are lost (`mark_lost.sql`).
+    /// Rows whose lease is over are lost (`heartbeat.sql`).
     MarkLost {
         rescuer: usize,
     },
@@ -51,7 +51,7 @@ pub enum Step {
         task: usize,
     },
     /// A worker gives back a task that its row holds and that it knows nothing of.
-    HandBack {
+    ReleaseStray {
         worker: usize,
         task: usize,
     },
@@ -93,7 +93,7 @@ pub fn due(design: &Design, state: &State, steps: &mut Vec<Step>) {
         }
         let row = state.row((worker, process.boot));
         if process.beat.is_some() {
-            steps.push(Step::HearBeat(worker));
+            steps.push(Step::ReceiveAnswer(worker));
         } else if row.lost || row.expires_in < LEASE_TICKS || process.lease_left < LEASE_TICKS {
             steps.push(Step::Beat(worker));
         }
@@ -138,8 +138,8 @@ fn due_of_worker(design: &Design, state: &State, worker: usize, steps: &mut Vec<
                 task,
             });
         }
-        if design.hands_back_strays && is_stray(state, worker, task) {
-            steps.push(Step::HandBack { worker, task });
+        if design.releases_strays && is_stray(state, worker, task) {
+            steps.push(Step::ReleaseStray { worker, task });
         }
     }
 }
@@ -223,7 +223,7 @@ pub fn after(design: &Design, limits: &Limits, before: &State, step: Step) -> St
     match step {
         Step::Tick { missed_by } => tick(&mut state, missed_by),
         Step::Beat(worker) => beat(design, &mut state, worker),
-        Step::HearBeat(worker) => hear_beat(design, &mut state, worker),
+        Step::ReceiveAnswer(worker) => receive_answer(design, &mut state, worker),
         Step::Claim {
             worker,
             task,
@@ -257,7 +257,7 @@ pub fn after(design: &Design, limits: &Limits, before: &State, step: Step) -> St
             end(task, if last { Status::Dead } else { Status::Failed });
             task.crashed = true;
         }
-        Step::HandBack { task, .. } => release(&mut state.tasks[task]),
+        Step::ReleaseStray { task, .. } => release(&mut state.tasks[task]),
         Step::Crash(worker) => crash(&mut state, worker),
         Step::Restart(worker) => {
             state.workers[worker].up = true;
@@ -358,7 +358,7 @@ fn beat(design: &Design, state: &mut State, worker: usize) {
     state.workers[worker].beat = Some(Beat { renewed, age: 0 });
 }
 
-fn hear_beat(design: &Design, state: &mut State, worker: usize) {
+fn receive_answer(design: &Design, state: &mut State, worker: usize) {
     match state.workers[worker].beat.take() {
         Some(beat) if beat.renewed => {
             let age = if design.counts_from_sending {
@@ -521,7 +521,7 @@ fn watch(before: &State, step: Step, state: &mut State) {
         }
         let released = match step {
             Step::Settle { worker, .. } => before.holds(worker, index),
-            Step::HandBack { worker, task } => task == index && is_stray(before, worker, task),
+            Step::ReleaseStray { worker, task } => task == index && is_stray(before, worker, task),
             _ => false,
         };
         state.seen.attempts_lost |= new.attempts < old.attempts && !released;

@@ -10,7 +10,7 @@ use lethe::config::Cleanup;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use lethe::storage::{Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
-use lethe::worker::{self, Options, Status};
+use lethe::worker::{self, WorkerOptions, WorkerStatus};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -104,14 +104,14 @@ impl World {
             .connect(&self.url)
             .await
             .unwrap();
-        let options = Options {
+        let options = WorkerOptions {
             name: "test".into(),
             cleanup,
             delete_rate: None,
             listen_url: self.url.clone(),
         };
         let shutdown = CancellationToken::new();
-        let status = Arc::new(Status::default());
+        let status = Arc::new(WorkerStatus::default());
         let metrics = Metrics::new().unwrap();
         let run = worker::run(
             pool,
@@ -380,7 +380,7 @@ impl Drop for Log {
 /// A worker inside the test. Dropped, it is cut off in the middle of whatever it does.
 pub struct RunningWorker {
     pub shutdown: CancellationToken,
-    pub status: Arc<Status>,
+    pub status: Arc<WorkerStatus>,
     metrics: Arc<Metrics>,
     task: tokio::task::JoinHandle<()>,
 }

@@ -1,0 +1,440 @@
+//! The third stage: from what became of each key to what becomes of the task. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::delete::KeyResult;
+use crate::queue::backoff::RetryPolicy;
+use crate::queue::claim::Claim;
+use crate::queue::settle::Verdict;
+use crate::storage::Failure;
+use crate::vocabulary::ErrorClass;
+
+/// The longest wait for a lock's end. A lock may be lifted or shortened before its date, and somebody
+/// should see that it is still there.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far the clocks of a store and a worker may be apart: S3 refuses requests of clocks further off
+/// (Amazon S3 API reference, "Error responses", RequestTimeTooSkewed). A lock that ended less than this ago may
+/// still stand by the store's clock, so its key is tried again soon.
+const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+const LOCK_MARGIN: Duration = Duration::from_secs(60);
+
+/// Why a key remains.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remains {
+    /// The store was not asked: a shutdown, or the lease ended.
+    NotAsked,
+    /// The store did not delete it.
+    Failed(ErrorClass, String),
+    /// The store keeps it until a known time; the wait ends then.
+    Locked { wait: Duration, error: String },
+}
+
+/// A claimed task with its verdict. Keys that stand in neither list are gone.
+#[derive(Clone, Debug)]
+pub struct TaskOutcome {
+    /// The task.
+    pub claim: Claim,
+    /// Keys that a live image names.
+    pub kept: Vec<String>,
+    /// Keys that are not known to be gone.
+    pub remaining: Vec<(String, Remains)>,
+    /// What becomes of the task.
+    pub verdict: Verdict,
+}
+
+impl TaskOutcome {
+    /// By what became of the task's keys.
+    fn of_keys(
+        claim: Claim,
+        results: &HashMap<String, KeyResult>,
+        policy: RetryPolicy,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut kept = Vec::new();
+        let mut remaining = Vec::new();
+        for key in &claim.object_keys {
+            match results.get(key) {
+                Some(KeyResult::Gone) => {}
+                Some(KeyResult::Kept) => kept.push(key.clone()),
+                Some(KeyResult::Failed(failure)) => {
+                    remaining.push((key.clone(), Remains::of_failure(failure, now)));
+                }
+                None => remaining.push((key.clone(), Remains::NotAsked)),
+            }
+        }
+        let verdict = verdict(&remaining, claim.attempts, policy);
+        Self {
+            claim,
+            kept,
+            remaining,
+            verdict,
+        }
+    }
+
+    /// The task was not worked on: its keys remain, its attempt is given back.
+    pub fn untouched(claim: Claim) -> Self {
+        Self::with_all_keys(claim, &Remains::NotAsked, Verdict::RELEASED)
+    }
+
+    /// The attempt failed for a reason that is not one of its keys: they remain.
+    pub fn failed(claim: Claim, class: ErrorClass, error: &str, policy: RetryPolicy) -> Self {
+        let remains = Remains::Failed(class, error.to_owned());
+        let verdict = failure(class, error.to_owned(), claim.attempts, policy);
+        Self::with_all_keys(claim, &remains, verdict)
+    }
+
+    /// A task without keys, or whose keys do not matter.
+    pub fn without_keys(claim: Claim, verdict: Verdict) -> Self {
+        Self {
+            claim,
+            kept: Vec::new(),
+            remaining: Vec::new(),
+            verdict,
+        }
+    }
+
+    fn with_all_keys(claim: Claim, remains: &Remains, verdict: Verdict) -> Self {
+        let keys = claim.object_keys.iter();
+        Self {
+            remaining: keys.map(|key| (key.clone(), remains.clone())).collect(),
+            kept: Vec::new(),
+            claim,
+            verdict,
+        }
+    }
+
+    /// The keys that the store confirmed to be gone, in the task's order.
+    pub fn gone(&self) -> impl Iterator<Item = &str> {
+        let left: HashSet<&str> = self
+            .remaining
+            .iter()
+            .map(|(key, _)| key)
+            .chain(&self.kept)
+            .map(String::as_str)
+            .collect();
+        self.claim
+            .object_keys
+            .iter()
+            .map(String::as_str)
+            .filter(move |key| !left.contains(key))
+    }
+}
+
+impl Remains {
+    fn of_failure(failure: &Failure, now: DateTime<Utc>) -> Self {
+        match lock_wait(failure, now) {
+            Some(wait) => Self::Locked {
+                wait,
+                error: failure.to_string(),
+            },
+            None => Self::Failed(failure.class, failure.to_string()),
+        }
+    }
+}
+
+/// A verdict for each task, by what became of its keys.
+pub fn decide(
+    claims: Vec<Claim>,
+    results: &HashMap<String, KeyResult>,
+    policy: RetryPolicy,
+) -> Vec<TaskOutcome> {
+    let now = Utc::now();
+    claims
+        .into_iter()
+        .map(|claim| TaskOutcome::of_keys(claim, results, policy, now))
+        .collect()
+}
+
+/// How long a refused key is not worth a try, if the store named an end: to a little after the date, at
+/// most a day. A date that is long past says nothing.
+fn lock_wait(failure: &Failure, now: DateTime<Utc>) -> Option<Duration> {
+    let ahead = failure.retry_at? - now;
+    if failure.class != ErrorClass::Blocked || ahead < -CLOCK_SKEW {
+        return None;
+    }
+    let ahead = ahead.to_std().unwrap_or_default();
+    Some((ahead + LOCK_MARGIN).min(MAX_LOCK_WAIT))
+}
+
+/// What the remaining keys say together.
+#[derive(Default)]
+struct Summary<'a> {
+    not_asked: bool,
+    /// The failure with the most hope, which speaks for the task.
+    failure: Option<(ErrorClass, &'a str)>,
+    /// The lock that ends first.
+    lock: Option<(Duration, &'a str)>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(remaining: &'a [(String, Remains)]) -> Self {
+        let mut summary = Self::default();
+        for (_, remains) in remaining {
+            match remains {
+                Remains::NotAsked => summary.not_asked = true,
+                Remains::Locked { wait, error } => {
+                    if summary.lock.is_none_or(|(first, _)| *wait < first) {
+                        summary.lock = Some((*wait, error));
+                    }
+                }
+                Remains::Failed(class, error) => {
+                    if summary
+                        .failure
+                        .is_none_or(|(seen, _)| rank(*class) < rank(seen))
+                    {
+                        summary.failure = Some((*class, error));
+                    }
+                }
+            }
+        }
+        summary
+    }
+
+    /// The class and the error that the task shows. A key that waits for a date has more hope than one that is
+    /// refused.
+    fn error(&self) -> Option<(ErrorClass, &'a str)> {
+        match (self.lock, self.failure) {
+            (Some((_, error)), None) => Some((ErrorClass::Blocked, error)),
+            (Some((_, error)), Some((class, _))) if rank(class) >= rank(ErrorClass::Blocked) => {
+                Some((ErrorClass::Blocked, error))
+            }
+            (_, failure) => failure,
+        }
+    }
+}
+
+/// What becomes of the task. One key that may still succeed keeps it alive; only keys that cannot
+/// succeed, or were refused to the last attempt, make it `dead`.
+///
+/// A lock with a date is no such refusal, however many attempts were made: the task is `failed`, class
+/// `blocked`, and its next try is the date (or a day from now, if that is sooner). Its attempts are
+/// counted as ever, so that it shows how often it was tried; once the date has passed, the usual limit
+/// holds. A legal hold has no date, and is a refusal.
+fn verdict(remaining: &[(String, Remains)], attempts: i32, policy: RetryPolicy) -> Verdict {
+    let summary = Summary::of(remaining);
+    let Some((class, error)) = summary.error() else {
+        return if summary.not_asked {
+            Verdict::RELEASED
+        } else {
+            Verdict::Completed
+        };
+    };
+    let error = match remaining.len() {
+        1 => error.to_owned(),
+        total => format!("{error} ({total} objects remain)"),
+    };
+    if summary.not_asked || class == ErrorClass::Outage {
+        return Verdict::Released {
+            delay: Duration::ZERO,
+            error: Some((class, error)),
+        };
+    }
+    match summary.lock {
+        Some((wait, _)) if class == ErrorClass::Blocked => {
+            let refused = summary.failure.map(|(class, _)| class);
+            let tried_sooner =
+                refused == Some(ErrorClass::Blocked) && attempts < policy.max_attempts;
+            let delay = if tried_sooner {
+                policy.backoff.random_delay(attempts).min(wait)
+            } else {
+                wait
+            };
+            Verdict::Failed {
+                delay,
+                class,
+                error,
+            }
+        }
+        _ => failure(class, error, attempts, policy),
+    }
+}
+
+/// `dead` if no retry can help or this was the last attempt; else another attempt is made later.
+fn failure(class: ErrorClass, error: String, attempts: i32, policy: RetryPolicy) -> Verdict {
+    let is_last = class.leads_to_dead() && attempts >= policy.max_attempts;
+    if class == ErrorClass::Permanent || is_last {
+        return Verdict::Dead { class, error };
+    }
+    Verdict::Failed {
+        delay: policy.backoff.random_delay(attempts),
+        class,
+        error,
+    }
+}
+
+/// Which failure speaks for the task: the one with the most hope first.
+const fn rank(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Outage => 0,
+        ErrorClass::Throttle => 1,
+        ErrorClass::Transient => 2,
+        ErrorClass::Crash => 3,
+        ErrorClass::Blocked => 4,
+        ErrorClass::Permanent => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::backoff::Backoff;
+    use crate::vocabulary::{TaskId, TaskKind};
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        backoff: Backoff {
+            base: Duration::from_secs(5),
+            max: Duration::from_secs(3600),
+        },
+        max_attempts: 8,
+    };
+
+    fn verdict_of(attempts: i32, remaining: &[Remains]) -> Verdict {
+        let remaining: Vec<(String, Remains)> = remaining
+            .iter()
+            .map(|remains| ("key".to_owned(), remains.clone()))
+            .collect();
+        verdict(&remaining, attempts, POLICY)
+    }
+
+    fn claim(kind: TaskKind, keys: &[&str]) -> Claim {
+        Claim {
+            id: TaskId(1),
+            kind,
+            lane: 0,
+            entity_id: String::new(),
+            user_id: "user_a".into(),
+            object_keys: keys.iter().map(|&key| key.to_owned()).collect(),
+            attempts: 1,
+            lease_token: 1,
+            scheduled_at: chrono::DateTime::UNIX_EPOCH,
+            parent_id: None,
+            waited_seconds: 0.0,
+        }
+    }
+
+    fn failed(class: ErrorClass) -> Remains {
+        Remains::Failed(class, class.as_str().to_owned())
+    }
+
+    #[test]
+    fn nothing_left_is_completed() {
+        assert_eq!(verdict_of(1, &[]), Verdict::Completed);
+    }
+
+    #[test]
+    fn a_task_that_was_not_worked_on_is_released_even_without_keys() {
+        for claim in [
+            claim(TaskKind::UserDelete, &[]),
+            claim(TaskKind::SampleDelete, &["a"]),
+        ] {
+            let outcome = TaskOutcome::untouched(claim);
+            assert_eq!(outcome.verdict, Verdict::RELEASED);
+            assert_eq!(outcome.gone().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_crash_of_a_task_without_keys_gives_it_none() {
+        let root = claim(TaskKind::UserDelete, &[]);
+        let outcome = TaskOutcome::failed(root, ErrorClass::Crash, "the batch panicked", POLICY);
+        assert!(matches!(outcome.verdict, Verdict::Failed { .. }));
+        assert_eq!(outcome.remaining, []);
+    }
+
+    #[test]
+    fn a_blocked_key_kills_only_at_the_last_attempt() {
+        let blocked = [failed(ErrorClass::Blocked)];
+        assert!(matches!(verdict_of(7, &blocked), Verdict::Failed { .. }));
+        assert!(matches!(verdict_of(8, &blocked), Verdict::Dead { .. }));
+    }
+
+    #[test]
+    fn throttling_and_transient_failures_never_kill() {
+        for class in [ErrorClass::Throttle, ErrorClass::Transient] {
+            let remaining = [failed(class), failed(ErrorClass::Blocked)];
+            assert!(matches!(verdict_of(99, &remaining),
+                Verdict::Failed { class: found, .. } if found == class));
+        }
+    }
+
+    #[test]
+    fn an_impossible_key_is_dead_at_once() {
+        let remaining = [failed(ErrorClass::Permanent)];
+        assert!(matches!(verdict_of(1, &remaining), Verdict::Dead { .. }));
+    }
+
+    #[test]
+    fn an_outage_and_a_shutdown_give_the_attempt_back() {
+        for remains in [failed(ErrorClass::Outage), Remains::NotAsked] {
+            let remaining = [failed(ErrorClass::Blocked), remains];
+            assert!(matches!(
+                verdict_of(99, &remaining),
+                Verdict::Released { .. }
+            ));
+        }
+    }
+
+    fn locked(wait_s: u64) -> Remains {
+        Remains::Locked {
+            wait: Duration::from_secs(wait_s),
+            error: "locked".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_lock_with_a_date_waits_for_it_and_never_kills() {
+        let remaining = [locked(7_200), locked(9_000), failed(ErrorClass::Permanent)];
+        for attempts in [1, 8, 99] {
+            let found = verdict_of(attempts, &remaining);
+            let Verdict::Failed {
+                delay,
+                class,
+                error,
+            } = found
+            else {
+                panic!("{found:?}");
+            };
+            assert_eq!(delay, Duration::from_secs(7_200));
+            assert_eq!(class, ErrorClass::Blocked);
+            assert_eq!(error, "locked (3 objects remain)");
+        }
+    }
+
+    #[test]
+    fn other_keys_do_not_wait_for_a_lock_as_long_as_they_may_be_tried() {
+        let delay = |attempts, class| {
+            let remaining = [locked(80_000), failed(class)];
+            match verdict_of(attempts, &remaining) {
+                Verdict::Failed { delay, .. } => delay,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(delay(3, ErrorClass::Blocked) <= POLICY.backoff.max);
+        assert_eq!(delay(8, ErrorClass::Blocked), Duration::from_secs(80_000));
+        assert!(delay(99, ErrorClass::Transient) <= POLICY.backoff.max);
+        let remaining = [locked(80_000), failed(ErrorClass::Outage)];
+        assert!(matches!(
+            verdict_of(99, &remaining),
+            Verdict::Released { .. }
+        ));
+    }
+
+    #[test]
+    fn the_wait_ends_a_little_after_the_date_and_within_a_day() {
+        let now = DateTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let wait = |ahead_s: i64| {
+            let mut failure = Failure::new(ErrorClass::Blocked, "AccessDenied", "locked");
+            failure.retry_at = Some(now + chrono::TimeDelta::seconds(ahead_s));
+            lock_wait(&failure, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait(3_600), Some(3_660));
+        assert_eq!(wait(-10), Some(60));
+        assert_eq!(wait(-901), None);
+        assert_eq!(wait(10 * 365 * 86_400), Some(86_400));
+        let undated = Failure::new(ErrorClass::Blocked, "AccessDenied", "no");
+        assert_eq!(lock_wait(&undated, now), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! The second stage: asks the store to delete the objects of a batch, and hands on what it said of each key.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::context::{Context, database_pauses};
+use crate::db::sqlstate::{self, Meaning};
+use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
+use crate::deletion::protection::protected_keys;
+use crate::failpoint;
+use crate::queue::claim::Claim;
+use crate::queue::lease::Lease;
+use crate::storage::{Failure, KeyOutcome, RequestRecord};
+use crate::vocabulary::ErrorClass;
+
+/// What became of a key.
+#[derive(Clone, Debug)]
+pub enum KeyResult {
+    /// Nothing is left of it.
+    Gone,
+    /// A live image names it, so the store was not asked.
+    Kept,
+    /// The store did not delete it.
+    Failed(Failure),
+}
+
+/// Asks the store for each key of these tasks once. Keys that are missing in the answer were not asked for: the
+/// lease or the time for a shutdown was over, or the store is out.
+pub async fn delete(
+    context: &Context,
+    lease: &Lease,
+    claims: &[Claim],
+) -> HashMap<String, KeyResult> {
+    let mut seen = HashSet::new();
+    let keys: Vec<String> = claims
+        .iter()
+        .flat_map(|claim| &claim.object_keys)
+        .filter(|key| seen.insert(key.as_str()))
+        .cloned()
+        .collect();
+    let mut results = HashMap::with_capacity(keys.len());
+    let mut rest = keys.as_slice();
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.len().min(context.pace.batch()));
+        rest = after;
+        let answer = tokio::select! {
+            () = lease.ended() => None,
+            () = context.abort.cancelled() => None,
+            answer = delete_chunk(context, chunk) => Some(answer),
+        };
+        let Some(answer) = answer else {
+            tracing::warn!(
+                keys = chunk.len() + rest.len(),
+                "stopped asking the store: the lease or the time for a shutdown is over"
+            );
+            break;
+        };
+        let is_out = answer.iter().any(|(_, result)| {
+            matches!(result, KeyResult::Failed(failure) if failure.class == ErrorClass::Outage)
+        });
+        results.extend(answer);
+        if is_out {
+            break;
+        }
+    }
+    results
+}
+
+async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyResult)> {
+    context.pace.admit(chunk.len()).await;
+    let protected = match ask_for_protection(context, chunk).await {
+        Ok(protected) => protected,
+        Err(failure) => {
+            tracing::error!(error = %failure, "this worker may not see all rows; it deletes nothing, pauses and tries again");
+            context.gate.close(Instant::now());
+            context.status.report(Some(failure.to_string()));
+            let failed = KeyResult::Failed(failure);
+            return chunk
+                .iter()
+                .map(|key| (key.clone(), failed.clone()))
+                .collect();
+        }
+    };
+    let wanted: Vec<String> = chunk
+        .iter()
+        .filter(|key| !protected.contains(*key))
+        .cloned()
+        .collect();
+    let mut results: Vec<(String, KeyResult)> = protected
+        .into_iter()
+        .map(|key| (key, KeyResult::Kept))
+        .collect();
+    if wanted.is_empty() {
+        return results;
+    }
+    failpoint::reach("keys-checked");
+    let deletion = context.store.delete(&wanted).await;
+    failpoint::reach("objects-deleted");
+    count(context, &deletion.requests);
+    adapt(context, &deletion.outcomes);
+    let of_store = deletion.outcomes.into_iter().map(|outcome| match outcome {
+        KeyOutcome::Gone => KeyResult::Gone,
+        KeyOutcome::Failed(failure) => KeyResult::Failed(failure),
+    });
+    results.extend(wanted.into_iter().zip(of_store));
+    results
+}
+
+/// Nothing is deleted without knowing what is live, so this waits for the database; the caller's lease
+/// bounds it. Where the role may not see all rows, that is an outage: no key is at fault, and a person must help.
+async fn ask_for_protection(
+    context: &Context,
+    keys: &[String],
+) -> Result<HashSet<String>, Failure> {
+    let mut pauses = database_pauses();
+    loop {
+        match with_timeout(STATEMENT_LIMIT, protected_keys(&context.pool, keys)).await {
+            Ok(protected) => return Ok(protected),
+            Err(error) if sqlstate::meaning(&error) == Meaning::Forbidden => {
+                let error = sqlstate::with_remedy(&error);
+                return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");
+                tokio::time::sleep(pauses.next_pause()).await;
+            }
+        }
+    }
+}
+
+fn count(context: &Context, requests: &[RequestRecord]) {
+    let metrics = &context.metrics;
+    for request in requests {
+        metrics
+            .s3_requests
+            .with_label_values(&[request.outcome.as_str()])
+            .inc();
+        metrics
+            .s3_request_duration
+            .observe(request.duration.as_secs_f64());
+    }
+}
+
+/// Adapts the pace and the gate to what the store said.
+fn adapt(context: &Context, outcomes: &[KeyOutcome]) {
+    let with = |class| {
+        outcomes.iter().find_map(|outcome| match outcome {
+            KeyOutcome::Failed(failure) if failure.class == class => Some(failure),
+            KeyOutcome::Failed(_) | KeyOutcome::Gone => None,
+        })
+    };
+    if let Some(outage) = with(ErrorClass::Outage) {
+        context.gate.close(Instant::now());
+        tracing::error!(error = %outage, "the store cannot be used; this worker pauses and releases its tasks");
+        let problem = format!("the object store cannot be used: {outage}");
+        context.status.report(Some(problem));
+        return;
+    }
+    if context.gate.open() {
+        tracing::info!("the store answers again");
+        context.status.report(None);
+    }
+    if with(ErrorClass::Throttle).is_some() {
+        context.pace.slow_down();
+    } else {
+        context.pace.speed_up();
+    }
+}

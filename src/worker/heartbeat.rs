@@ -1,0 +1,118 @@
+//! The heartbeat: it renews the leases of this process and finds lost workers and due tasks. It is sent over
+//! the LISTEN connection and so proves that this lives; without that connection, over the pool.
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgListener;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Context, database_pauses};
+use crate::queue::lease::{Heartbeat, Lease};
+use crate::queue::listen::KeepAlive;
+
+impl KeepAlive for Context {
+    fn ask<'l>(&'l self, connection: &'l mut PgListener) -> BoxFuture<'l, Result<(), sqlx::Error>> {
+        Box::pin(send(self, connection))
+    }
+}
+
+/// Sends heartbeats over the pool while the listener sends none, until cancelled (after the last batch has
+/// settled).
+pub async fn run(context: &Context, stop: &CancellationToken) {
+    let mut tick = tokio::time::interval(context.heartbeats.every() / 4);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if context.heartbeats.is_overdue()
+            && let Err(error) = send(context, &context.pool).await
+        {
+            tracing::warn!(%error, "cannot renew the lease");
+        }
+    }
+}
+
+/// Sends one heartbeat, over whatever connection, and acts on the answer.
+async fn send<'c>(
+    context: &Context,
+    executor: impl sqlx::PgExecutor<'c>,
+) -> Result<(), sqlx::Error> {
+    let lease = context.leases.current();
+    // The lease alone does not tell: after an outage it may be a new one.
+    let had_gap = !lease.is_usable() || context.heartbeats.has_gap();
+    let may_declare_lost = !had_gap && context.heartbeats.may_declare_lost();
+    if had_gap {
+        context.watermarks.forget();
+    }
+    let from = context.watermarks.for_heartbeat();
+    let answer = lease.heartbeat(executor, may_declare_lost, from).await?;
+    context.watermarks.found(from, &answer.due);
+    context.heartbeats.answered(had_gap);
+    if answer.renewed {
+        context.pace.share_among(answer.alive);
+    } else {
+        register_again(context, &lease).await;
+    }
+    act_on(context, &answer);
+    tend_retired(context).await;
+    Ok(())
+}
+
+/// Another worker declared this one lost and rescues its tasks.
+async fn register_again(context: &Context, old: &Lease) {
+    match context.register_again().await {
+        Ok(new) => tracing::warn!(
+            worker = old.worker.as_str(),
+            new = new.worker.as_str(),
+            "worker was declared lost; re-registered under a new id"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "worker was declared lost and cannot re-register yet; trying again");
+            tokio::time::sleep(database_pauses().next_pause()).await;
+        }
+    }
+}
+
+fn act_on(context: &Context, answer: &Heartbeat) {
+    if answer.newly_lost > 0 {
+        tracing::warn!(
+            workers = answer.newly_lost,
+            "declared workers lost whose leases expired; their tasks will be rescued"
+        );
+    }
+    if answer.to_rescue {
+        context.to_rescue.notify_one();
+    }
+    if answer.due.first.iter().any(Option::is_some) {
+        context.due.notify_one();
+    }
+    if context.watermarks.is_scan_due(Instant::now()) {
+        context.to_scan.notify_one();
+    }
+}
+
+/// A retired lease is renewed as long as a batch works under it. Then it is deregistered, and others rescue
+/// the claims of which no batch of this process knew.
+async fn tend_retired(context: &Context) {
+    for (lease, in_use) in context.leases.retired() {
+        let tended = if in_use {
+            let from = context.watermarks.for_heartbeat();
+            let answer = lease.heartbeat(&context.pool, false, from).await;
+            answer.map(|_| ())
+        } else {
+            lease.leave(&context.pool).await.map(|()| {
+                context.leases.forget_retired(&lease);
+                context.to_rescue.notify_one();
+            })
+        };
+        if let Err(error) = tended {
+            tracing::warn!(
+                %error,
+                worker = lease.worker.as_str(),
+                "cannot renew or deregister a former id of this worker; trying again"
+            );
+        }
+    }
+}

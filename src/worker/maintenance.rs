@@ -1,0 +1,94 @@
+//! The loops that keep the queue in order: full scans, the rescue of lost workers' tasks, and pruning.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::watermarks::FULL_SCAN;
+use crate::deletion::webhook_ids;
+use crate::queue::{due, prune, rescue};
+
+/// How often finished tasks are pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Runs until cancelled (after the last batch has settled).
+pub async fn run(context: &Context, stop: &CancellationToken) {
+    tokio::join!(
+        keep_scanning(context, stop),
+        rescue_and_prune(context, stop)
+    );
+}
+
+/// Runs beside the heartbeat and the claim loop, and scans for due tasks below the watermarks. A scan may take
+/// a minute; the heartbeat keeps the lease meanwhile.
+async fn keep_scanning(context: &Context, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = context.to_scan.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // An error is logged there.
+            _ = full_scan(context) => {}
+        }
+    }
+}
+
+/// Finds what is due from the start of each lane. Returns where the next claim begins.
+pub async fn full_scan(context: &Context) -> Result<[DateTime<Utc>; 3], sqlx::Error> {
+    let begun = Instant::now();
+    match due::first_due(&context.pool, FULL_SCAN).await {
+        Ok(due) => {
+            context.watermarks.found(FULL_SCAN, &due);
+            if due.first.iter().any(Option::is_some) {
+                context.due.notify_one();
+            }
+            Ok(context.watermarks.for_claim().unwrap_or(FULL_SCAN))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot scan for due tasks; trying again later");
+            context.watermarks.scan_failed(begun.elapsed());
+            Err(error)
+        }
+    }
+}
+
+/// In a loop of its own: a long rescue must not hold up a heartbeat.
+async fn rescue_and_prune(context: &Context, stop: &CancellationToken) {
+    let mut prune_tick = tokio::time::interval(PRUNE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = context.to_rescue.notified() => rescue_lost(context).await,
+            _ = prune_tick.tick() => prune(context).await,
+        }
+    }
+}
+
+async fn rescue_lost(context: &Context) {
+    let lease = context.leases.current();
+    let policy = context.options.retry_policy();
+    match rescue::rescue(&context.pool, &lease.worker, policy).await {
+        Ok(0) => {}
+        Ok(tasks) => tracing::warn!(tasks, "rescued the tasks of lost workers"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot rescue the tasks of lost workers; trying again later");
+        }
+    }
+}
+
+async fn prune(context: &Context) {
+    let days = context.options.cleanup.retention_days;
+    match prune::prune(&context.pool, days).await {
+        Ok(0) => {}
+        Ok(tasks) => tracing::info!(tasks, "pruned finished tasks"),
+        Err(error) => tracing::warn!(%error, "cannot prune finished tasks; trying again later"),
+    }
+    if let Err(error) = webhook_ids::prune(&context.pool, days).await {
+        tracing::warn!(%error, "cannot prune the ids of webhooks; trying again later");
+    }
+}

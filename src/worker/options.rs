@@ -1,0 +1,29 @@
+//! What a worker needs to know.
+
+use crate::config::Cleanup;
+use crate::queue::backoff::{Backoff, RetryPolicy};
+
+/// What a worker needs to know.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Where this worker runs, such as host and process id; its boot's id begins with it.
+    pub name: String,
+    /// Intervals, limits and time-outs.
+    pub cleanup: Cleanup,
+    /// Objects per second of all workers together.
+    pub delete_rate: Option<u32>,
+    /// A direct connection for LISTEN.
+    pub listen_url: String,
+}
+
+impl WorkerOptions {
+    pub(super) fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            backoff: Backoff {
+                base: self.cleanup.backoff_base,
+                max: self.cleanup.backoff_max,
+            },
+            max_attempts: i32::try_from(self.cleanup.max_attempts).unwrap_or(i32::MAX),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The pipeline: claim → delete → decide → settle → report. Each stage hands a plain value on.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::claim::{Batch, Claimer};
+use super::context::Context;
+use super::decide::{TaskOutcome, decide};
+use super::delete::delete;
+use super::erasure::settle_step;
+use super::report::report;
+use super::settle::settle;
+use crate::queue::claim::Claim;
+use crate::vocabulary::{ErrorClass, TaskKind};
+
+/// Claims batches until shutdown, and takes each through the stages in a task of its own.
+pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+    let mut claimer = Claimer::new(context.clone());
+    while let Some(batch) = claimer.next_batch(&shutdown).await {
+        let (shared, lease, claims) = (context.clone(), batch.lease.clone(), batch.claims.clone());
+        let may_work = batch.slots.is_some();
+        let stages = async move {
+            let context = &shared;
+            if !may_work {
+                let outcomes = claims.into_iter().map(TaskOutcome::untouched).collect();
+                let settled = settle(context, &lease, outcomes).await;
+                return report(&context.metrics, &settled);
+            }
+            let (roots, claims) = split_roots(claims);
+            let results = delete(context, &lease, &claims).await;
+            let outcomes = decide(claims, &results, context.options.retry_policy());
+            let settled = settle(context, &lease, outcomes).await;
+            report(&context.metrics, &settled);
+            for root in roots {
+                let settled = settle_step(context, &lease, root).await;
+                report(&context.metrics, &settled);
+            }
+        };
+        context
+            .batches
+            .spawn(survive(context.clone(), batch, stages));
+    }
+}
+
+/// The roots of erasures have no objects of their own; each does a step instead.
+fn split_roots(claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
+    claims
+        .into_iter()
+        .partition(|claim| claim.kind == TaskKind::UserDelete)
+}
+
+/// Runs the stages of a batch and frees its slots. A panic counts as a crash of its tasks, and the worker
+/// survives it.
+async fn survive(
+    context: Arc<Context>,
+    batch: Batch,
+    stages: impl Future<Output = ()> + Send + 'static,
+) {
+    let Batch {
+        lease,
+        claims,
+        slots: _slots,
+    } = batch;
+    let Err(error) = tokio::spawn(stages).await else {
+        return;
+    };
+    tracing::error!(%error, tasks = claims.len(), "a batch panicked; its tasks fail");
+    let policy = context.options.retry_policy();
+    let crashed = claims
+        .into_iter()
+        .map(|claim| TaskOutcome::failed(claim, ErrorClass::Crash, "the batch panicked", policy))
+        .collect();
+    let shared = context.clone();
+    let settled = tokio::spawn(async move {
+        let settled = settle(&shared, &lease, crashed).await;
+        report(&shared.metrics, &settled);
+    });
+    if let Err(error) = settled.await {
+        tracing::error!(%error, "settling a batch that panicked panicked too; other workers will rescue its tasks");
+        context.leases.suspect_lost_claims();
+    }
+}
