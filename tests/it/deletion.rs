@@ -305,6 +305,7 @@ async fn no_other_table_takes_the_place_of_the_tombstones() {
             .await
             .unwrap();
     }
+    // Each function that names a table has its search path.
     world
         .expect_rows(
             "pg_proc where proname like 'lethe\\_%' and proname <> 'lethe_refuse_audit_change'
