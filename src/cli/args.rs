@@ -449,10 +449,10 @@ pub struct SendWebhookArgs {
         default_value = "http://127.0.0.1:8080/webhooks/clerk"
     )]
     pub url: String,
-    /// Signing secret (whsec_…); of several the first one signs [required]
-    /// [env: CLERK_WEBHOOK_SIGNING_SECRET or CLERK_WEBHOOK_SIGNING_SECRET_FILE]
     #[arg(long, value_name = "SECRET", visible_alias = "clerk-webhook-signing-secret",
-          value_parser = secret)]
+          value_parser = secret,
+          help = "Signing secret (whsec_…); of several the first one signs [required] \
+                  [env: CLERK_WEBHOOK_SIGNING_SECRET or CLERK_WEBHOOK_SIGNING_SECRET_FILE]")]
     pub secret: Option<Secret>,
 }
 

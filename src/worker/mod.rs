@@ -1,4 +1,4 @@
-//! The worker: it joins queue, store and database rows. [`pipeline`] is the whole of it in one function.
+//! The worker: it joins queue, store and database rows. `pipeline` is the whole of it in one function.
 //!
 //! ```text
 //! claim ──► delete ──► decide ──► settle ──► report         at most CLEANUP_CONCURRENCY batches in flight

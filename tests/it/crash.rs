@@ -26,13 +26,12 @@ async fn a_worker_killed_after_its_claim_loses_nothing() {
     let _successor = world.process(&["worker"], &[]);
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("cleanup_tasks where attempts = 2").await, 1);
-    assert_eq!(
-        world
-            .count("cleanup_audit where error_class = 'crash'")
-            .await,
-        1
-    );
+    world
+        .expect_rows("cleanup_tasks where attempts = 2", 1)
+        .await;
+    world
+        .expect_rows("cleanup_audit where error_class = 'crash'", 1)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,14 +49,11 @@ async fn a_worker_killed_after_the_store_answered_is_followed_by_one_that_finish
     }
     victim.kill().await.unwrap();
     world.s3.release();
-    assert_eq!(
-        world.count("sample_images").await,
-        1,
-        "the row is the memory of its key"
-    );
+    // The row is the memory of its key.
+    world.expect_rows("sample_images", 1).await;
     let _successor = world.process(&["worker"], &[]);
     world.until_status(task, "completed").await;
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows("samples", 0).await;
     assert_eq!(
         world
             .one::<i64>("select sum(objects_deleted) from cleanup_audit")
@@ -84,22 +80,16 @@ async fn a_server_killed_between_commit_and_response_has_promised_exactly_one_er
         .await
         .unwrap();
     assert_eq!(again.status(), 204);
-    assert_eq!(
-        world
-            .count("cleanup_tasks where kind = 'user-delete'")
-            .await,
-        1
-    );
+    world
+        .expect_rows("cleanup_tasks where kind = 'user-delete'", 1)
+        .await;
     let worker = world.worker().await;
     world
         .until("exists (select from cleanup_audit where event = 'user-erased')")
         .await;
-    assert_eq!(
-        world
-            .count("cleanup_audit where event = 'user-deletion-requested'")
-            .await,
-        1
-    );
+    world
+        .expect_rows("cleanup_audit where event = 'user-deletion-requested'", 1)
+        .await;
     worker.stop().await;
 }
 
@@ -122,20 +112,18 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
     )
     .unwrap();
     assert!(worker.wait().await.unwrap().success());
-    assert_eq!(
-        world.count("cleanup_tasks where status = 'running'").await,
-        0
-    );
-    assert_eq!(
-        world
-            .count("cleanup_tasks where attempts > 1 or (status = 'pending' and attempts > 0)")
-            .await,
-        0
-    );
-    assert_eq!(
-        world.count("cleanup_workers where lost_at is null").await,
-        0
-    );
+    world
+        .expect_rows("cleanup_tasks where status = 'running'", 0)
+        .await;
+    world
+        .expect_rows(
+            "cleanup_tasks where attempts > 1 or (status = 'pending' and attempts > 0)",
+            0,
+        )
+        .await;
+    world
+        .expect_rows("cleanup_workers where lost_at is null", 0)
+        .await;
 }
 
 /// Each step of a worker that takes the way from claim to settle, or the rescue of what another left.

@@ -142,7 +142,7 @@ async fn a_key_of_two_samples_goes_with_the_one_that_is_deleted_last() {
             .until("not exists (select from cleanup_tasks where finished_at is null)")
             .await;
         assert!(world.s3.keys().is_empty(), "{grace}: {:?}", world.s3.keys());
-        assert_eq!(world.count("samples").await, 0);
+        world.expect_rows("samples", 0).await;
     }
     worker.stop().await;
 }
@@ -255,7 +255,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
         ))
         .await;
     assert_eq!(world.s3.keys(), ["own", "shared"]);
-    assert_eq!(world.count("samples").await, 3);
+    world.expect_rows("samples", 3).await;
     // The SQL functions refuse too, rather than see no sample.
     let mut tenant = sqlx::PgConnection::connect(&world.url).await.unwrap();
     for call in [
@@ -306,16 +306,14 @@ async fn no_other_table_takes_the_place_of_the_tombstones() {
             .await
             .unwrap();
     }
-    assert_eq!(
-        world
-            .count(
-                "pg_proc where proname like 'lethe\\_%' and proname <> 'lethe_refuse_audit_change'
-                 and not coalesce('search_path=public, pg_temp' = any (proconfig), false)"
-            )
-            .await,
-        0,
-        "each function that names a table has its search path"
-    );
+    // Each function that names a table has its search path.
+    world
+        .expect_rows(
+            "pg_proc where proname like 'lethe\\_%' and proname <> 'lethe_refuse_audit_change'
+                 and not coalesce('search_path=public, pg_temp' = any (proconfig), false)",
+            0,
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,31 +230,21 @@ async fn a_dropped_postgres_is_stopped_by_its_guardian_and_removed() {
     wait_until("the removal", async || !data_dir.exists()).await;
 }
 
-/// The other half of the next test: starts a server and waits to be killed.
-#[tokio::test]
-#[ignore = "run by the test below, as a process of its own"]
-async fn start_a_postgres_and_wait() {
-    let data_dir = PathBuf::from(std::env::var_os("LETHE_TEST_DATA_DIR").unwrap());
-    let postgres = PrivatePostgres::start(kept_in(&data_dir)).await.unwrap();
-    fs::write(
-        data_dir.with_extension("ready"),
-        postgres.port().to_string(),
-    )
-    .unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
-}
-
 #[tokio::test]
 async fn postgres_ends_with_a_killed_parent_and_starts_again_at_once() {
+    // This test starts itself once more, as the parent that is to be killed.
+    const DATA_DIR: &str = "LETHE_TEST_DATA_DIR";
+    if let Some(data_dir) = std::env::var_os(DATA_DIR) {
+        return start_a_postgres_and_wait(Path::new(&data_dir)).await;
+    }
     let directory = TempDir::new();
     let data_dir = directory.join("pg");
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "--ignored",
-            "embedded::start_a_postgres_and_wait",
+            "embedded::postgres_ends_with_a_killed_parent_and_starts_again_at_once",
         ])
-        .env("LETHE_TEST_DATA_DIR", &data_dir)
+        .env(DATA_DIR, &data_dir)
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -276,6 +266,16 @@ async fn postgres_ends_with_a_killed_parent_and_starts_again_at_once() {
     drop(postgres);
     let pid_file = data_dir.join("cluster/postmaster.pid");
     wait_until("the end", async || !pid_file.exists()).await;
+}
+
+async fn start_a_postgres_and_wait(data_dir: &Path) {
+    let postgres = PrivatePostgres::start(kept_in(data_dir)).await.unwrap();
+    fs::write(
+        data_dir.with_extension("ready"),
+        postgres.port().to_string(),
+    )
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
 #[tokio::test]

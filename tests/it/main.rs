@@ -18,6 +18,7 @@ mod database_faults;
 mod deletion;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
+mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 #[cfg(feature = "dev")]

@@ -134,7 +134,7 @@ async fn rows_that_the_application_marked_by_itself_are_erased_by_the_workers() 
         .await;
     assert_eq!(world.s3.keys(), ["b/2", "c/1"]);
     let actors = "cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
-    assert_eq!(world.count(actors).await, 2);
+    world.expect_rows(actors, 2).await;
     world
         .until("(select enqueued = 0 and failed is null and stopped is null from cleanup_reconciliations where source = 'database')")
         .await;
@@ -168,7 +168,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
         .until("not exists (select from cleanup_tasks where status <> 'completed' and scheduled_at < now())")
         .await;
     assert_eq!(world.s3.keys(), ["a/1", "graced", "shared"]);
-    assert_eq!(world.count("samples").await, 2);
+    world.expect_rows("samples", 2).await;
     assert_eq!(
         world
             .one::<String>(
@@ -178,28 +178,21 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
         "a/1 graced shared"
     );
     let kept = "cleanup_audit where kind = 'image-delete' and event = 'task-completed'";
-    assert_eq!(
-        world
-            .count(&format!("{kept} and kept_keys = '{{shared}}'"))
-            .await,
-        1
-    );
-    assert_eq!(
-        world
-            .count(&format!("{kept} and object_keys = '{{a/2}}'"))
-            .await,
-        1
-    );
+    world
+        .expect_rows(&format!("{kept} and kept_keys = '{{shared}}'"), 1)
+        .await;
+    world
+        .expect_rows(&format!("{kept} and object_keys = '{{a/2}}'"), 1)
+        .await;
 
     // The erasure of the user does not wait for the image's grace.
     let root = world.delete_user("user_a").await;
     world.until_status(root, "completed").await;
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(
-        world.count("cleanup_tasks where finished_at is null").await,
-        0
-    );
+    world
+        .expect_rows("cleanup_tasks where finished_at is null", 0)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,12 +250,9 @@ async fn an_image_that_is_marked_no_more_is_kept() {
         .await;
     worker.stop().await;
     assert_eq!(world.s3.keys(), ["a/1"]);
-    assert_eq!(
-        world
-            .count(&format!("sample_images where sample_id = '{sample}'"))
-            .await,
-        1
-    );
+    world
+        .expect_rows(&format!("sample_images where sample_id = '{sample}'"), 1)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,8 +276,8 @@ async fn an_image_of_a_sample_that_is_being_deleted_has_the_samples_task() {
         .await;
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("sample_images").await, 0);
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows("sample_images", 0).await;
+    world.expect_rows("samples", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,14 +306,11 @@ async fn a_user_who_came_back_from_a_backup_is_erased_again() {
     let output = world.run(&["reconcile", "--apply"], &[]).await;
     assert!(output.status.success(), "{}", text(&output));
     world.until("not exists (select from users)").await;
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(
-        world
-            .count("cleanup_audit where event = 'user-erased'")
-            .await,
-        2
-    );
+    world
+        .expect_rows("cleanup_audit where event = 'user-erased'", 2)
+        .await;
     worker.stop().await;
 }
 
@@ -462,8 +449,8 @@ async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
             "(select stopped is not null from cleanup_reconciliations where source = 'database')",
         )
         .await;
-    assert_eq!(world.count("cleanup_tasks").await, 0);
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("cleanup_tasks", 0).await;
+    world.expect_rows("user_tombstones", 0).await;
     // Ready, since all other work goes on, and telling it.
     let started = Instant::now();
     loop {
@@ -505,17 +492,14 @@ async fn a_person_who_looked_can_raise_the_limit() {
     let output = world.run(&["reconcile", "--apply"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("STOPPED"), "{}", text(&output));
-    assert_eq!(world.count("cleanup_tasks").await, 0);
+    world.expect_rows("cleanup_tasks", 0).await;
     let raised = ["reconcile", "--apply", "--reconcile-max-user-share", "34"];
     let output = world.run(&raised, &[]).await;
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(world.requested().await, 100);
-    assert_eq!(
-        world
-            .count("cleanup_reconciliations where stopped is not null")
-            .await,
-        0
-    );
+    world
+        .expect_rows("cleanup_reconciliations where stopped is not null", 0)
+        .await;
     // The workers go on, and their count begins anew.
     world.mark("users", "id = 'user_2'").await;
     assert_eq!(users(&world.reconcile().await.unwrap()).1, 1);
@@ -648,7 +632,7 @@ async fn a_deletion_that_commits_or_is_taken_back_while_we_look_is_seen() {
     let (report, ()) = tokio::join!(pass, commit);
     assert_eq!((users(&report), samples(&report)), ((2, 0), (1, 0)));
     assert_eq!(world.requested().await, 1);
-    assert_eq!(world.count("users where deleted_at is null").await, 2);
+    world.expect_rows("users where deleted_at is null", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -696,15 +680,15 @@ async fn users_that_clerk_no_longer_has_are_reported_and_erased_with_apply_only(
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!said.contains("hunter2"), "the key is shown");
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("user_tombstones", 0).await;
     let output = world
         .run(&["reconcile", "clerk", "--apply"], &environment)
         .await;
     assert!(output.status.success(), "{}", text(&output));
     assert!(!text(&output).contains("hunter2"), "the key is shown");
     let erased = "user_tombstones where user_id in ('user_119', 'user_120') and deleted_by = 'reconcile:clerk'";
-    assert_eq!(world.count(erased).await, 2);
-    assert_eq!(world.count("user_tombstones").await, 2);
+    world.expect_rows(erased, 2).await;
+    world.expect_rows("user_tombstones", 2).await;
     assert!(
         clerk
             .targets()
@@ -800,7 +784,7 @@ async fn a_user_who_slips_through_clerks_list_is_kept() {
     clerk.hide("user_3");
     let report = world.compare(&clerk, true).await.unwrap();
     assert_eq!((report.not_listed, report.missing.len()), (2, 0));
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("user_tombstones", 0).await;
     // The one who vouches for the lists is deleted between them: another takes the place.
     let clerk = ClerkDouble::start(&["user_0", "user_1", "user_2", "user_3"]).await;
     clerk.bend(Asked::List, Bend::Forget("user_0"), 1);
@@ -822,7 +806,7 @@ async fn the_key_of_another_instance_deletes_nobody() {
             .contains("would delete data of 100 of 100 users")
     );
     assert_eq!(clerk.count(Asked::Direct), 0);
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("user_tombstones", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -839,7 +823,7 @@ async fn a_worker_compares_on_a_timer_and_deletes_only_if_it_is_told_to() {
     world
         .until("(select finished_at is not null and found = 1 from cleanup_reconciliations where source = 'clerk')")
         .await;
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("user_tombstones", 0).await;
     worker.kill().await.unwrap();
     world
         .execute("update cleanup_reconciliations set started_at = null")
@@ -849,5 +833,5 @@ async fn a_worker_compares_on_a_timer_and_deletes_only_if_it_is_told_to() {
     world
         .until("not exists (select from users where id = 'user_3')")
         .await;
-    assert_eq!(world.count("users").await, 2);
+    world.expect_rows("users", 2).await;
 }

@@ -14,34 +14,24 @@ async fn a_deleted_sample_loses_its_objects_then_its_rows_and_the_audit_says_so(
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     assert!(!world.s3.contains("a/1") && !world.s3.contains("a/2") && world.s3.contains("a/3"));
-    assert_eq!(
-        world.count(&format!("samples where id = '{sample}'")).await,
-        0
-    );
-    assert_eq!(
-        world
-            .count(&format!(
-                "samples where id = '{other}' and deleted_at is null"
-            ))
-            .await,
-        1
-    );
-    assert_eq!(world.count("sample_images").await, 1);
-    assert_eq!(
-        world
-            .count("cleanup_tasks where object_keys = '{}' and attempts = 1")
-            .await,
-        1
-    );
-    assert_eq!(
-        world.count("cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'").await,
-        1
-    );
+    world
+        .expect_rows(&format!("samples where id = '{sample}'"), 0)
+        .await;
+    world
+        .expect_rows(
+            &format!("samples where id = '{other}' and deleted_at is null"),
+            1,
+        )
+        .await;
+    world.expect_rows("sample_images", 1).await;
+    world
+        .expect_rows("cleanup_tasks where object_keys = '{}' and attempts = 1", 1)
+        .await;
+    world.expect_rows("cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'", 1).await;
     worker.stop().await;
-    assert_eq!(
-        world.count("cleanup_workers where lost_at is null").await,
-        0
-    );
+    world
+        .expect_rows("cleanup_workers where lost_at is null", 0)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,13 +42,14 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
     let mut cleanup = quick();
     cleanup.poll_interval = Duration::from_secs(3600);
     let worker = world.worker_with(cleanup).await;
+    // It wakes once by itself when it begins to listen, and is woken by nothing else in this hour.
+    worker.until_woken_by_notify(1).await;
     world
         .until("exists (select from cleanup_workers where sleeping)")
         .await;
-    world.until("exists (select from pg_stat_activity where (query ilike 'listen%' or query like '%update cleanup_workers set expires_at%') and datname = current_database())").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let task = world.delete_sample(sample).await;
     world.until_status(task, "completed").await;
+    worker.until_woken_by_notify(2).await;
     worker.stop().await;
 }
 
@@ -100,7 +91,7 @@ async fn a_kind_of_a_newer_version_is_left_to_it() {
     world.until_status(late, "completed").await;
     let untouched =
         "cleanup_tasks where kind = 'collection-delete' and status = 'pending' and attempts = 0";
-    assert_eq!(world.count(untouched).await, 1);
+    world.expect_rows(untouched, 1).await;
     worker.stop().await;
 }
 
@@ -163,17 +154,21 @@ async fn a_user_is_erased_whole_and_their_tombstone_keeps_them_away() {
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     assert_eq!(world.s3.keys(), ["b/1"]);
-    assert_eq!(world.count("users where id = 'user_a'").await, 0);
-    assert_eq!(world.count("collections where user_id = 'user_a'").await, 0);
-    assert_eq!(world.count("samples where user_id = 'user_a'").await, 0);
-    assert_eq!(
-        world
-            .count(&format!(
+    world.expect_rows("users where id = 'user_a'", 0).await;
+    world
+        .expect_rows("collections where user_id = 'user_a'", 0)
+        .await;
+    world
+        .expect_rows("samples where user_id = 'user_a'", 0)
+        .await;
+    world
+        .expect_rows(
+            &format!(
                 "samples where id = '{guest}' and collection_id is null and deleted_at is null"
-            ))
-            .await,
-        1
-    );
+            ),
+            1,
+        )
+        .await;
     assert_eq!(
         world
             .one::<i64>("select sum(objects_deleted) from cleanup_audit where user_id = 'user_a'")
@@ -201,12 +196,9 @@ async fn a_user_nobody_knows_gets_a_tombstone_and_a_finished_erasure() {
     let task = world.delete_user("user_ghost").await;
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
-    assert_eq!(
-        world
-            .count("user_tombstones where user_id = 'user_ghost'")
-            .await,
-        1
-    );
+    world
+        .expect_rows("user_tombstones where user_id = 'user_ghost'", 1)
+        .await;
     worker.stop().await;
 }
 
@@ -224,12 +216,9 @@ async fn images_that_come_late_are_found_before_the_users_row_goes() {
     world.s3.release();
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(
-        world.count("sample_images").await
-            + world.count("samples").await
-            + world.count("users").await,
-        0
-    );
+    for table in ["sample_images", "samples", "users"] {
+        world.expect_rows(table, 0).await;
+    }
     worker.stop().await;
 }
 
@@ -243,8 +232,10 @@ async fn a_late_image_of_a_deleted_sample_goes_with_it() {
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("samples").await, 0);
-    assert_eq!(world.count("cleanup_tasks where attempts = 1").await, 1);
+    world.expect_rows("samples", 0).await;
+    world
+        .expect_rows("cleanup_tasks where attempts = 1", 1)
+        .await;
     worker.stop().await;
 }
 
@@ -258,18 +249,18 @@ async fn a_key_that_a_live_image_names_is_kept_and_the_audit_says_so() {
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     assert_eq!(world.s3.keys(), ["shared"]);
-    assert_eq!(
-        world
-            .count("sample_images where object_key = 'shared' and deleted_at is null")
-            .await,
-        1
-    );
-    assert_eq!(
-        world
-            .count("cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'")
-            .await,
-        1
-    );
+    world
+        .expect_rows(
+            "sample_images where object_key = 'shared' and deleted_at is null",
+            1,
+        )
+        .await;
+    world
+        .expect_rows(
+            "cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'",
+            1,
+        )
+        .await;
     worker.stop().await;
 }
 
@@ -287,13 +278,13 @@ async fn an_error_in_a_200_fails_that_key_alone_and_is_tried_again() {
     let worker = world.worker().await;
     world.until_status(fine, "completed").await;
     world.until_status(task, "completed").await;
-    assert_eq!(
-        world
-            .count(&format!("cleanup_tasks where id = {task} and attempts = 3"))
-            .await,
-        1
-    );
-    assert_eq!(world.count(&format!("cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'")).await, 2);
+    world
+        .expect_rows(
+            &format!("cleanup_tasks where id = {task} and attempts = 3"),
+            1,
+        )
+        .await;
+    world.expect_rows(&format!("cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'"), 2).await;
     let asked: Vec<String> = world.s3.asked().concat();
     assert_eq!(asked.iter().filter(|key| *key == "a/1").count(), 3);
     assert_eq!(
@@ -320,17 +311,10 @@ async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts()
         .await;
     let worker = world.worker().await;
     world.until_status(task, "failed").await;
-    assert_eq!(
-        world
-            .count(
-                "cleanup_tasks where attempts = 8 and error_class = 'blocked'
+    world.expect_rows("cleanup_tasks where attempts = 8 and error_class = 'blocked'
                  and object_keys = '{locked}' and last_error like '%locked until %'
-                 and scheduled_at between now() + interval '59 minutes' and now() + interval '62 minutes'"
-            )
-            .await,
-        1
-    );
-    assert_eq!(world.count("sample_images").await, 1);
+                 and scheduled_at between now() + interval '59 minutes' and now() + interval '62 minutes'", 1).await;
+    world.expect_rows("sample_images", 1).await;
     assert_eq!(world.s3.keys(), ["locked"]);
     world.s3.unlock("locked");
     world
@@ -340,7 +324,7 @@ async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts()
         .await;
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows("samples", 0).await;
     worker.stop().await;
 }
 
@@ -353,17 +337,13 @@ async fn a_blocked_key_ends_dead_after_the_last_attempt_and_its_row_stays() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    assert_eq!(world.count("cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'").await, 1);
-    assert_eq!(
-        world
-            .count("sample_images where object_key = 'locked'")
-            .await,
-        1
-    );
-    assert_eq!(
-        world.count("sample_images where object_key = 'free'").await,
-        0
-    );
+    world.expect_rows("cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'", 1).await;
+    world
+        .expect_rows("sample_images where object_key = 'locked'", 1)
+        .await;
+    world
+        .expect_rows("sample_images where object_key = 'free'", 0)
+        .await;
     assert_eq!(world.s3.keys(), ["locked"]);
     worker.stop().await;
 }
@@ -378,7 +358,7 @@ async fn a_cut_body_is_no_success() {
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows("samples", 0).await;
     assert!(world.s3.asked().len() >= 2);
     worker.stop().await;
 }
@@ -436,7 +416,7 @@ async fn a_key_that_is_no_key_is_dead_at_once() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    assert_eq!(world.count("cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1").await, 1);
+    world.expect_rows("cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1", 1).await;
     assert!(world.s3.keys().is_empty());
     worker.stop().await;
 }
@@ -450,12 +430,12 @@ async fn an_outage_uses_up_no_attempt_and_ends_by_itself() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
-    assert_eq!(
-        world
-            .count(&format!("cleanup_tasks where id = {task} and attempts = 1"))
-            .await,
-        1
-    );
+    world
+        .expect_rows(
+            &format!("cleanup_tasks where id = {task} and attempts = 1"),
+            1,
+        )
+        .await;
     assert!(worker.status.problem().is_none());
     assert!(world.s3.keys().is_empty());
     worker.stop().await;
@@ -484,11 +464,10 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
     asked.sort();
     asked.dedup();
     assert_eq!(asked.len(), 10_000);
-    assert_eq!(world.count("samples").await, 0);
-    assert_eq!(
-        world.count("cleanup_tasks where attempts = 1").await,
-        10_000
-    );
+    world.expect_rows("samples", 0).await;
+    world
+        .expect_rows("cleanup_tasks where attempts = 1", 10_000)
+        .await;
     for worker in workers {
         worker.stop().await;
     }
@@ -509,14 +488,19 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
     world.s3.release();
     worker.stop().await;
     assert_eq!(world.status(task).await, "running");
-    assert_eq!(world.count("cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2").await, 1);
-    assert_eq!(world.count("sample_images").await, 1);
-    assert_eq!(
-        world
-            .count("cleanup_audit where event <> 'sample-deletion-requested'")
-            .await,
-        0
-    );
+    world
+        .expect_rows(
+            "cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2",
+            1,
+        )
+        .await;
+    world.expect_rows("sample_images", 1).await;
+    world
+        .expect_rows(
+            "cleanup_audit where event <> 'sample-deletion-requested'",
+            0,
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -545,18 +529,15 @@ async fn a_task_that_kills_its_worker_every_time_ends_dead() {
         world.execute(&format!("update cleanup_tasks set scheduled_at = now() + interval '1 hour' where id = {task}")).await;
     }
     assert_eq!(world.status(task).await, "dead");
-    assert_eq!(
-        world
-            .count("cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2")
-            .await,
-        1
-    );
-    assert_eq!(
-        world
-            .count("cleanup_audit where error_class = 'crash'")
-            .await,
-        3
-    );
+    world
+        .expect_rows(
+            "cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2",
+            1,
+        )
+        .await;
+    world
+        .expect_rows("cleanup_audit where error_class = 'crash'", 3)
+        .await;
     worker.stop().await;
 }
 
@@ -572,7 +553,7 @@ async fn a_stop_releases_the_tasks_in_flight_and_uses_up_no_attempt() {
     let worker = world.worker_with(cleanup).await;
     world.until_status(task, "running").await;
     worker.stop().await;
-    assert_eq!(world.count(&format!("cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'")).await, 1);
+    world.expect_rows(&format!("cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'"), 1).await;
     world.s3.release();
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
@@ -636,22 +617,18 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_again_and_costs_no_attempt() 
     world.execute("drop trigger refuse on cleanup_tasks").await;
     world.until_status(other, "completed").await;
     world.until_status(task, "completed").await;
-    assert_eq!(
-        world
-            .count(&format!(
-                "cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"
-            ))
-            .await,
-        1
-    );
-    assert_eq!(
-        world
-            .count(&format!(
-                "cleanup_workers where id = '{owner}' and lost_at < expires_at"
-            ))
-            .await,
-        1
-    );
+    world
+        .expect_rows(
+            &format!("cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"),
+            1,
+        )
+        .await;
+    world
+        .expect_rows(
+            &format!("cleanup_workers where id = '{owner}' and lost_at < expires_at"),
+            1,
+        )
+        .await;
     assert!(world.s3.keys().is_empty());
     worker.stop().await;
 }

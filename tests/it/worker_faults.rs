@@ -40,8 +40,8 @@ async fn worker_at_the_store(world: &World, log: &Log) -> (Child, i64) {
 
 async fn assert_completed_once(world: &World, task: i64) {
     let completions = format!("cleanup_audit where event = 'task-completed' and task_id = {task}");
-    assert_eq!(world.count(&completions).await, 1);
-    assert_eq!(world.count("samples").await, 0);
+    world.expect_rows(&completions, 1).await;
+    world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
 }
 
@@ -120,9 +120,11 @@ async fn the_tasks_of_a_worker_without_memory_are_taken_up_by_another() {
     let crashes = format!(
         "cleanup_audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
     );
-    assert_eq!(world.count(&crashes).await, 1, "an attempt of its own");
+    world.expect_rows(&crashes, 1).await;
     let held = world.count("cleanup_tasks where attempts = 2").await;
-    assert_eq!(world.count("cleanup_tasks where attempts > 2").await, 0);
+    world
+        .expect_rows("cleanup_tasks where attempts > 2", 0)
+        .await;
     println!(
         "out of memory: the task at the store completed by another {taken_up:?} later, {held} tasks \
          with one attempt more"
@@ -243,13 +245,12 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
     world
         .until("not exists (select from cleanup_tasks where status <> 'completed')")
         .await;
-    assert_eq!(world.count("cleanup_tasks where attempts <> 1").await, 0);
-    assert_eq!(
-        world
-            .count("cleanup_audit where event = 'task-completed'")
-            .await,
-        3000
-    );
+    world
+        .expect_rows("cleanup_tasks where attempts <> 1", 0)
+        .await;
+    world
+        .expect_rows("cleanup_audit where event = 'task-completed'", 3000)
+        .await;
     assert!(world.s3.keys().is_empty());
     println!(
         "fleet of {FLEET} rolled {ROUNDS} times: no attempt used up, slowest exit {slowest:?}"
@@ -316,20 +317,20 @@ async fn a_clock_an_hour_off_changes_nothing() {
         .until("not exists (select from cleanup_tasks where status <> 'completed')")
         .await;
     let took = asked.elapsed();
-    assert_eq!(
-        world
-            .count("cleanup_tasks where attempts <> 1 and object_keys = '{}'")
-            .await,
-        1,
-        "only the key that failed was tried again"
-    );
-    assert_eq!(
-        world
-            .count("cleanup_tasks where finished_at > now() or finished_at < created_at")
-            .await,
-        0,
-        "the database's clock decides"
-    );
+    // Only the key that failed was tried again.
+    world
+        .expect_rows(
+            "cleanup_tasks where attempts <> 1 and object_keys = '{}'",
+            1,
+        )
+        .await;
+    // The database's clock decides.
+    world
+        .expect_rows(
+            "cleanup_tasks where finished_at > now() or finished_at < created_at",
+            0,
+        )
+        .await;
     assert_eq!(
         world
             .count("cleanup_workers where lost_at is not null")

@@ -134,7 +134,7 @@ impl Nemesis {
                 "cleanup_tasks t where parent_id is null and not exists (select from cleanup_audit a where a.task_id = t.id and a.event like '%-requested')",
             ),
         ] {
-            assert_eq!(self.world.count(sql).await, 0, "{what}");
+            assert_eq!(self.world.count(sql).await, 0, "{what}: {sql}");
         }
         for (user, _) in (self.users.iter().enumerate()).filter(|(_, fate)| **fate == Fate::Gone) {
             let path = format!("/admin/users/{}/erasure", name(user));

@@ -1,6 +1,7 @@
 //! A world of its own for each test: a clone of a migrated template database on a private PostgreSQL that
 //! all tests share, a hostile S3 of its own, and workers that run inside the test or as processes.
 
+use std::panic::Location;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,13 +116,14 @@ impl World {
             pool,
             store,
             options,
-            metrics,
+            metrics.clone(),
             status.clone(),
             shutdown.clone(),
         );
         RunningWorker {
             shutdown,
             status,
+            metrics,
             task: tokio::spawn(run),
         }
     }
@@ -278,6 +280,20 @@ impl World {
             .unwrap()
     }
 
+    /// Fails unless `select count(*) from <sql>` is this.
+    // An `async fn` cannot pass its caller on, so the place is taken before the future is made.
+    #[track_caller]
+    pub fn expect_rows(&self, sql: &str, expected: i64) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            let seen = self.count(sql).await;
+            assert!(
+                seen == expected,
+                "{caller}: expected {expected} rows, and saw {seen}, of: {sql}"
+            );
+        }
+    }
+
     pub async fn one<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
@@ -364,10 +380,25 @@ impl Drop for Log {
 pub struct RunningWorker {
     pub shutdown: CancellationToken,
     pub status: Arc<WorkerStatus>,
+    metrics: Arc<Metrics>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl RunningWorker {
+    /// Waits until notifications have woken it so many times; the start of listening counts as one.
+    pub async fn until_woken_by_notify(&self, times: u64) {
+        let woken = self.metrics.wakeups.with_label_values(&["notify"]);
+        let started = std::time::Instant::now();
+        while woken.get() < times {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "woken {} times by a notification, not {times}",
+                woken.get()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Stops in order.
     pub async fn stop(self) {
         self.shutdown.cancel();
@@ -391,4 +422,11 @@ pub fn quick() -> Cleanup {
         retention_days: 30,
         shutdown_timeout: Duration::from_secs(10),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "expected 1 rows, and saw 0, of: users where id = 'user_a'")]
+async fn an_assertion_about_rows_says_its_sql() {
+    let world = World::new().await;
+    world.expect_rows("users where id = 'user_a'", 1).await;
 }
