@@ -9,6 +9,7 @@ use std::time::Duration;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use lethe::storage::{Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
+use lethe::vocabulary::WakeSource;
 use lethe::worker::{self, Cleanup, WorkerOptions, WorkerStatus};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -387,7 +388,7 @@ pub struct RunningWorker {
 impl RunningWorker {
     /// Waits until notifications have woken it so many times; the start of listening counts as one.
     pub async fn until_woken_by_notify(&self, times: u64) {
-        let woken = self.metrics.wakeups.with_label_values(&["notify"]);
+        let woken = self.metrics.wakeups.of(WakeSource::Notify);
         let started = std::time::Instant::now();
         while woken.get() < times {
             assert!(
