@@ -10,6 +10,7 @@ mod api_shape;
 mod bench;
 #[cfg(feature = "dev")]
 mod check;
+mod claims;
 #[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]

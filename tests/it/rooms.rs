@@ -30,9 +30,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["db", "http", "reconcile", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
+    ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    ("main", &["app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
+    // The functions of `main`, one for each command.
+    ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
+    ("main", &["commands", "app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
 ];
 
 const MAX_LINES_OF_A_FILE: usize = 450;

@@ -1,0 +1,284 @@
+//! What can be typed after `lethe`: every command with its help. The flags of the larger commands have files of
+//! their own.
+
+#[cfg(feature = "dev")]
+mod dev;
+mod reconcile;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[cfg(feature = "dev")]
+pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
+pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
+pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
+use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
+use crate::config::Source;
+
+/// Erases users and their files from applications built on Clerk, PostgreSQL and S3:
+/// completely, provably, and never by accident.
+///
+/// Settings come from flags, then the environment, then the file .env; --help of each command
+/// shows all of its settings. Bad settings are listed all at once, before anything starts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lethe",
+    version,
+    arg_required_else_help = true,
+    after_help = "Begin with `lethe dev`: it needs no configuration.",
+    after_long_help = "\
+Begin with `lethe dev`: it needs no configuration.
+
+Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT
+  1  failed, or `check` found something wrong
+  2  bad flags or bad configuration; nothing was started"
+)]
+pub struct Cli {
+    /// What to log, and how.
+    #[command(flatten)]
+    pub logging: Settings<Logging>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine with no configuration
+    ///
+    /// Starts what the environment lacks: a private PostgreSQL (from installed binaries) and an
+    /// embedded S3 server. Applies the migrations, then runs the API and the workers, and prints
+    /// the URLs, an admin token, the webhook signing secret and curl lines to paste. Its state
+    /// survives restarts; Ctrl-C stops all of it.
+    #[cfg(feature = "dev")]
+    #[command(after_long_help = "\
+Examples:
+  lethe dev
+  lethe dev --seed 100 --images-per-sample 5
+  DATABASE_URL=postgres://localhost/app lethe dev      # your database, the rest embedded
+
+Exit codes:
+  0  stopped by Ctrl-C or SIGTERM
+  1  something could not be started
+  2  bad flags or bad configuration; nothing was started")]
+    Dev(DevArgs),
+
+    /// Run the API alone; any number of replicas
+    ///
+    /// Starts without a database or before the migrations: alive, not ready, saying why, trying
+    /// again. On SIGTERM or SIGINT it answers what is in flight, then exits.
+    #[command(after_long_help = "\
+Examples:
+  lethe serve --bind-addr 0.0.0.0:8080
+  DATABASE_URL_FILE=/run/secrets/database-url lethe serve --metrics-addr 0.0.0.0:9090
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT
+  1  failed, such as an address that is taken
+  2  bad flags or bad configuration; nothing was started")]
+    Serve {
+        /// The settings given as flags.
+        #[command(flatten)]
+        settings: Settings<Serving>,
+    },
+
+    /// Run a worker alone; any number of replicas
+    ///
+    /// Claims due tasks, deletes their objects, then their rows. Starts without a database or
+    /// before the migrations and tries again. On SIGTERM or SIGINT it stops claiming and finishes
+    /// or hands back what is in flight within --shutdown-timeout-ms.
+    #[command(after_long_help = "\
+Examples:
+  lethe worker --metrics-addr 0.0.0.0:9090
+  lethe worker --cleanup-concurrency 32 --s3-delete-rate 2000
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT
+  1  failed
+  2  bad flags or bad configuration; nothing was started")]
+    Worker {
+        /// The settings given as flags.
+        #[command(flatten)]
+        settings: Settings<Working>,
+    },
+
+    /// Apply the database's migrations
+    ///
+    /// Needs the rights of the database's owner, not a superuser's. Running it again changes
+    /// nothing.
+    #[command(after_long_help = "\
+Examples:
+  lethe migrate
+  lethe migrate --check        # in a pipeline: fails while migrations are due
+
+Exit codes:
+  0  the database is migrated
+  1  failed, or with --check: migrations are due
+  2  bad flags or bad configuration; nothing was started")]
+    Migrate {
+        /// Only tell whether migrations are due; change nothing
+        #[arg(long)]
+        check: bool,
+        /// The settings given as flags.
+        #[command(flatten)]
+        settings: Settings<Migrating>,
+    },
+
+    /// Print the OpenAPI spec
+    ///
+    /// Needs no configuration. The files in openapi/ are this output.
+    #[command(after_long_help = "\
+Examples:
+  lethe openapi > openapi.json
+  lethe openapi --format yaml > openapi.yaml
+
+Exit codes:
+  0  printed
+  2  bad flags")]
+    Openapi {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = SpecFormat::Json)]
+        format: SpecFormat,
+    },
+
+    /// Try every configured thing and say what is wrong and how to mend it
+    ///
+    /// Tries the database, LISTEN, the bucket, the permission to delete, versioning and Clerk's
+    /// keys, and prints one table. Deletes nothing but a probe key that never existed.
+    #[command(after_long_help = "\
+Examples:
+  lethe check
+  lethe check --s3-bucket sample-images --aws-endpoint-url-s3 http://localhost:9000
+
+Exit codes:
+  0  everything works
+  1  something does not; the table says what
+  2  bad flags or bad configuration; nothing was tried")]
+    Check {
+        /// The settings given as flags.
+        #[command(flatten)]
+        settings: Settings<Everything>,
+    },
+
+    /// Look at the queue, and retry what is stuck
+    #[command(after_long_help = "\
+Examples:
+  lethe tasks stats
+  lethe tasks list --status dead --json | jq .items
+  lethe tasks show 42
+  lethe tasks retry 42 43 --reason \"object lock lifted\"
+
+Exit codes:
+  0  done
+  1  failed, such as a task that does not exist
+  2  bad flags or bad configuration")]
+    Tasks(TasksArgs),
+
+    /// Find what was soft-deleted without a task, and with --apply write the task
+    ///
+    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
+    /// users who were erased and whose row is there again, as after a backup was restored.
+    /// Reports what it finds and changes nothing, unless --apply is given. Workers do the same
+    /// every RECONCILE_INTERVAL_MS. What would take more than RECONCILE_MAX_USER_SHARE percent of
+    /// all users within 24 hours takes nothing: look at it, and if it is right, apply it with a
+    /// higher --reconcile-max-user-share.
+    #[command(after_long_help = "\
+Examples:
+  lethe reconcile                                       # report, change nothing
+  lethe reconcile --apply
+  lethe reconcile --apply --reconcile-max-user-share 60 # after a look at the report
+  lethe reconcile clerk --help                          # users that Clerk no longer has
+
+Exit codes:
+  0  done
+  1  failed, or stopped because too many users would be taken
+  2  bad flags or bad configuration; nothing was looked at")]
+    Reconcile(ReconcileArgs),
+
+    /// Send the webhook that Clerk would send when a user is deleted
+    ///
+    /// Signs a `user.deleted` event for USER_ID and posts it. The user is erased for good, as if
+    /// Clerk had asked for it.
+    #[cfg(feature = "dev")]
+    #[command(after_long_help = "\
+Examples:
+  lethe send-webhook user_2abc
+  lethe send-webhook user_2abc --url https://staging.example/webhooks/clerk
+
+Exit codes:
+  0  answered with 2xx
+  1  answered otherwise, or not at all
+  2  bad flags or bad configuration; nothing was sent")]
+    SendWebhook(SendWebhookArgs),
+
+    /// Measure queue, erasure and API on this machine, beside the bare statements they consist of
+    ///
+    /// Starts a private PostgreSQL (or uses a server of yours, in databases of its own named
+    /// `lethe_bench_*`), an S3 server that keeps keys in memory, and Lethe's own processes. Shows
+    /// progress, prints a table, and writes JSON and charts where asked. Use a release build.
+    #[cfg(feature = "dev")]
+    #[command(after_long_help = "\
+Examples:
+  lethe bench
+  lethe bench queue wake --scale smoke
+  lethe bench --scale full --json bench.json --charts docs/charts
+
+Exit codes:
+  0  measured
+  1  something could not be started, or did not do what it was measured at
+  2  bad flags")]
+    Bench(BenchArgs),
+}
+
+/// Of `lethe openapi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SpecFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl Cli {
+    /// The settings that were given as flags, as pairs of variable and text.
+    pub fn flags(&self) -> Vec<(String, String)> {
+        let of_command: &[(String, String)] = match &self.command {
+            #[cfg(feature = "dev")]
+            Command::Dev(dev) => dev.settings.pairs(),
+            Command::Serve { settings } => settings.pairs(),
+            Command::Worker { settings } => settings.pairs(),
+            Command::Migrate { settings, .. } => settings.pairs(),
+            Command::Openapi { .. } => &[],
+            Command::Check { settings } => settings.pairs(),
+            Command::Tasks(tasks) => tasks.settings.pairs(),
+            Command::Reconcile(reconcile) => reconcile.settings.pairs(),
+            #[cfg(feature = "dev")]
+            Command::SendWebhook(send) => {
+                let secret = send.secret.iter().map(|secret| {
+                    (
+                        "CLERK_WEBHOOK_SIGNING_SECRET".to_owned(),
+                        secret.expose().to_owned(),
+                    )
+                });
+                return self.logging.pairs().iter().cloned().chain(secret).collect();
+            }
+            #[cfg(feature = "dev")]
+            Command::Bench(_) => &[],
+        };
+        self.logging
+            .pairs()
+            .iter()
+            .chain(of_command)
+            .cloned()
+            .collect()
+    }
+
+    /// The flags, the environment and `.env`, ready to be parsed.
+    pub fn source(&self) -> Source {
+        Source::of_process(self.flags())
+    }
+}

@@ -1,0 +1,119 @@
+//! What the documents claim about the code, compared with the sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below a folder, by their path in the repository.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The types that derive `thiserror::Error` in this text.
+fn error_types(text: &str) -> Vec<String> {
+    let mut types = Vec::new();
+    let mut is_error = false;
+    // Types inside of test modules are not the crate's.
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[derive(") && line.contains("thiserror::Error") {
+            is_error = true;
+        }
+        let words: Vec<&str> = line.split([' ', '(', ')', '{', '<']).collect();
+        let kind = words
+            .iter()
+            .position(|word| ["enum", "struct"].contains(word));
+        if let (true, Some(kind)) = (is_error, kind) {
+            types.push(words[kind + 1].to_owned());
+            is_error = false;
+        }
+    }
+    types
+}
+
+#[test]
+fn the_page_of_errors_lists_every_error_type_with_its_file() {
+    let mut expected = BTreeSet::new();
+    for file in files("src") {
+        for name in error_types(&read(&file)) {
+            expected.insert(format!("| `{name}` | `{}` |", file.display()));
+        }
+    }
+    let page = read("docs/errors.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let listed: BTreeSet<String> = rows
+        .map(|row| row.splitn(4, '|').take(3).collect::<Vec<_>>().join("|") + "|")
+        .collect();
+    assert!(expected.len() > 10, "{expected:?}");
+    assert_eq!(listed, expected, "docs/errors.md (left) and src (right)");
+}
+
+#[test]
+fn anyhow_is_used_at_the_ends_of_the_program_only() {
+    let ends = ["src/main.rs", "src/commands.rs", "src/app/", "src/bench/"];
+    for file in files("src") {
+        let is_end = ends
+            .iter()
+            .any(|end| file.to_string_lossy().starts_with(end));
+        assert!(
+            is_end || !read(&file).contains("anyhow"),
+            "{} uses anyhow",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn sqlstates_stand_in_one_file() {
+    let codes = ["42P01", "40001", "40P01", "55P03", "57014", "42501"];
+    for file in files("src") {
+        let text = read(&file);
+        let code = codes
+            .iter()
+            .find(|code| text.contains(&format!("\"{code}\"")));
+        assert!(
+            code.is_none() || file == Path::new("src/db/sqlstate.rs"),
+            "{} knows {code:?}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn the_page_about_kinds_names_every_file_that_names_the_kind_it_follows() {
+    let page = read("docs/adding-a-kind.md");
+    let mut found = 0;
+    for file in ["src", "sql", "migrations"].into_iter().flat_map(files) {
+        let text = read(&file);
+        if text.contains("image-delete") || text.contains("ImageDelete") {
+            found += 1;
+            let name = format!("`{}`", file.display());
+            assert!(
+                page.contains(&name),
+                "docs/adding-a-kind.md does not name {name}"
+            );
+        }
+    }
+    assert!(found > 5, "only {found} files name the kind");
+}
