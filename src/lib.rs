@@ -17,6 +17,7 @@ pub mod pauses;
 pub mod queue;
 pub mod reconcile;
 pub mod schema;
+pub mod secret;
 pub mod storage;
 pub mod tasks;
 pub mod telemetry;

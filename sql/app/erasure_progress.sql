@@ -1,8 +1,12 @@
--- How far the erasures of these users are. What is left is counted in rows, which leave only after their objects.
+-- How far the erasures of these users are. What is left is counted in rows, which go only after their objects.
+-- An erasure whose only open task is its root, beside a dead one, waits for a person.
 select t.user_id,
        exists (select from cleanup_tasks c
                where c.user_id = t.user_id and c.kind in ('user-delete', 'user-delete-part')
                  and c.status in ('pending', 'running', 'failed')) as "open!",
+       not exists (select from cleanup_tasks c
+                   where c.user_id = t.user_id and c.kind <> 'user-delete'
+                     and c.status in ('pending', 'running', 'failed')) as "only_root_is_open!",
        (select count(*) from cleanup_tasks c where c.user_id = t.user_id and c.status = 'dead') as "dead!",
        coalesce((select sum(a.objects_deleted) from cleanup_audit a
                  where a.user_id = t.user_id and a.at >= t.deleted_at), 0)::bigint as "deleted!",

@@ -1,5 +1,5 @@
--- Erasures asked for since $1, and at the start ($2) those that are still open.
-select t.user_id, t.deleted_at
+-- Erasures that were requested after $1, and at the start ($2) also those that are still open.
+select t.user_id, t.deleted_at as "deleted_at: Timestamp"
 from user_tombstones t
 where t.deleted_at > $1
    or ($2 and exists (select from cleanup_tasks c

@@ -1,4 +1,4 @@
--- A live sample to try a deletion with; one that was seeded if there is one.
+-- A live sample to try a deletion with, preferably a seeded one.
 (select id, user_id from samples where user_id = 'user_seed_1' and deleted_at is null order by name, id limit 1)
 union all
 (select id, user_id from samples where deleted_at is null limit 1)

@@ -1,12 +1,13 @@
--- What is soft-deleted and not yet purged, newest first. Each table reads no more than a page from its own
--- index; a null filter does not filter. `$6` is the last time seen, and `$7` to `$10` the ids (one a table)
--- above which that time has been shown already.
+-- Rows that are soft-deleted and not yet purged, newest first. Each table reads no more than a page from its own
+-- index; a null filter does not filter. `$6` is the last time shown, and `$7` to `$10` the ids (one a table)
+-- from which on the rows of that time were shown already.
 with page as (
     select * from (
         (select 0 as rank, 'user' as entity_type, id, id as user_id, null::text as sample_id, deleted_at, deleted_by
          from users
          where ($1::text is null or $1 = 'user')
-           and deleted_at is not null and (deleted_at, id) < (coalesce($6::timestamptz, 'infinity'), $7::text)
+           and deleted_at is not null
+           and ($6::timestamptz is null or (deleted_at, id) < ($6, $7::text))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or id = $3)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, users.id desc limit $11)
@@ -14,7 +15,8 @@ with page as (
         (select 1, 'collection', id::text, user_id, null, deleted_at, deleted_by
          from collections
          where ($1::text is null or $1 = 'collection')
-           and deleted_at is not null and (deleted_at, id) < (coalesce($6::timestamptz, 'infinity'), $8::uuid)
+           and deleted_at is not null
+           and ($6::timestamptz is null or (deleted_at, id) < ($6, $8::uuid))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or user_id = $3)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, collections.id desc limit $11)
@@ -22,7 +24,8 @@ with page as (
         (select 2, 'sample', id::text, user_id, id::text, deleted_at, deleted_by
          from samples
          where ($1::text is null or $1 = 'sample')
-           and deleted_at is not null and (deleted_at, id) < (coalesce($6::timestamptz, 'infinity'), $9::uuid)
+           and deleted_at is not null
+           and ($6::timestamptz is null or (deleted_at, id) < ($6, $9::uuid))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or user_id = $3)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, samples.id desc limit $11)
@@ -30,7 +33,8 @@ with page as (
         (select 3, 'sample-image', i.id::text, s.user_id, s.id::text, i.deleted_at, i.deleted_by
          from sample_images i join samples s on s.id = i.sample_id
          where ($1::text is null or $1 = 'sample-image')
-           and i.deleted_at is not null and (i.deleted_at, i.id) < (coalesce($6::timestamptz, 'infinity'), $10::uuid)
+           and i.deleted_at is not null
+           and ($6::timestamptz is null or (i.deleted_at, i.id) < ($6, $10::uuid))
            and ($2::text is null or i.deleted_by = $2) and ($3::text is null or s.user_id = $3)
            and ($4::timestamptz is null or i.deleted_at >= $4) and ($5::timestamptz is null or i.deleted_at < $5)
          order by i.deleted_at desc, i.id desc limit $11)
@@ -40,8 +44,9 @@ with page as (
              case when rank = 0 then id end desc
     limit $11
 )
-select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!", p.deleted_at as "deleted_at!",
-       p.deleted_by, t.id as "task_id?", t.scheduled_at as "scheduled_at?"
+select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!",
+       p.deleted_at as "deleted_at!: Timestamp", p.deleted_at as "exact_deleted_at!: ExactTime", p.deleted_by,
+       t.id as "task_id?: TaskId", t.scheduled_at as "scheduled_at?: Timestamp"
 from page p
 left join lateral (
     -- An image's own task before its sample's, and that before its user's.

@@ -1,4 +1,4 @@
--- What of an erasure waits for a person, and why.
-select id, error_class, last_error from cleanup_tasks
+-- The dead tasks of an erasure, which wait for a person.
+select id as "id: TaskId", error_class as "error_class: ErrorClass", last_error from cleanup_tasks
 where user_id = $1 and is_dead
 order by id limit $2

@@ -1,6 +1,6 @@
--- The receipt of an erasure, in one snapshot: what was asked, what is gone, what is left.
-select b.deleted_at as requested_at, b.deleted_by as requested_by,
-       a.completed_at as "completed_at?", a.objects_deleted as "objects_deleted!", a.objects_kept as "objects_kept!",
+-- The receipt of an erasure, in one snapshot: the request, what was removed, and what is left.
+select b.deleted_at as "requested_at: Timestamp", b.deleted_by as requested_by,
+       a.completed_at as "completed_at?: Timestamp", a.objects_deleted as "objects_deleted!", a.objects_kept as "objects_kept!",
        a.users as "users!", a.collections as "collections!", a.samples as "samples!", a.images as "images!",
        t.tasks as "tasks!", t.objects as "objects!",
        exists (select from users u where u.id = b.user_id)

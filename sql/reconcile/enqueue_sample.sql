@@ -1,7 +1,8 @@
--- Asks for the deletion of a sample if that is still called for. The grace runs from the soft delete on.
-with held as materialized (
+-- Enqueues the deletion of a sample if it is still needed. The grace period of $2 seconds counts from the
+-- soft delete; what remains of it is never negative, and finite even if deleted_at is -infinity.
+with locked as materialized (
     select s.id, s.deleted_at from samples s
-    where s.id = $1 and s.deleted_at <= now()
+    where s.id = $1::text::uuid and s.deleted_at <= now()
       and not exists (
           select from cleanup_tasks t
           where t.entity_id = s.id::text and t.kind = 'sample-delete' and t.finished_at is null)
@@ -10,6 +11,7 @@ with held as materialized (
           where t.entity_id = s.user_id and t.kind = 'user-delete' and t.finished_at is null)
     for no key update of s
 )
-select lethe_delete_sample(held.id, 'reconcile',
-           greatest(held.deleted_at + make_interval(secs => $2) - now(), interval '0')) as task_id
-from held
+select lethe_delete_sample(locked.id, 'reconcile',
+           greatest(locked.deleted_at, now() - make_interval(secs => $2))
+           + make_interval(secs => $2) - now()) as task_id
+from locked

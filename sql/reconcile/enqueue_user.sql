@@ -1,6 +1,6 @@
--- Asks for the erasure of a user if that is still called for: the row is looked at again, and held, since
--- its deletion may have begun, ended or been taken back since it was found.
-with held as materialized (
+-- Enqueues the erasure of a user if it is still needed. The row is checked again, and locked, because its
+-- deletion may have begun, ended or been taken back since it was found.
+with locked as materialized (
     select u.id from users u
     where u.id = $1
       and (u.deleted_at <= now() or exists (select from user_tombstones b where b.user_id = u.id))
@@ -9,4 +9,4 @@ with held as materialized (
           where t.entity_id = u.id and t.kind = 'user-delete' and t.finished_at is null)
     for no key update of u
 )
-select lethe_delete_user(held.id, 'reconcile') as "task_id!" from held
+select lethe_delete_user(locked.id, 'reconcile') as task_id from locked

@@ -1,2 +1,2 @@
--- Held first, so that the next statement sees what another pass wrote for this sample.
-select id from samples where id = $1 for no key update
+-- A statement of its own, so that the next one sees what another pass wrote for this sample.
+select id from samples where id = $1::text::uuid for no key update

@@ -1,2 +1,3 @@
--- Against every other deletion of this user: what follows in this transaction sees how that one ended.
-select lethe_lock_user($1, true)::text as locked
+-- With $2: against every other deletion of this user, so that this transaction sees how that one ended.
+-- Without: the deletion of this user either is visible to us or waits for us.
+select lethe_lock_user($1, $2)::text as locked

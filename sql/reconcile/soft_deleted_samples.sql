@@ -1,31 +1,28 @@
--- A bite of soft-deleted samples, in the order of their index and from it alone: those that neither a task
--- of their own nor the erasure of their user takes up, with their users, and where the next bite begins.
--- Tasks are looked up one by one: the limit keeps the planner from reading the whole queue for each bite.
-with bite as materialized (
+-- The next batch of soft-deleted samples in the order of their index and from it alone: those that have
+-- neither an open task of their own nor an open erasure of their user, with their users, and the batch's last
+-- row. Tasks are looked up one by one (a scalar subquery with a limit), so that the planner does not read the
+-- whole queue for each batch.
+with batch as materialized (
     select s.id, s.deleted_at from samples s
     where s.deleted_at is not null and s.deleted_at <= now()
-      and (s.deleted_at, s.id) > (coalesce($1::timestamptz, '-infinity'), $2::uuid)
+      and (s.deleted_at, s.id) > (coalesce($1::timestamptz, '-infinity'),
+                                  coalesce($2::text, '00000000-0000-0000-0000-000000000000')::uuid)
     order by s.deleted_at, s.id limit 5000
-), untasked as materialized (
-    select b.id, b.deleted_at, (select s.user_id from samples s where s.id = b.id) as user_id
-    from bite b
-    where (select t.id from cleanup_tasks t
-           where t.entity_id = b.id::text and t.kind = 'sample-delete'
-             and t.finished_at is null limit 1) is null
-), orphan as materialized (
-    select u.id, u.deleted_at, u.user_id
-    from untasked u
-    where u.user_id is not null
-      and (select t.id from cleanup_tasks t
-           where t.entity_id = u.user_id and t.kind = 'user-delete'
-             and t.finished_at is null limit 1) is null
+), without_own_task as materialized (
+    select b.id, b.deleted_at, case when (
+               select t.id from cleanup_tasks t
+               where t.entity_id = b.id::text and t.kind = 'sample-delete' and t.finished_at is null limit 1
+           ) is null then (select s.user_id from samples s where s.id = b.id) end as user_id
+    from batch b
+), without_task as materialized (
+    select b.id, b.deleted_at, case when (
+               select t.id from cleanup_tasks t
+               where t.entity_id = b.user_id and t.kind = 'user-delete' and t.finished_at is null limit 1
+           ) is null then b.user_id end as user_id
+    from without_own_task b
 )
-select b.last_at, b.last_id, o.ids as "orphans!", o.owners as "owners!"
-from (
-    select max(deleted_at) as last_at, (array_agg(id order by deleted_at desc, id desc))[1] as last_id from bite
-) b
-cross join (
-    select coalesce(array_agg(id order by deleted_at, id), '{}') as ids,
-           coalesce(array_agg(user_id order by deleted_at, id), '{}') as owners
-    from orphan
-) o
+select max(deleted_at) as "last_at: DeletedAt",
+       (array_agg(id::text order by deleted_at desc, id desc))[1] as last_id,
+       coalesce(array_agg(id::text order by deleted_at, id) filter (where user_id is not null), '{}') as "ids!",
+       coalesce(array_agg(user_id order by deleted_at, id) filter (where user_id is not null), '{}') as "user_ids!"
+from without_task

@@ -1,14 +1,14 @@
 //! Connections to PostgreSQL.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
-use crate::config::{Database, Secret};
+use crate::config::Database;
 use crate::db::timeout::timed_out_once;
+use crate::db::url::DatabaseUrl;
 
 /// How long a request waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,26 +24,20 @@ const APPLICATION_NAME: &str = "lethe";
 
 /// A pool that connects when it is first needed, so that a process starts without a database. For the API,
 /// whose requests may be cut off anywhere by their clients.
-///
-/// # Errors
-/// When the URL cannot be used, which the configuration has ruled out.
-pub fn lazy(database: &Database) -> anyhow::Result<PgPool> {
-    Ok(bounded(database)
+pub fn lazy(database: &Database) -> PgPool {
+    bounded(database)
         .after_release(|connection, _| Box::pin(end_transaction(connection)))
-        .connect_lazy_with(options(&database.url)?))
+        .connect_lazy_with(options(&database.url))
 }
 
 /// The same for a worker, which never drops a transaction halfway, unless the database fell silent: until
 /// then nothing is to be looked at when a connection comes back.
-///
-/// # Errors
-/// When the URL cannot be used, which the configuration has ruled out.
-pub fn lazy_for_worker(database: &Database) -> anyhow::Result<PgPool> {
-    Ok(bounded(database)
+pub fn lazy_for_worker(database: &Database) -> PgPool {
+    bounded(database)
         .after_release(|connection, _| {
             Box::pin(async move { Ok(!timed_out_once() || end_transaction(connection).await?) })
         })
-        .connect_lazy_with(options(&database.url)?))
+        .connect_lazy_with(options(&database.url))
 }
 
 fn bounded(database: &Database) -> PgPoolOptions {
@@ -72,8 +66,8 @@ async fn end_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Er
 ///
 /// # Errors
 /// When the database cannot be reached in time.
-pub async fn connect(url: &Secret) -> anyhow::Result<PgConnection> {
-    let options = options(url)?;
+pub async fn connect(url: &DatabaseUrl) -> anyhow::Result<PgConnection> {
+    let options = options(url);
     let connecting = PgConnection::connect_with(&options);
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
@@ -91,9 +85,6 @@ pub async fn close(pool: &PgPool) {
     }
 }
 
-fn options(url: &Secret) -> anyhow::Result<PgConnectOptions> {
-    // sqlx's message may repeat the URL, so it is not kept.
-    let options = PgConnectOptions::from_str(url.expose())
-        .map_err(|_| anyhow::anyhow!("the database URL cannot be used"))?;
-    Ok(options.application_name(APPLICATION_NAME))
+fn options(url: &DatabaseUrl) -> PgConnectOptions {
+    url.options().application_name(APPLICATION_NAME)
 }

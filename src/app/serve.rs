@@ -9,12 +9,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{migrated, pool, side_server};
-use crate::config::{Clerk, JwtKeys, Secret, Serve};
-use crate::http::admin_tokens::AdminTokens;
+use crate::config::Serve;
 use crate::http::api::{self, ApiState};
 use crate::http::credentials::Authenticator;
 use crate::http::server;
-use crate::http::session::{SessionConfig, SessionKeys, SessionVerifier};
+use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
 use crate::telemetry::metrics::Metrics;
 
@@ -24,7 +23,7 @@ use crate::telemetry::metrics::Metrics;
 /// When an address cannot be taken.
 pub async fn run(config: Serve, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
-    let pool = pool::lazy(&config.database)?;
+    let pool = pool::lazy(&config.database);
     let (listener, address) = side_server::bind(config.bind_addr, "BIND_ADDR").await?;
     let side = side(&config, &pool, &metrics, &shutdown).await?;
     tracing::info!(%address, "serving the API");
@@ -58,7 +57,7 @@ async fn side(
 /// Serves the API on a socket that is open already.
 ///
 /// # Errors
-/// When the keys cannot be used, which the configuration has ruled out.
+/// When the HTTP client for the JWKS cannot be made.
 pub async fn serve(
     listener: TcpListener,
     config: &Serve,
@@ -66,46 +65,26 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let routes = api::routes(state(config, pool, metrics)?, authenticator(config)?);
+    let routes = api::routes(state(config, pool, metrics), authenticator(config)?);
     server::serve(listener, routes, shutdown, config.shutdown_timeout).await;
     Ok(())
 }
 
-fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> anyhow::Result<ApiState> {
-    Ok(ApiState {
-        webhook: webhooks(&config.clerk.webhook_secrets)?,
+fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> ApiState {
+    ApiState {
+        webhook: WebhookVerifier::new(config.clerk.webhook_secrets.clone()),
         grace: config.grace_period,
         metrics,
         ready: migrated::ready(pool.clone()),
         show_metrics: config.metrics_addr.is_none(),
         pool,
-    })
+    }
 }
 
 fn authenticator(config: &Serve) -> anyhow::Result<Authenticator> {
-    let admins = config
-        .admin_tokens
-        .iter()
-        .map(|admin| (admin.name.clone(), admin.token.expose().to_owned()));
+    let sessions = SessionVerifier::new(config.clerk.sessions.clone());
     Ok(Authenticator {
-        sessions: sessions(&config.clerk)?,
-        admins: AdminTokens::new(admins.collect()),
+        sessions: sessions.context("the HTTP client for the JWKS cannot be made")?,
+        admins: config.admin_tokens.clone(),
     })
-}
-
-fn sessions(clerk: &Clerk) -> anyhow::Result<SessionVerifier> {
-    let keys = match &clerk.jwt {
-        JwtKeys::Pem(pem) => SessionKeys::Pem(pem.clone()),
-        JwtKeys::Jwks(url) => SessionKeys::Jwks(url.clone()),
-    };
-    Ok(SessionVerifier::new(SessionConfig {
-        keys,
-        issuer: clerk.issuer.clone(),
-        authorized_parties: clerk.authorized_parties.clone(),
-    })?)
-}
-
-fn webhooks(secrets: &[Secret]) -> anyhow::Result<WebhookVerifier> {
-    let secrets = secrets.iter().map(|secret| secret.expose().to_owned());
-    Ok(WebhookVerifier::new(secrets.collect())?)
 }

@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{migrated, pool, side_server};
-use crate::config::{Secret, Storage, Worker};
+use crate::config::Worker;
 use crate::http::api;
 use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
-use crate::storage::{Store, StoreConfig};
+use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::worker::{self, WorkerOptions, WorkerStatus};
 
@@ -28,7 +28,7 @@ const COMPLAINT_WAIT: Duration = Duration::from_secs(2);
 /// When METRICS_ADDR cannot be taken.
 pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
-    let pool = pool::lazy_for_worker(&config.database)?;
+    let pool = pool::lazy_for_worker(&config.database);
     let status = Arc::new(WorkerStatus::default());
     // Health and metrics are served until the drain is over: that is when they are wanted.
     let drained = CancellationToken::new();
@@ -40,7 +40,7 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
             Some(side_server::start(address, shown, drained.clone()).await?)
         }
     };
-    let store = store(&config.storage).await;
+    let store = Store::connect(config.storage.clone()).await;
     let options = options(&config, host_and_pid());
     if migrated::wait(&pool, &shutdown).await {
         let reconciling = reconciling(&config, &pool, &metrics, &shutdown);
@@ -61,8 +61,8 @@ pub fn options(config: &Worker, name: String) -> WorkerOptions {
     WorkerOptions {
         name,
         cleanup: config.cleanup.clone(),
-        delete_rate: config.storage.delete_rate,
-        listen_url: config.database.listen_url.expose().to_owned(),
+        delete_rate: config.delete_rate,
+        listen_url: config.database.listen_url.clone(),
     }
 }
 
@@ -92,24 +92,6 @@ pub fn reconciling(
         Arc::clone(metrics),
         shutdown.clone(),
     ))
-}
-
-/// The way to the bucket. Nothing is asked of it yet.
-pub async fn store(storage: &Storage) -> Store {
-    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|one| one.expose().to_owned());
-    Store::connect(StoreConfig {
-        bucket: storage.bucket.clone(),
-        force_path_style: storage.force_path_style,
-        connect_timeout: storage.connect_timeout,
-        attempt_timeout: storage.attempt_timeout,
-        operation_timeout: storage.operation_timeout,
-        endpoint: storage.endpoint.clone(),
-        region: storage.region.clone(),
-        access_key_id: storage.access_key_id.clone(),
-        secret_access_key: exposed(&storage.secret_access_key),
-        session_token: exposed(&storage.session_token),
-    })
-    .await
 }
 
 /// Where this process runs, for people who read the audit.

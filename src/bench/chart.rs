@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use plotters::prelude::*;
 
-use super::report::{Figure, Report};
+use super::report::{BenchReport, Figure};
 
 const SIZE: (u32, u32) = (760, 360);
 const LETHE: RGBColor = RGBColor(31, 119, 180);
 const FLOOR: RGBColor = RGBColor(170, 170, 170);
 
 /// Draws every chart for which the report has figures into `folder`.
-pub fn draw(report: &Report, folder: &Path) -> anyhow::Result<()> {
+pub fn draw(report: &BenchReport, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for (case, unit) in [
         ("queue", "tasks/s"),

@@ -10,9 +10,9 @@ use super::Bars;
 use super::report::Figure;
 use super::rig::{Fleet, Rig};
 
-/// How long each rate is measured; with and without triggers take turns.
+/// How long each rate is measured, with and without triggers alternately.
 const SLICE: Duration = Duration::from_secs(3);
-const TURNS: u32 = 3;
+const ROUNDS: u32 = 3;
 
 /// Commits per second of 1, 8 and 32 writers, workers idle (nothing but these tasks) and busy.
 pub async fn enqueue(rig: &Rig, bars: &Bars, workers: u32) -> anyhow::Result<Vec<Figure>> {
@@ -37,22 +37,22 @@ pub async fn enqueue(rig: &Rig, bars: &Bars, workers: u32) -> anyhow::Result<Vec
         for writers in [1, 8, 32] {
             let bar = bars.add(&format!("enqueue: {writers} writers, {state}"));
             let (mut with, mut without) = (0.0, 0.0);
-            for _ in 0..TURNS {
+            for _ in 0..ROUNDS {
                 set_triggers(pool, false).await?;
                 without += commits(pool, writers).await?;
                 set_triggers(pool, true).await?;
                 with += commits(pool, writers).await?;
             }
             bar.finish();
-            let turns = f64::from(TURNS);
+            let rounds = f64::from(ROUNDS);
             figures.push(
                 Figure::new(
                     "enqueue",
                     format!("{writers} writers, {state}"),
                     "commits/s",
-                    with / turns,
+                    with / rounds,
                 )
-                .floor(without / turns, "the same inserts without triggers"),
+                .floor(without / rounds, "the same inserts without triggers"),
             );
         }
         fleet.stop().await?;

@@ -3,21 +3,23 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use indicatif::ProgressBar;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::report::{Figure, quantile};
-use super::rig::{Database, Fleet, Rig};
+use super::rig::{BenchDatabase, Fleet, Rig};
 use super::webhook::Api;
 use super::{Bars, floor, watch};
 
 const FLOOR: &str = "the same statements and bare DeleteObjects in a loop";
-/// A single sample is deleted this often while the giant is erased.
-const PASSER_BY: Duration = Duration::from_millis(300);
-/// How often the transactions of the erasure are looked at.
-const TRANSACTIONS_LOOK: Duration = Duration::from_millis(20);
+/// The pause between two single samples that are deleted while the giant user is erased.
+const SINGLE_SAMPLE_PAUSE: Duration = Duration::from_millis(300);
+/// The pause between two polls of the erasure's transactions.
+const TRANSACTIONS_POLL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
-/// After the last object is counted, so long is left for the last rows.
+/// How long the last rows may stay after the last object is counted.
 const LAST_ROWS: Duration = Duration::from_secs(10);
 const USER: &str = "user_giant";
 
@@ -56,7 +58,7 @@ pub async fn samples(
     Ok(figure)
 }
 
-/// One user of `images` images, by webhook, while single samples of another pass by.
+/// One user of `images` images, erased by a webhook, while single samples of another user are deleted.
 pub async fn user(
     rig: &mut Rig,
     bars: &Bars,
@@ -69,7 +71,7 @@ pub async fn user(
     let bar = bars.add(&format!("one user: {images} images, writing"));
     let database = rig.database("user").await?;
     seed(rig, &database, USER, samples, IMAGES_PER_SAMPLE).await?;
-    let passers_by = seed_passers_by(&database.pool).await?;
+    let single_samples = seed_single_samples(&database.pool).await?;
     database.settle_down().await?;
     bar.finish();
 
@@ -77,71 +79,92 @@ pub async fn user(
     let fleet = Fleet::start(rig, &database, workers, &[]).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let bar = bars.add(&format!("one user: {images} images, {workers} workers"));
-    let begun = Instant::now();
-    api.user_deleted(USER).await?;
-    let answered = begun.elapsed();
-    let stop = tokio_util::sync::CancellationToken::new();
-    let longest = tokio::spawn(longest_transaction(database.pool.clone(), stop.clone()));
-    let passing = tokio::spawn(pass_by(database.pool.clone(), passers_by, stop.clone()));
-    let watched = watch::until(&fleet, "lethe_objects_deleted_total", images, &bar).await?;
-    let whole = loop {
-        let gone: bool = sqlx::query_scalar("select not exists (select from users where id = $1)")
-            .bind(USER)
-            .fetch_one(&database.pool)
-            .await?;
-        if gone {
-            break begun.elapsed();
-        }
-        ensure!(begun.elapsed() < PATIENCE, "the user is not erased");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    stop.cancel();
-    let mut waits = passing.await??;
-    let longest = longest.await??;
+    let erasure = erase_giant(&api, &fleet, &database.pool, images, single_samples, &bar).await?;
     bar.finish();
     let usage = fleet.usage()?;
     fleet.stop().await?;
     api.stop().await?;
     nothing_left(rig, &database.pool).await?;
     rig.drop_database(database).await?;
-    waits.sort_by(f64::total_cmp);
     let mut figure = Figure::new(
         "one user",
         format!("{images} images, {workers} workers"),
         "images/s",
-        images as f64 / whole.as_secs_f64(),
+        images as f64 / erasure.seconds,
     )
     .floor(floors.same_statements, FLOOR)
     .with("bare deletes", floors.bare_deletes)
-    .with("seconds", whole.as_secs_f64());
+    .with("seconds", erasure.seconds);
     figure.worker_peak_rss = Some(usage.peak_rss);
-    figure.series = watched.series;
+    figure.series = erasure.series;
+    let waits = &erasure.single_waits_ms;
+    let ms = |variant: &str, value| Figure::new("one user", variant, "ms", value);
     Ok(vec![
         figure,
-        Figure::new("one user", "longest transaction seen", "ms", longest),
-        Figure::new(
-            "one user",
-            "webhook answered",
-            "ms",
-            answered.as_secs_f64() * 1e3,
-        ),
-        Figure::new(
-            "one user",
-            "a single sample meanwhile, p50",
-            "ms",
-            quantile(&waits, 0.5),
-        )
-        .with("samples", waits.len() as f64),
-        Figure::new(
-            "one user",
-            "a single sample meanwhile, p99",
-            "ms",
-            quantile(&waits, 0.99),
-        ),
+        ms("longest transaction seen", erasure.longest_transaction_ms),
+        ms("webhook answered", erasure.webhook_ms),
+        ms("a single sample meanwhile, p50", quantile(waits, 0.5))
+            .with("samples", waits.len() as f64),
+        ms("a single sample meanwhile, p99", quantile(waits, 0.99)),
     ])
 }
 
-/// What the same work takes in bare loops.
+/// What was measured while the giant user was erased.
+struct GiantErasure {
+    /// From the webhook to the end of the user's row.
+    seconds: f64,
+    webhook_ms: f64,
+    longest_transaction_ms: f64,
+    /// Sorted.
+    single_waits_ms: Vec<f64>,
+    series: Vec<(f64, f64)>,
+}
+
+/// Erases the giant user by a webhook, and meanwhile deletes `single_samples` of another user one by one.
+async fn erase_giant(
+    api: &Api,
+    fleet: &Fleet,
+    pool: &PgPool,
+    images: u64,
+    single_samples: Vec<Uuid>,
+    bar: &ProgressBar,
+) -> anyhow::Result<GiantErasure> {
+    let begun = Instant::now();
+    api.user_deleted(USER).await?;
+    let webhook_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let stop = CancellationToken::new();
+    let longest = tokio::spawn(longest_transaction(pool.clone(), stop.clone()));
+    let singles = tokio::spawn(delete_one_by_one(
+        pool.clone(),
+        single_samples,
+        stop.clone(),
+    ));
+    let watched = watch::until(fleet, "lethe_objects_deleted_total", images, bar).await?;
+    loop {
+        let gone: bool = sqlx::query_scalar("select not exists (select from users where id = $1)")
+            .bind(USER)
+            .fetch_one(pool)
+            .await?;
+        if gone {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the user is not erased");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    stop.cancel();
+    let mut single_waits_ms = singles.await??;
+    single_waits_ms.sort_by(f64::total_cmp);
+    Ok(GiantErasure {
+        seconds,
+        webhook_ms,
+        longest_transaction_ms: longest.await??,
+        single_waits_ms,
+        series: watched.series,
+    })
+}
+
+/// The rates of the same work in bare loops.
 struct Floors {
     same_statements: f64,
     bare_deletes: f64,
@@ -195,7 +218,7 @@ async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
 /// A user with samples, images and objects.
 async fn seed(
     rig: &mut Rig,
-    database: &Database,
+    database: &BenchDatabase,
     user: &str,
     samples: u64,
     images_per_sample: u64,
@@ -227,28 +250,25 @@ async fn seed(
         .await
 }
 
-async fn seed_passers_by(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
-    sqlx::query("insert into users (id) values ('user_passer_by')")
+async fn seed_single_samples(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
+    sqlx::query("insert into users (id) values ('user_single')")
         .execute(pool)
         .await?;
     let samples: Vec<Uuid> = sqlx::query_scalar(
-        "insert into samples (user_id) select 'user_passer_by' from generate_series(1, 2000) returning id",
+        "insert into samples (user_id) select 'user_single' from generate_series(1, 2000) returning id",
     )
     .fetch_all(pool)
     .await?;
-    sqlx::query("insert into sample_images (sample_id, object_key) select s, 'passer-by/' || s from unnest($1::uuid[]) s")
+    sqlx::query("insert into sample_images (sample_id, object_key) select s, 'single/' || s from unnest($1::uuid[]) s")
         .bind(&samples)
         .execute(pool)
         .await?;
     Ok(samples)
 }
 
-/// The age of the oldest transaction of Lethe's processes that was seen, in ms. An idle session that takes in
-/// a notification seems to be in a transaction as old as its last statement.
-async fn longest_transaction(
-    pool: PgPool,
-    stop: tokio_util::sync::CancellationToken,
-) -> anyhow::Result<f64> {
+/// The age of the oldest transaction of Lethe's processes that was seen, in ms. Idle sessions are left out:
+/// one that receives a notification seems to be in a transaction as old as its last statement.
+async fn longest_transaction(pool: PgPool, stop: CancellationToken) -> anyhow::Result<f64> {
     let mut longest: f64 = 0.0;
     while !stop.is_cancelled() {
         let oldest: Option<(f64, String)> = sqlx::query_as(
@@ -266,16 +286,17 @@ async fn longest_transaction(
             longest = age;
             tracing::debug!(age, query, "the longest transaction so far");
         }
-        tokio::time::sleep(TRANSACTIONS_LOOK).await;
+        tokio::time::sleep(TRANSACTIONS_POLL).await;
     }
     Ok(longest)
 }
 
-/// Deletes one sample after the other, and says how long each took from its commit to its row's end.
-async fn pass_by(
+/// Deletes one sample after the other. Returns how many milliseconds each took from its commit to the end of
+/// its row.
+async fn delete_one_by_one(
     pool: PgPool,
     samples: Vec<Uuid>,
-    stop: tokio_util::sync::CancellationToken,
+    stop: CancellationToken,
 ) -> anyhow::Result<Vec<f64>> {
     let mut waits = Vec::new();
     for sample in samples {
@@ -296,12 +317,12 @@ async fn pass_by(
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         waits.push(begun.elapsed().as_secs_f64() * 1e3);
-        tokio::time::sleep(PASSER_BY).await;
+        tokio::time::sleep(SINGLE_SAMPLE_PAUSE).await;
     }
     Ok(waits)
 }
 
-/// The claim of a benchmark that something was erased is looked at.
+/// Checks that the benchmark erased what it measured.
 async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {

@@ -1,5 +1,4 @@
-//! The bare loops that the pipeline is measured against: the same statements and requests, and nothing
-//! else.
+//! The bare loops that the pipeline is measured against: the same statements and requests, nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -19,9 +19,9 @@ use crate::queue::lease::Lease;
 use crate::queue::settle::{TaskVerdict, Verdict, finish, lock_claims};
 use crate::vocabulary::{TaskId, WorkerId};
 
-/// Loops beside each other: as many as there are requests in flight in one worker.
+/// How many loops run at the same time: as many as there are requests in flight in one worker.
 const LOOPS: usize = 8;
-/// Tasks of one claim and one settle: `CLEANUP_CLAIM_BATCH`'s default.
+/// Tasks of one claim and one settle: the default of `CLEANUP_CLAIM_BATCH`.
 const BATCH: u32 = 500;
 /// Objects of one request, rows of one transaction: a multiple of the images of a sample.
 const KEYS: i64 = 1_000;
@@ -115,23 +115,7 @@ pub async fn same_statements(
     let lease = Lease::register(pool, "floor", LEASE).await?;
     let gone = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let plan = {
-        let pool = pool.clone();
-        tokio::spawn(async move {
-            let Some(root) = root else { return Ok(()) };
-            let mut open = true;
-            while open {
-                open = sqlx::query_scalar(
-                    "select (select plan_cursor is not null from cleanup_tasks where id = $1)
-                     from lethe_plan_user($1)",
-                )
-                .bind(root)
-                .fetch_one(&pool)
-                .await?;
-            }
-            Ok::<_, sqlx::Error>(())
-        })
-    };
+    let plan = tokio::spawn(plan(pool.clone(), root));
     let loops = (0..LOOPS).map(|_| {
         let (pool, client) = (pool.clone(), rig.s3_client());
         let (worker, gone) = (lease.worker.clone(), gone.clone());
@@ -177,6 +161,22 @@ pub async fn same_statements(
     Ok(images as f64 / begun.elapsed().as_secs_f64())
 }
 
+/// Plans the erasure of a user to its end.
+async fn plan(pool: PgPool, root: Option<i64>) -> Result<(), sqlx::Error> {
+    let Some(root) = root else { return Ok(()) };
+    let mut open = true;
+    while open {
+        open = sqlx::query_scalar(
+            "select (select plan_cursor is not null from cleanup_tasks where id = $1)
+             from lethe_plan_user($1)",
+        )
+        .bind(root)
+        .fetch_one(&pool)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn settle_erased(
     pool: &PgPool,
     worker: &WorkerId,
@@ -212,13 +212,13 @@ pub async fn bare_deletes(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Resu
         .chunks(usize::try_from(KEYS)?)
         .map(<[_]>::to_vec)
         .collect();
-    let chunks = Arc::new(std::sync::Mutex::new(chunks));
+    let chunks = Arc::new(Mutex::new(chunks));
     let begun = Instant::now();
     let loops = (0..LOOPS).map(|_| {
         let (pool, client, chunks) = (pool.clone(), rig.s3_client(), chunks.clone());
         tokio::spawn(async move {
             loop {
-                let next = chunks.lock().ok().and_then(|mut chunks| chunks.pop());
+                let next = chunks.lock().pop();
                 let Some(chunk) = next else {
                     return anyhow::Ok(());
                 };

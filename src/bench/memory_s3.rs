@@ -3,11 +3,10 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use s3s::auth::SimpleAuth;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
@@ -19,24 +18,18 @@ use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Request, S3Response, S3Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::embedded::serve_s3;
 
 /// The one access key.
 pub const ACCESS_KEY: &str = "bench";
 /// Its secret; the server listens on the loopback alone.
 pub const SECRET_KEY: &str = "bench-secret";
 /// Keys on one page of a listing, as on S3.
-const PAGE: usize = 1_000;
+const MAX_PAGE_KEYS: usize = 1_000;
 
-#[derive(Default)]
-struct Keys(Mutex<HashSet<String>>);
-
-impl Keys {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Memory(std::sync::Arc<Keys>);
+struct Memory(Arc<Mutex<HashSet<String>>>);
 
 #[async_trait::async_trait]
 impl S3 for Memory {
@@ -112,8 +105,8 @@ impl S3 for Memory {
             .cloned()
             .collect();
         keys.sort_unstable();
-        let is_truncated = keys.len() > PAGE;
-        keys.truncate(PAGE);
+        let is_truncated = keys.len() > MAX_PAGE_KEYS;
+        keys.truncate(MAX_PAGE_KEYS);
         Ok(S3Response::new(ListObjectsV2Output {
             key_count: i32::try_from(keys.len()).ok(),
             is_truncated: Some(is_truncated),
@@ -131,14 +124,14 @@ fn listed(key: String) -> Object {
     }
 }
 
-/// Serves until its standard input ends. Says its URL in its first line; `fill PREFIX COUNT` puts the
-/// keys `PREFIX0` to `PREFIX<COUNT-1>` there and answers `filled`, so that a million need no million
-/// requests.
+/// Serves until its standard input ends. Prints its URL in its first line; the line `fill PREFIX COUNT` puts
+/// the keys `PREFIX0` to `PREFIX<COUNT-1>` there and is answered with `filled`, so that a million keys need no
+/// million requests.
 ///
 /// # Errors
 /// When no port can be had.
 pub async fn run() -> anyhow::Result<()> {
-    let keys = std::sync::Arc::new(Keys::default());
+    let keys = Arc::new(Mutex::new(HashSet::new()));
     let mut service = S3ServiceBuilder::new(Memory(keys.clone()));
     service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     let service = service.build();
@@ -149,18 +142,7 @@ pub async fn run() -> anyhow::Result<()> {
     let greeting = format!("http://{}\n", listener.local_addr()?);
     out.write_all(greeting.as_bytes()).await?;
     out.flush().await?;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection broke");
-                }
-            });
-        }
-    });
+    tokio::spawn(serve_s3(listener, service, CancellationToken::new()));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let mut words = line.split(' ');

@@ -18,20 +18,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 pub use memory_s3::run as serve_s3;
-pub use report::{Figure, Report};
+pub use report::{BenchReport, Figure};
 use rig::Rig;
 
 /// How large the cases are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scale {
     /// Seconds: does it run?
     Smoke,
-    /// Minutes.
+    /// Minutes
     Standard,
-    /// As large as docs/performance.md says; needs 20 GB of disk.
+    /// An hour, and 20 GB of disk: what docs/performance.md shows
     Full,
 }
 
@@ -53,51 +54,37 @@ impl Scale {
     }
 }
 
-/// A case of the benchmark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The cases, in the order in which they run. The comments are the help of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Case {
-    /// Claim and settle of tasks without keys.
+    /// Claim and settle of tasks without keys
     Queue,
-    /// From commit to claim on an idle system, and what idleness costs.
+    /// From commit to claim on an idle system, and what idleness costs
     Wake,
-    /// What enqueueing costs.
+    /// Commits per second of an application that enqueues
     Enqueue,
-    /// Many samples as tasks of their own.
+    /// Many samples, each a task of its own
     Samples,
-    /// One giant user.
+    /// One giant user, with single samples deleted meanwhile
     User,
-    /// Throughput over time while a snapshot is held.
+    /// Throughput over time while a transaction elsewhere holds a snapshot
     Snapshot,
-    /// Throughput beside a large backlog, by workers.
+    /// Throughput beside tasks that wait and tasks that are finished, by workers
     Backlog,
-    /// Webhooks.
+    /// Signed webhooks, 32 connections
     Webhook,
 }
 
-impl Case {
-    /// All cases, in the order in which they run.
-    pub const ALL: [Self; 8] = [
-        Self::Queue,
-        Self::Wake,
-        Self::Enqueue,
-        Self::Samples,
-        Self::User,
-        Self::Snapshot,
-        Self::Backlog,
-        Self::Webhook,
-    ];
-}
-
-/// What to run and where to put it.
+/// What to measure, and where the report goes.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct BenchOptions {
     /// In this order.
     pub cases: Vec<Case>,
     /// How large.
     pub scale: Scale,
     /// Workers, each a process.
     pub workers: u32,
-    /// A PostgreSQL server on which databases may be made; none starts a private one.
+    /// A PostgreSQL server on which databases may be made. `None` starts a private one.
     pub server_url: Option<String>,
     /// Where the report goes as JSON.
     pub json: Option<PathBuf>,
@@ -108,10 +95,10 @@ pub struct Options {
 /// Runs the cases and returns what was measured; writes JSON and charts where asked.
 ///
 /// # Errors
-/// When something cannot be started, or a case does not do what it measures.
-pub async fn run(options: &Options) -> anyhow::Result<Report> {
+/// When something cannot be started, or a case does not do the work that it measures.
+pub async fn run(options: &BenchOptions) -> anyhow::Result<BenchReport> {
     let mut rig = Rig::start(options.server_url.clone()).await?;
-    let mut report = Report {
+    let mut report = BenchReport {
         lethe: env!("CARGO_PKG_VERSION"),
         postgres: rig.postgres_version().await?,
         processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -125,7 +112,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
             .await
             .with_context(|| format!("the case {case:?}"))?;
         for figure in &figures {
-            bars.tell(&figure.line());
+            bars.print(&figure.line());
         }
         report.figures.extend(figures);
     }
@@ -161,7 +148,7 @@ pub async fn serve(
         memory_s3::SECRET_KEY,
     )
     .and_then(|()| out.flush());
-    written.context("cannot say where the servers are")?;
+    written.context("cannot print where the servers are")?;
     shutdown.cancelled().await;
     rig.stop().await
 }
@@ -170,7 +157,7 @@ async fn figures(
     rig: &mut Rig,
     bars: &Bars,
     case: Case,
-    options: &Options,
+    options: &BenchOptions,
 ) -> anyhow::Result<Vec<Figure>> {
     let (scale, workers) = (options.scale, options.workers);
     Ok(match case {
@@ -206,8 +193,8 @@ async fn figures(
 struct Bars(MultiProgress);
 
 impl Bars {
-    /// A line that stays, above the progress.
-    fn tell(&self, line: &str) {
+    /// A line that stays above the progress.
+    fn print(&self, line: &str) {
         if self.0.is_hidden() {
             eprintln!("{line}");
         } else if let Err(error) = self.0.println(line) {

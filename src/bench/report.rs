@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for charts and comparisons.
+//! The figures of a run, as a table for people and as JSON for charts and comparisons.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -83,7 +83,7 @@ impl Figure {
 
 /// A whole run.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// This program's version.
     pub lethe: &'static str,
     /// The database server's version.
@@ -98,7 +98,7 @@ pub struct Report {
     pub figures: Vec<Figure>,
 }
 
-impl Report {
+impl BenchReport {
     /// A table for the terminal.
     pub fn table(&self) -> String {
         let mut table = Table::new();
@@ -144,7 +144,7 @@ impl Report {
     }
 }
 
-/// Three or four digits that matter.
+/// Rounded to the three or four digits that matter.
 pub fn short(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_table_has_ratios() {
-        let report = Report {
+        let report = BenchReport {
             lethe: "0",
             postgres: String::new(),
             processors: 2,

@@ -1,4 +1,4 @@
-//! What a case runs on: a PostgreSQL server, an S3 server in another process, and Lethe's own processes.
+//! The servers and processes of a case: a PostgreSQL server, an S3 server in another process, and Lethe's own processes.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::memory_s3::{ACCESS_KEY, SECRET_KEY};
 use crate::embedded::{PostgresOptions, PrivatePostgres};
 use crate::schema::MIGRATOR;
 
-/// How the private server is set up: durable, with the memory that a small production server has.
+/// Settings of the private server: durable, with the memory of a small production server.
 pub const SETTINGS: [(&str, &str); 7] = [
     ("shared_buffers", "1GB"),
     ("max_wal_size", "16GB"),
@@ -28,8 +28,8 @@ pub const SETTINGS: [(&str, &str); 7] = [
 ];
 /// The bucket on the S3 server of the benchmark.
 pub const BUCKET: &str = "bench";
-/// Connections of the benchmark's own floors and looks.
-const CONNECTIONS: u32 = 48;
+/// Connections of the benchmark's own floors and polls.
+const MAX_CONNECTIONS: u32 = 48;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Both servers.
@@ -97,7 +97,7 @@ impl Rig {
     }
 
     /// An empty, migrated database.
-    pub async fn database(&self, name: &str) -> anyhow::Result<Database> {
+    pub async fn database(&self, name: &str) -> anyhow::Result<BenchDatabase> {
         let name = format!("lethe_bench_{name}");
         let mut server = PgConnection::connect(&self.server_url).await?;
         for statement in [
@@ -112,11 +112,11 @@ impl Rig {
         url.set_path(&name);
         let options: PgConnectOptions = url.as_str().parse()?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(MAX_CONNECTIONS)
             .connect_with(options)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Database {
+        Ok(BenchDatabase {
             url: url.into(),
             name,
             pool,
@@ -124,7 +124,7 @@ impl Rig {
     }
 
     /// Removes a database again.
-    pub async fn drop_database(&self, database: Database) -> anyhow::Result<()> {
+    pub async fn drop_database(&self, database: BenchDatabase) -> anyhow::Result<()> {
         database.pool.close().await;
         let mut server = PgConnection::connect(&self.server_url).await?;
         let statement = format!("drop database if exists {} with (force)", database.name);
@@ -157,7 +157,7 @@ impl Rig {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    /// How many objects the store has; a page of them is counted.
+    /// How many objects the store has, counted up to one page.
     pub async fn objects(&self) -> anyhow::Result<i64> {
         let listed = self
             .s3_client()
@@ -172,7 +172,7 @@ impl Rig {
     pub fn spawn(
         &self,
         role: &str,
-        database: &Database,
+        database: &BenchDatabase,
         more: &[(&str, &str)],
     ) -> anyhow::Result<Process> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -234,14 +234,14 @@ impl S3Process {
 }
 
 /// A migrated database of one case.
-pub struct Database {
+pub struct BenchDatabase {
     url: String,
     name: String,
-    /// Connections for seeding, floors and looks.
+    /// Connections for seeding, floors and polls.
     pub pool: PgPool,
 }
 
-impl Database {
+impl BenchDatabase {
     /// Statistics and visibility as after a night of autovacuum.
     pub async fn settle_down(&self) -> anyhow::Result<()> {
         for statement in ["vacuum (analyze)", "checkpoint"] {
@@ -258,10 +258,10 @@ pub struct Process {
     http: reqwest::Client,
 }
 
-/// What the system says about a process.
+/// Memory and CPU time of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Most memory resident, in bytes.
+    /// The largest resident memory, in bytes.
     pub peak_rss: u64,
     /// User and system time, in seconds.
     pub cpu_seconds: f64,
@@ -284,7 +284,7 @@ impl Process {
         Ok(())
     }
 
-    /// The sum of all series of a metric whose line begins so.
+    /// The sum of all series of a metric whose lines begin with this text.
     pub async fn counter(&self, begins: &str) -> anyhow::Result<f64> {
         let text = self.http.get(&self.metrics).send().await?.text().await?;
         Ok(text
@@ -337,10 +337,10 @@ impl Process {
 pub struct Fleet(Vec<Process>);
 
 impl Fleet {
-    /// Starts so many workers and waits until they serve their metrics.
+    /// Starts the workers and waits until they serve their metrics.
     pub async fn start(
         rig: &Rig,
-        database: &Database,
+        database: &BenchDatabase,
         workers: u32,
         more: &[(&str, &str)],
     ) -> anyhow::Result<Self> {

@@ -8,20 +8,20 @@ use uuid::Uuid;
 
 use super::Bars;
 use super::report::{Figure, quantile};
-use super::rig::{Database, Fleet, Rig};
+use super::rig::{BenchDatabase, Fleet, Rig};
 
-/// Between two tasks: the worker is asleep again by then.
+/// The pause between two tasks, after which the worker is idle again.
 const GAP: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long an idle worker is watched.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often its connections are looked at.
-const IDLE_LOOK: Duration = Duration::from_millis(25);
-/// `CLEANUP_POLL_INTERVAL_MS`'s default.
+/// The pause between two polls of its connections.
+const IDLE_POLL: Duration = Duration::from_millis(25);
+/// The default of `CLEANUP_POLL_INTERVAL_MS`.
 const POLL_INTERVAL_SECONDS: f64 = 5.0;
 
-/// From the commit of a task to its claim, beside NOTIFY heard by a bare listener that then sends one
-/// statement. Both ends are read from the database's clock.
+/// From the commit of a task to its claim, beside a bare listener that receives a NOTIFY and then sends one
+/// statement. Both times are read from the database's clock.
 pub async fn wake(rig: &Rig, bars: &Bars, samples: usize) -> anyhow::Result<Vec<Figure>> {
     let database = rig.database("wake").await?;
     let bar = bars.add("wake-up: bare NOTIFY, LISTEN");
@@ -110,14 +110,14 @@ async fn bare(
 ) -> anyhow::Result<Vec<f64>> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen("bench").await?;
-    let (heard, mut hearing) = tokio::sync::mpsc::channel::<f64>(1);
+    let (received, mut receiving) = tokio::sync::mpsc::channel::<f64>(1);
     let mut second = pool.acquire().await?;
-    let hear = tokio::spawn(async move {
+    let receiver = tokio::spawn(async move {
         while listener.recv().await.is_ok() {
             let Ok(at) = now(&mut second).await else {
                 break;
             };
-            if heard.send(at).await.is_err() {
+            if received.send(at).await.is_err() {
                 break;
             }
         }
@@ -137,12 +137,12 @@ async fn bare(
             .await?;
         tx.commit().await?;
         let committed = now(&mut connection).await?;
-        let at = tokio::time::timeout(PATIENCE, hearing.recv()).await?;
+        let at = tokio::time::timeout(PATIENCE, receiving.recv()).await?;
         waits.push(at.unwrap_or(f64::NAN) - committed);
         bar.inc(1);
         tokio::time::sleep(GAP).await;
     }
-    hear.abort();
+    receiver.abort();
     Ok(waits)
 }
 
@@ -152,15 +152,15 @@ fn sorted_ms(seconds: Vec<f64>) -> Vec<f64> {
     ms
 }
 
-/// What one idle worker costs: CPU, and statements in the database. Renewing the lease is part of it.
-async fn idle(bars: &Bars, database: &Database, fleet: &Fleet) -> anyhow::Result<Vec<Figure>> {
+/// What one idle worker costs: CPU, and statements in the database. The heartbeat is part of it.
+async fn idle(bars: &Bars, database: &BenchDatabase, fleet: &Fleet) -> anyhow::Result<Vec<Figure>> {
     let bar = bars.add(&format!("idle: watching a worker for {} s", IDLE.as_secs()));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut seen = std::collections::HashSet::new();
     let cpu = fleet.usage()?.cpu_seconds;
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < IDLE {
-        // Statements are told apart by when they began; the worker's come seconds apart.
+        // Statements are told apart by when they began; the worker sends them seconds apart.
         let statements: Vec<(i32, chrono::DateTime<chrono::Utc>)> = sqlx::query_as(
             "select pid, query_start from pg_stat_activity
              where application_name = 'lethe' and datname = current_database() and query_start is not null",
@@ -168,7 +168,7 @@ async fn idle(bars: &Bars, database: &Database, fleet: &Fleet) -> anyhow::Result
         .fetch_all(&database.pool)
         .await?;
         seen.extend(statements);
-        tokio::time::sleep(IDLE_LOOK).await;
+        tokio::time::sleep(IDLE_POLL).await;
     }
     let cpu = fleet.usage()?.cpu_seconds - cpu;
     bar.finish();

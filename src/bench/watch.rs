@@ -1,4 +1,4 @@
-//! Watching a counter of a fleet until it has counted enough.
+//! Polls a counter of all workers until it reaches a number.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use indicatif::ProgressBar;
 
 use super::rig::Fleet;
 
-/// How often the counters are read: a request to each worker.
-const LOOK: Duration = Duration::from_millis(100);
-/// Nothing counted for so long is a fault.
+/// The pause between two polls, each of which is a request to each worker.
+const POLL: Duration = Duration::from_millis(100);
+/// A counter that stands still for this long is a fault.
 const STALL: Duration = Duration::from_secs(60);
 
-/// What was seen.
+/// How the counter grew.
 pub struct Watched {
-    /// Counted per second, from the first count to the last.
+    /// The mean rate, from the first count to the last.
     pub per_second: f64,
-    /// Seconds since the first count, and the rate since the look before.
+    /// Seconds since the first count, and the rate since the poll before.
     pub series: Vec<(f64, f64)>,
 }
 
@@ -34,7 +34,7 @@ impl Watched {
     }
 }
 
-/// Watches until the counters whose lines begin with `metric` have counted `total`.
+/// Polls until the counters whose lines begin with `metric` add up to `total`.
 pub async fn until(
     fleet: &Fleet,
     metric: &str,
@@ -43,7 +43,7 @@ pub async fn until(
 ) -> anyhow::Result<Watched> {
     let begun = Instant::now();
     bar.set_length(total);
-    // From the first look that finds something: what was done before it has no beginning that is known.
+    // Rates count from the first poll that sees anything: when the work before it began is not known.
     let mut seen: Vec<(f64, f64)> = Vec::new();
     let mut moved = Instant::now();
     loop {
@@ -61,11 +61,11 @@ pub async fn until(
         if count >= total as f64 {
             break;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
     ensure!(
         seen.len() > 1,
-        "all was done before the first look: the case is too small for this machine"
+        "all was done before the first poll: the case is too small for this machine"
     );
     let rates = |pair: &[(f64, f64)]| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0);
     let series = seen

@@ -10,7 +10,7 @@ use svix::webhooks::Webhook;
 
 use super::Bars;
 use super::report::{Figure, quantile};
-use super::rig::{Database, Process, Rig};
+use super::rig::{BenchDatabase, Process, Rig};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const CONNECTIONS: usize = 32;
@@ -25,7 +25,7 @@ pub struct Api {
 
 impl Api {
     /// Starts it on a free port.
-    pub async fn start(rig: &Rig, database: &Database) -> anyhow::Result<Self> {
+    pub async fn start(rig: &Rig, database: &BenchDatabase) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut process = rig.spawn(
             "serve",

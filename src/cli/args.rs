@@ -6,9 +6,11 @@ use super::settings::{
     Everything, Logging, Migrating, Queueing, Reconciling, Serving, Settings, Working,
 };
 #[cfg(feature = "dev")]
-use crate::config::Secret;
+use crate::bench::{Case, Scale};
 use crate::config::Source;
 use crate::cursor;
+#[cfg(feature = "dev")]
+use crate::secret::Secret;
 use crate::tasks::Reason;
 use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus};
 
@@ -238,10 +240,10 @@ Exit codes:
 pub struct BenchArgs {
     /// What to measure; all when none is named
     #[arg(value_enum, value_name = "CASE")]
-    pub cases: Vec<BenchCase>,
+    pub cases: Vec<Case>,
     /// How large the cases are
-    #[arg(long, value_enum, default_value_t = BenchScale::Standard)]
-    pub scale: BenchScale,
+    #[arg(long, value_enum, default_value_t = Scale::Standard)]
+    pub scale: Scale,
     /// How many workers, each a process of its own
     #[arg(long, value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -261,40 +263,6 @@ pub struct BenchArgs {
     /// Keep both servers running for another benchmark, and print their URLs
     #[arg(long, conflicts_with = "serve_s3")]
     pub serve: bool,
-}
-
-/// What `lethe bench` measures.
-#[cfg(feature = "dev")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BenchCase {
-    /// Claim and settle of tasks without keys
-    Queue,
-    /// From commit to claim on an idle system, and what idleness costs
-    Wake,
-    /// Commits per second of an application that enqueues
-    Enqueue,
-    /// Many samples, each a task of its own
-    Samples,
-    /// One giant user, with single samples passing by
-    User,
-    /// Throughput over time while a transaction elsewhere holds a snapshot
-    Snapshot,
-    /// Throughput beside tasks that wait and tasks that are finished, by workers
-    Backlog,
-    /// Signed webhooks, 32 connections
-    Webhook,
-}
-
-/// How large the cases of `lethe bench` are.
-#[cfg(feature = "dev")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BenchScale {
-    /// Seconds: does it run?
-    Smoke,
-    /// Minutes
-    Standard,
-    /// An hour, and 20 GB of disk: what docs/performance.md shows
-    Full,
 }
 
 /// Of `lethe dev`.
@@ -551,8 +519,9 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::config::Section;
     use crate::config::variables::{ALL, Kind};
-    use crate::config::{Cleanup, Section};
+    use crate::worker::Cleanup;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())

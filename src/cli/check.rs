@@ -3,21 +3,21 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
 use comfy_table::{ContentArrangement, Table, presets};
-use sqlx::postgres::{PgConnectOptions, PgListener};
+use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{Clerk, ClerkBackend, Database, JwtKeys, Secret, Serve, Worker};
-use crate::http::session::{SessionConfig, SessionKeys, SessionVerifier};
-use crate::http::webhook_signature::WebhookVerifier;
-use crate::reconcile::clerk_api::{ClerkApi, Patience};
+use crate::config::{Clerk, Database, Serve, Worker};
+use crate::db::url::DatabaseUrl;
+use crate::http::session::SessionVerifier;
+use crate::http::session_keys::SessionKeys;
+use crate::reconcile::clerk_api::{ClerkApi, ClerkBackend, Patience};
 use crate::reconcile::state;
 use crate::schema;
 use crate::storage::Store;
@@ -171,7 +171,7 @@ async fn check_database(database: &Database) -> Vec<Finding> {
             };
             return vec![Finding::wrong(
                 "database",
-                format!("{}: {problem}", place(&database.url)),
+                format!("{}: {problem}", database.url),
                 remedy,
             )];
         }
@@ -193,10 +193,8 @@ async fn check_database(database: &Database) -> Vec<Finding> {
     findings
 }
 
-async fn connect(url: &Secret) -> Result<PgConnection, String> {
-    let options = PgConnectOptions::from_str(url.expose())
-        .map_err(|_| "the URL cannot be used".to_owned())?
-        .application_name("lethe check");
+async fn connect(url: &DatabaseUrl) -> Result<PgConnection, String> {
+    let options = url.options().application_name("lethe check");
     match timeout(PATIENCE, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(chain(&error)),
@@ -204,7 +202,7 @@ async fn connect(url: &Secret) -> Result<PgConnection, String> {
     }
 }
 
-async fn server(connection: &mut PgConnection, url: &Secret) -> Finding {
+async fn server(connection: &mut PgConnection, url: &DatabaseUrl) -> Finding {
     const NAME: &str = "database";
     let asked = sqlx::query(
         "select current_setting('server_version_num')::int, current_setting('server_version'),
@@ -216,7 +214,7 @@ async fn server(connection: &mut PgConnection, url: &Secret) -> Finding {
         Err(problem) => return Finding::wrong(NAME, problem, "Look at the database's log."),
     };
     let (number, version, user): (i32, String, String) = (row.get(0), row.get(1), row.get(2));
-    let detail = format!("PostgreSQL {version} at {} as {user}", place(url));
+    let detail = format!("PostgreSQL {version} at {url} as {user}");
     if number < OLDEST_VERSION_NUM {
         return Finding::wrong(NAME, detail, "Upgrade to PostgreSQL 14 or later.");
     }
@@ -347,7 +345,7 @@ async fn reconciliation(connection: &mut PgConnection) -> Finding {
 
 /// PgBouncer before 1.21 in transaction mode sends a statement and its preparation to different
 /// servers. That shows only when several clients use prepared statements at once.
-async fn prepared_statements(url: &Secret) -> Finding {
+async fn prepared_statements(url: &DatabaseUrl) -> Finding {
     const NAME: &str = "prepared statements";
     let clients = (0..PREPARING_CONNECTIONS).map(|_| async {
         let mut connection = connect(url).await?;
@@ -375,12 +373,9 @@ async fn prepared_statements(url: &Secret) -> Finding {
 
 /// Hears itself, on a session that is its own: a pooler in transaction mode takes LISTEN and then
 /// gives the session to somebody else, whose notifications are lost to us.
-async fn listen(url: &Secret) -> Finding {
+async fn listen(url: &DatabaseUrl) -> Finding {
     match try_listening(url).await {
-        Ok(()) => Finding::works(
-            "LISTEN",
-            format!("a notification came back at {}", place(url)),
-        ),
+        Ok(()) => Finding::works("LISTEN", format!("a notification came back at {url}")),
         Err(problem) => not_listening(problem),
     }
 }
@@ -394,7 +389,7 @@ fn not_listening(problem: String) -> Finding {
     )
 }
 
-async fn try_listening(url: &Secret) -> Result<(), String> {
+async fn try_listening(url: &DatabaseUrl) -> Result<(), String> {
     let channel = format!("lethe_check_{}", Uuid::new_v4().simple());
     let mut listener = answer(PgListener::connect(url.expose())).await?;
     answer(listener.listen(&channel)).await?;
@@ -441,47 +436,30 @@ async fn check_store(worker: &Worker, store: &Store) -> Vec<Finding> {
 
 async fn check_api(serve: &Serve) -> Vec<Finding> {
     vec![
-        webhook_secrets(&serve.clerk),
+        Finding::works(
+            "webhook secrets",
+            format!("{} can be used", serve.clerk.webhook_secrets.len()),
+        ),
         session_keys(&serve.clerk).await,
         issuer(&serve.clerk),
         admins(serve),
     ]
 }
 
-fn webhook_secrets(clerk: &Clerk) -> Finding {
-    const NAME: &str = "webhook secrets";
-    let secrets = clerk.webhook_secrets.iter();
-    let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
-    match WebhookVerifier::new(secrets) {
-        Ok(_) => Finding::works(NAME, format!("{} can be used", clerk.webhook_secrets.len())),
-        Err(error) => Finding::wrong(
-            NAME,
-            error.to_string(),
-            "Copy the signing secret (whsec_…) from Clerk's dashboard, Webhooks.",
-        ),
-    }
-}
-
 async fn session_keys(clerk: &Clerk) -> Finding {
     const NAME: &str = "Clerk's keys";
-    let (keys, detail, remedy) = match &clerk.jwt {
-        JwtKeys::Pem(pem) => (
-            SessionKeys::Pem(pem.clone()),
+    let (detail, remedy) = match &clerk.sessions.keys {
+        SessionKeys::Fixed(_) => (
             "CLERK_JWT_KEY is an RSA public key".to_owned(),
             "Copy the PEM public key from Clerk's dashboard, API keys.",
         ),
-        JwtKeys::Jwks(url) => (
-            SessionKeys::Jwks(url.clone()),
-            format!("fetched from {}", without_user(url)),
+        SessionKeys::Jwks(url) => (
+            format!("fetched from {}", without_user(url.as_str())),
             "Open CLERK_JWKS_URL from this machine: it must answer with RSA keys. Or give the key \
              itself as CLERK_JWT_KEY.",
         ),
     };
-    let verifier = SessionVerifier::new(SessionConfig {
-        keys,
-        issuer: clerk.issuer.clone(),
-        authorized_parties: clerk.authorized_parties.clone(),
-    });
+    let verifier = SessionVerifier::new(clerk.sessions.clone());
     let warm = match &verifier {
         Ok(verifier) => verifier.warm_up().await.map_err(|error| chain(&error)),
         Err(error) => Err(chain(error)),
@@ -509,7 +487,7 @@ async fn clerk_backend(backend: &ClerkBackend) -> Finding {
     match asked.await {
         Ok(_) => Finding::works(
             NAME,
-            format!("lists users at {}", without_user(&backend.url)),
+            format!("lists users at {}", without_user(backend.url.as_str())),
         ),
         Err(error) => Finding::wrong(
             NAME,
@@ -522,7 +500,10 @@ async fn clerk_backend(backend: &ClerkBackend) -> Finding {
 
 fn issuer(clerk: &Clerk) -> Finding {
     const NAME: &str = "issuer and parties";
-    match (&clerk.issuer, clerk.authorized_parties.len()) {
+    match (
+        &clerk.sessions.issuer,
+        clerk.sessions.authorized_parties.len(),
+    ) {
         (Some(issuer), 1..) => Finding::works(NAME, format!("{issuer}, and azp is checked")),
         (Some(issuer), 0) => Finding::note(
             NAME,
@@ -539,11 +520,7 @@ fn issuer(clerk: &Clerk) -> Finding {
 
 fn admins(serve: &Serve) -> Finding {
     const NAME: &str = "admin tokens";
-    let names: Vec<&str> = serve
-        .admin_tokens
-        .iter()
-        .map(|admin| admin.name.as_str())
-        .collect();
+    let names: Vec<&str> = serve.admin_tokens.names().collect();
     if names.is_empty() {
         return Finding::note(
             NAME,
@@ -558,19 +535,6 @@ async fn answer<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Resul
     match timeout(PATIENCE, asked).await {
         Ok(result) => result.map_err(|error| chain(&error)),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-/// Host, port and database of a URL; never its user or password.
-fn place(url: &Secret) -> String {
-    match PgConnectOptions::from_str(url.expose()) {
-        Ok(options) => format!(
-            "{}:{}/{}",
-            options.get_host(),
-            options.get_port(),
-            options.get_database().unwrap_or_default()
-        ),
-        Err(_) => "?".to_owned(),
     }
 }
 
@@ -621,8 +585,6 @@ mod tests {
 
     #[test]
     fn no_password_is_shown() {
-        let url = Secret::new("postgres://u:hunter2@db:5433/app");
-        assert_eq!(place(&url), "db:5433/app");
         assert_eq!(
             without_user("http://u:hunter2@s3:9000/?k=v"),
             "http://s3:9000"

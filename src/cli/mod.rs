@@ -1,8 +1,6 @@
 //! The command line.
 
 pub mod args;
-#[cfg(feature = "dev")]
-pub mod banner;
 pub mod check;
 pub mod openapi;
 pub mod reconcile;

@@ -1,4 +1,4 @@
-//! `lethe reconcile`: by hand what the workers do on a timer, and a report before anything is done.
+//! `lethe reconcile`: runs by hand the pass that the workers run on a timer, and without --apply only reports.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -6,41 +6,46 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ClerkBackend, Reconcile};
-use crate::reconcile::clerk::{self, Progress};
-use crate::reconcile::clerk_api::{ClerkApi, Patience};
-use crate::reconcile::database;
-use crate::reconcile::limit::Limit;
-use crate::reconcile::timer::in_one_line;
-use crate::reconcile::turn::{Ended, Turn};
-use crate::reconcile::{Context, ReconcileError, Source};
+use crate::cause;
+use crate::db::sqlstate::{Meaning, meaning};
+use crate::reconcile::clerk::{self, ClerkPass, ClerkProgress, ClerkReport};
+use crate::reconcile::clerk_api::{ClerkApi, ClerkBackend, Patience};
+use crate::reconcile::database::{self, DatabasePass, DatabaseReport};
+use crate::reconcile::lease::PassResult;
+use crate::reconcile::options::ReconcileOptions;
+use crate::reconcile::safety_limit::SafetyLimit;
+use crate::reconcile::{Candidates, Counts, LeaderLease, PassContext, ReconcileError};
+use crate::vocabulary::{EntityType, ReconcileSource};
 
-/// Users and samples that a report names before it only counts them.
-const NAMED: usize = 20;
-/// A plain line about the progress comes no more often than this.
+/// How many users, samples and images a report names before it only counts them.
+const MAX_NAMED: usize = 20;
+/// The shortest time between two plain lines about the progress.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-/// How often the spinner turns.
+/// The time between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);
 /// A spinner of indicatif: `⠋ compared 1200 users, 3 not listed`.
 const SPINNER: &str = "{spinner} {msg}";
-/// SQLSTATE of a table that is not there.
-const UNDEFINED_TABLE: &str = "42P01";
+/// What a report names, in this order.
+const NAMES: [(&str, EntityType); 3] = [
+    ("user", EntityType::User),
+    ("sample", EntityType::Sample),
+    ("image", EntityType::SampleImage),
+];
 
 /// Why a reconciliation by hand failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileCommandError {
-    /// Another one writes tasks at the moment.
+    /// Another process has the lease.
     #[error("another reconciliation is under way; try again when it is done")]
     UnderWay,
     /// The tables are not there.
     #[error("the database is not migrated; run `lethe migrate`")]
     NotMigrated,
-    /// The pass did not come to its end.
+    /// The pass did not reach its end.
     #[error(transparent)]
     Failed(ReconcileError),
     /// JSON could not be made.
@@ -51,9 +56,7 @@ pub enum ReconcileCommandError {
 impl From<ReconcileError> for ReconcileCommandError {
     fn from(error: ReconcileError) -> Self {
         match &error {
-            ReconcileError::Database(sqlx::Error::Database(refusal))
-                if refusal.code().as_deref() == Some(UNDEFINED_TABLE) =>
-            {
+            ReconcileError::Database(refusal) if meaning(refusal) == Meaning::NotMigrated => {
                 Self::NotMigrated
             }
             _ => Self::Failed(error),
@@ -67,169 +70,191 @@ impl From<sqlx::Error> for ReconcileCommandError {
     }
 }
 
-/// What is to be printed, and whether it was done.
+/// What a reconciliation by hand prints, and whether it did everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ReconcileOutput {
     /// For standard output.
     pub text: String,
-    /// False if the break stopped it, or rows were refused.
+    /// False if the safety limit stopped it, or the database refused rows.
     pub is_done: bool,
 }
 
 /// One run of the command.
-pub struct Command<'a> {
+pub struct ReconcileRun<'a> {
     /// The database.
     pub pool: &'a PgPool,
     /// Limits and the grace period.
-    pub config: &'a Reconcile,
+    pub config: &'a ReconcileOptions,
     /// Where this process runs.
     pub worker: String,
-    /// Write the tasks; else report only.
+    /// Write the tasks, instead of only reporting.
     pub apply: bool,
     /// Print JSON.
     pub json: bool,
-    /// Ends the pass at the next opportunity.
+    /// Ends the pass before its next step.
     pub stop: &'a CancellationToken,
 }
 
-impl Command<'_> {
+impl ReconcileRun<'_> {
     /// Compares the rows with the queue.
     ///
     /// # Errors
-    /// When the pass does not come to its end.
-    pub async fn with_database(&self) -> Result<Outcome, ReconcileCommandError> {
-        let limit = self.limit();
+    /// When the pass does not reach its end.
+    pub async fn with_database(&self) -> Result<ReconcileOutput, ReconcileCommandError> {
         if self.apply {
-            let turn = self.take_turn(Source::Database).await?;
-            let options = database::Options {
-                limit,
+            let lease = self.acquire_lease(ReconcileSource::Database).await?;
+            let pass = DatabasePass {
+                limit: self.limit(),
                 grace_period: self.config.grace_period,
             };
-            let run = database::run(self.context(Some(&turn)), options).await;
-            let ended = run.as_ref().map(database::Report::ended);
-            self.finish(turn, ended).await?;
-            return self.tell_database(&run?, None);
+            let run = database::run(self.context(Some(&lease)), pass).await;
+            let result = run.as_ref().map(DatabaseReport::result);
+            self.release(lease, result).await?;
+            return self.database_output(&run?, None);
         }
-        let context = self.context(None);
-        let found = database::look(context).await?;
-        let report = database::report(context, limit, &found).await?;
-        self.tell_database(&report, Some(&found))
+        let (report, candidates) = database::dry_run(self.context(None), self.limit()).await?;
+        self.database_output(&report, Some(&candidates))
     }
 
     /// Compares the users with Clerk.
     ///
     /// # Errors
-    /// When the pass does not come to its end; nobody was erased because of what Clerk did not say.
+    /// When the pass does not reach its end; no user was erased because Clerk left something out.
     pub async fn with_clerk(
         &self,
         backend: ClerkBackend,
-    ) -> Result<Outcome, ReconcileCommandError> {
+    ) -> Result<ReconcileOutput, ReconcileCommandError> {
         let api = ClerkApi::new(backend, Patience::default(), self.stop.clone())
             .map_err(ReconcileError::from)?;
-        let options = clerk::Options {
+        let pass = ClerkPass {
             limit: self.limit(),
             apply: self.apply,
         };
-        let turn = match self.apply {
-            true => Some(self.take_turn(Source::Clerk).await?),
+        let lease = match self.apply {
+            true => Some(self.acquire_lease(ReconcileSource::Clerk).await?),
             false => None,
         };
         let screen = Screen::new();
-        let context = self.context(turn.as_ref());
-        let run = clerk::run(context, &api, options, |progress| screen.show(progress)).await;
+        let context = self.context(lease.as_ref());
+        let run = clerk::run(context, &api, pass, |progress| screen.show(progress)).await;
         screen.clear();
-        if let Some(turn) = turn {
-            let ended = run.as_ref().map(|report| report.ended(true));
-            self.finish(turn, ended).await?;
+        if let Some(lease) = lease {
+            let result = run.as_ref().map(|report| report.result(true));
+            self.release(lease, result).await?;
         }
-        self.tell_clerk(&run?)
+        self.clerk_output(&run?)
     }
 
-    fn limit(&self) -> Limit {
-        Limit {
+    fn limit(&self) -> SafetyLimit {
+        SafetyLimit {
             max_user_share: self.config.max_user_share,
         }
     }
 
-    fn context<'b>(&'b self, turn: Option<&'b Turn>) -> Context<'b> {
-        Context {
+    fn context<'b>(&'b self, lease: Option<&'b LeaderLease>) -> PassContext<'b> {
+        PassContext {
             pool: self.pool,
-            turn,
+            lease,
             stop: self.stop,
         }
     }
 
-    async fn take_turn(&self, source: Source) -> Result<Turn, ReconcileCommandError> {
-        Turn::take(self.pool, source, &self.worker, Duration::ZERO)
+    async fn acquire_lease(
+        &self,
+        source: ReconcileSource,
+    ) -> Result<LeaderLease, ReconcileCommandError> {
+        LeaderLease::acquire(self.pool, source, &self.worker, Duration::ZERO)
             .await?
-            .taken()
+            .acquired()
             .ok_or(ReconcileCommandError::UnderWay)
     }
 
-    async fn finish(
+    async fn release(
         &self,
-        turn: Turn,
-        ended: Result<Ended, &ReconcileError>,
+        lease: LeaderLease,
+        result: Result<PassResult, &ReconcileError>,
     ) -> Result<(), ReconcileCommandError> {
-        let mut ended = ended.unwrap_or_else(|error| Ended {
-            failed: Some(in_one_line(error)),
-            ..Ended::default()
+        let mut result = result.unwrap_or_else(|error| PassResult {
+            failed: Some(cause::chain(error)),
+            ..PassResult::default()
         });
-        ended.is_approved = ended.stopped.is_none() && ended.failed.is_none();
-        turn.finish(self.pool, &ended).await?;
+        result.is_approved = result.stopped.is_none() && result.failed.is_none();
+        lease.release(self.pool, &result).await?;
         Ok(())
     }
 
-    fn tell_database(
+    fn database_output(
         &self,
-        report: &database::Report,
-        looked: Option<&database::Found>,
-    ) -> Result<Outcome, ReconcileCommandError> {
+        report: &DatabaseReport,
+        candidates: Option<&Candidates>,
+    ) -> Result<ReconcileOutput, ReconcileCommandError> {
         let is_done = report.stopped.is_none() && report.refused == 0;
         if self.json {
-            let mut value = self.json_of(report)?;
-            if let Some(found) = looked {
-                value["users"] = json!(found.users);
-                value["samples"] = found.samples.iter().map(|(id, _)| json!(id)).collect();
-                value["images"] = found.images.iter().map(|(id, _)| json!(id)).collect();
-            }
-            let text = serde_json::to_string_pretty(&value)?;
-            return Ok(Outcome { text, is_done });
+            let text = serde_json::to_string_pretty(&self.database_json(report, candidates))?;
+            return Ok(ReconcileOutput { text, is_done });
         }
+        let count = |counts: &Counts| {
+            format!(
+                "{} users, {} samples and {} images",
+                counts.of(EntityType::User),
+                counts.of(EntityType::Sample),
+                counts.of(EntityType::SampleImage)
+            )
+        };
         let mut text = format!(
-            "{} users, {} samples and {} images are soft-deleted, or back, without a task",
-            report.users_found, report.samples_found, report.images_found
+            "{} are soft-deleted, or are back after their erasure, and have no task",
+            count(&report.found)
         );
-        if let Some(found) = looked {
-            name(&mut text, "user", found.users.iter(), report.users_found);
-            let samples = found.samples.iter().map(|(id, _)| id);
-            name(&mut text, "sample", samples, report.samples_found);
-            let images = found.images.iter().map(|(id, _)| id);
-            name(&mut text, "image", images, report.images_found);
+        if let Some(candidates) = candidates {
+            for (name, entity_type) in NAMES {
+                let ids = candidates.ids(entity_type);
+                add_ids(&mut text, name, ids, report.found.of(entity_type));
+            }
         }
         match &report.stopped {
-            Some(stopped) => tell_stopped(&mut text, stopped),
+            Some(stopped) => add_stopped(&mut text, stopped),
             None if self.apply => {
-                let _ = write!(
-                    text,
-                    "\nasked for the deletion of {} users, {} samples and {} images",
-                    report.users_enqueued, report.samples_enqueued, report.images_enqueued
-                );
-                tell_rest(&mut text, report.refused, report.more);
+                let _ = write!(text, "\nenqueued {}", count(&report.enqueued));
+                add_rest(&mut text, report.refused, report.more);
             }
-            None if report.found() > 0 => {
-                text.push_str("\nnothing was changed; --apply asks for their deletion");
+            None if report.found.total() > 0 => {
+                text.push_str("\nnothing was changed; --apply enqueues their deletion");
             }
             None => {}
         }
-        Ok(Outcome { text, is_done })
+        Ok(ReconcileOutput { text, is_done })
     }
 
-    fn tell_clerk(&self, report: &clerk::Report) -> Result<Outcome, ReconcileCommandError> {
+    fn database_json(
+        &self,
+        report: &DatabaseReport,
+        candidates: Option<&Candidates>,
+    ) -> serde_json::Value {
+        let mut value = json!({
+            "applied": self.apply,
+            "more": report.more,
+            "refused": report.refused,
+        });
+        if let Some(stopped) = &report.stopped {
+            value["stopped"] = json!(stopped);
+        }
+        for (name, entity_type) in NAMES {
+            value[format!("{name}sFound")] = json!(report.found.of(entity_type));
+            value[format!("{name}sEnqueued")] = json!(report.enqueued.of(entity_type));
+            if let Some(candidates) = candidates {
+                value[format!("{name}s")] = candidates.ids(entity_type).collect();
+            }
+        }
+        value
+    }
+
+    fn clerk_output(&self, report: &ClerkReport) -> Result<ReconcileOutput, ReconcileCommandError> {
         let is_done = report.stopped.is_none() && report.refused == 0;
         if self.json {
-            let text = serde_json::to_string_pretty(&self.json_of(report)?)?;
-            return Ok(Outcome { text, is_done });
+            let mut value = serde_json::to_value(report)?;
+            value["applied"] = json!(self.apply);
+            let text = serde_json::to_string_pretty(&value)?;
+            return Ok(ReconcileOutput { text, is_done });
         }
         let mut text = format!("compared {} users with Clerk", report.compared);
         for (count, what) in [
@@ -243,69 +268,56 @@ impl Command<'_> {
         match &report.stopped {
             Some(stopped) => {
                 let _ = write!(text, "\n{} are not in Clerk's list", report.not_listed);
-                tell_stopped(&mut text, stopped);
+                add_stopped(&mut text, stopped);
             }
             None => {
                 let missing = report.missing.len();
                 let _ = write!(text, "\n{missing} users are no longer in Clerk");
-                name(&mut text, "user", report.missing.iter(), missing as u64);
+                let ids = report.missing.iter().map(String::as_str);
+                add_ids(&mut text, "user", ids, missing as u64);
                 if self.apply {
-                    let _ = write!(text, "\nasked for the erasure of {}", report.users_enqueued);
-                    tell_rest(&mut text, report.refused, report.more);
+                    let _ = write!(text, "\nenqueued {} erasures", report.users_enqueued);
+                    add_rest(&mut text, report.refused, report.more);
                 } else if missing > 0 {
-                    text.push_str("\nnothing was changed; --apply asks for their erasure");
+                    text.push_str("\nnothing was changed; --apply enqueues their erasure");
                 }
             }
         }
-        Ok(Outcome { text, is_done })
-    }
-
-    fn json_of(&self, report: &impl Serialize) -> Result<serde_json::Value, serde_json::Error> {
-        let mut value = serde_json::to_value(report)?;
-        value["applied"] = json!(self.apply);
-        Ok(value)
+        Ok(ReconcileOutput { text, is_done })
     }
 }
 
-fn tell_stopped(text: &mut String, stopped: &str) {
+fn add_stopped(text: &mut String, stopped: &str) {
     let _ = write!(
         text,
-        "\nSTOPPED: {stopped}. If that is right, run it with --apply and a higher \
+        "\nSTOPPED: {stopped}. If it is right, run it with --apply and a higher \
          --reconcile-max-user-share"
     );
 }
 
-fn tell_rest(text: &mut String, refused: u64, more: bool) {
+fn add_rest(text: &mut String, refused: u64, more: bool) {
     if refused > 0 {
-        let _ = write!(
-            text,
-            "\n{refused} were refused by the database; the log says why"
-        );
+        let _ = write!(text, "\nthe database refused {refused}; the log says why");
     }
     if more {
-        text.push_str("\nthere are more; run it again, or leave them to the workers");
+        text.push_str("\nthere are more; run it again, or the workers will do it");
     }
 }
 
-fn name(
-    text: &mut String,
-    what: &str,
-    ids: impl Iterator<Item = impl std::fmt::Display>,
-    count: u64,
-) {
-    for id in ids.take(NAMED) {
-        let id = id.to_string().replace(char::is_control, "\u{fffd}");
-        let _ = write!(text, "\n  {what} {id}");
+fn add_ids<'a>(text: &mut String, name: &str, ids: impl Iterator<Item = &'a str>, count: u64) {
+    for id in ids.take(MAX_NAMED) {
+        let id = id.replace(char::is_control, "\u{fffd}");
+        let _ = write!(text, "\n  {name} {id}");
     }
-    if count > NAMED as u64 {
+    if count > MAX_NAMED as u64 {
         text.push_str("\n  … (--json names more)");
     }
 }
 
-/// A spinner on a terminal, else lines.
+/// A spinner on a terminal, otherwise lines.
 struct Screen {
     bar: Option<ProgressBar>,
-    told: RefCell<Option<Instant>>,
+    last_line: RefCell<Option<Instant>>,
 }
 
 impl Screen {
@@ -320,28 +332,28 @@ impl Screen {
         });
         Self {
             bar,
-            told: RefCell::new(None),
+            last_line: RefCell::new(None),
         }
     }
 
-    fn show(&self, progress: Progress) {
+    fn show(&self, progress: ClerkProgress) {
         let line = match progress {
-            Progress::Compared(users, not_listed) => {
+            ClerkProgress::Compared(users, not_listed) => {
                 format!("compared {users} users, {not_listed} not listed")
             }
-            Progress::Confirmed(done, all) => format!("looked twice at {done} of {all} users"),
-            Progress::Taken(done, all) => format!("asked for the erasure of {done} of {all} users"),
+            ClerkProgress::Confirmed(done, all) => format!("confirmed {done} of {all} users"),
+            ClerkProgress::Handled(done, all) => format!("enqueued {done} of {all} erasures"),
         };
         if let Some(bar) = &self.bar {
             bar.set_message(line);
             return;
         }
-        let mut told = self.told.borrow_mut();
-        // The first line comes after a while too: a short run needs none.
-        let last = *told.get_or_insert_with(Instant::now);
+        let mut last_line = self.last_line.borrow_mut();
+        // The first line waits, too: a short run needs none.
+        let last = *last_line.get_or_insert_with(Instant::now);
         if last.elapsed() >= LINE_EVERY {
             eprintln!("{line}");
-            *told = Some(Instant::now());
+            *last_line = Some(Instant::now());
         }
     }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::json;
-use svix::webhooks::{Webhook, WebhookError};
+use svix::webhooks::WebhookError;
 use uuid::Uuid;
+
+use crate::http::webhook_signature::WebhookSecret;
 
 /// Svix gives up on a delivery after this time, so we do too.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(15);
@@ -16,7 +18,7 @@ const DELIVERY_LIMIT: Duration = Duration::from_secs(15);
 /// under the same id and is refused with 409.
 const REPEATABLE_EVENT_TIME_MS: i64 = 1_700_000_000_000;
 
-/// What the webhook answered.
+/// The answer of the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The id that was sent as `svix-id`; sending it again must change nothing.
@@ -30,9 +32,9 @@ pub struct Delivery {
 /// Why an event could not be delivered at all.
 #[derive(Debug, thiserror::Error)]
 pub enum SendWebhookError {
-    /// The secret is not `whsec_` and base64.
-    #[error("the webhook signing secret cannot be used")]
-    Secret(#[source] WebhookError),
+    /// The svix crate refused.
+    #[error("the event cannot be signed")]
+    Sign(#[source] WebhookError),
     /// The endpoint did not answer.
     #[error("the event could not be sent to {url}")]
     Send {
@@ -46,21 +48,18 @@ pub enum SendWebhookError {
 
 /// Signs a `user.deleted` event for `user_id` and posts it to `url`.
 ///
-/// Of several comma-separated secrets (as they stand while rotating) the first one signs. Without
-/// `svix_id` each call is a new event; with one, a repeat of the same call is a repeat of the
-/// same event.
+/// Without `svix_id` each call is a new event; with one, a repeat of the same call is a repeat of
+/// the same event.
 ///
 /// # Errors
-/// When the secret is unusable or no answer came. An answer other than 2xx is not an error here:
+/// When no answer came. An answer other than 2xx is not an error here:
 /// it is in [`Delivery::status`].
 pub async fn send(
     url: &str,
-    secret: &str,
+    secret: &WebhookSecret,
     user_id: &str,
     svix_id: Option<String>,
 ) -> Result<Delivery, SendWebhookError> {
-    let secret = secret.split(',').next().unwrap_or(secret).trim();
-    let webhook = Webhook::new(secret).map_err(SendWebhookError::Secret)?;
     let now = Utc::now();
     let event_time_ms = match svix_id {
         Some(_) => REPEATABLE_EVENT_TIME_MS,
@@ -68,9 +67,9 @@ pub async fn send(
     };
     let svix_id = svix_id.unwrap_or_else(|| format!("msg_{}", Uuid::new_v4().simple()));
     let body = user_deleted(user_id, event_time_ms);
-    let signature = webhook
-        .sign(&svix_id, now.timestamp(), body.as_bytes())
-        .map_err(SendWebhookError::Secret)?;
+    let signature = secret
+        .sign(&svix_id, now.timestamp(), &body)
+        .map_err(SendWebhookError::Sign)?;
 
     let failed = |source| SendWebhookError::Send {
         url: url.to_owned(),
@@ -97,6 +96,14 @@ pub async fn send(
         status,
         body,
     })
+}
+
+/// The signing secret of a `lethe dev` that keeps its state in this directory.
+#[must_use]
+pub fn secret_of_dev() -> Option<String> {
+    let text = std::fs::read_to_string("./.lethe/state.json").ok()?;
+    let state: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(state.get("webhook_signing_secret")?.as_str()?.to_owned())
 }
 
 /// The event's body as Clerk writes it.

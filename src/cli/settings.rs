@@ -123,17 +123,16 @@ fn flag(variable: &'static Variable) -> Arg {
         Kind::Secret => "SECRET",
         Kind::Text(placeholder) => placeholder,
         Kind::Switch => "true|false",
-        Kind::Number {
-            unit: "milliseconds",
-            ..
-        } => "MS",
+        Kind::Number { .. } if variable.name.ends_with("_MS") => "MS",
         Kind::Number { .. } => "N",
     };
-    let bounds = match variable.kind {
-        Kind::Number {
-            unit, least, most, ..
-        } => format!(" [{unit}: {least} to {most}]"),
-        _ => String::new(),
+    let note = match variable.kind {
+        Kind::Number { unit, min, max } => format!(" [{unit}: {min} to {max}]"),
+        Kind::Secret => format!(
+            " [as a flag it shows in `ps`; --{}-file does not]",
+            variable.flag()
+        ),
+        Kind::Text(_) | Kind::Switch => String::new(),
     };
     let environment = match variable.file_name() {
         Some(file) => format!("{} or {file}", variable.name),
@@ -143,7 +142,7 @@ fn flag(variable: &'static Variable) -> Arg {
         .long(variable.flag())
         .value_name(placeholder)
         .help(format!(
-            "{}{bounds} {} [env: {environment}]",
+            "{}{note} {} [env: {environment}]",
             variable.meaning,
             variable.help_when_unset(),
         ))
@@ -166,4 +165,22 @@ fn file_flag(variable: &'static Variable) -> Option<Arg> {
             .help_heading(variable.topic.heading())
             .hide_short_help(true),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn help_warns_that_a_secret_given_as_a_flag_shows_in_ps() {
+        let mut command = Settings::<Everything>::augment_args(Command::new("lethe"));
+        let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for variable in ALL {
+            let warning = format!("shows in `ps`; --{}-file does not", variable.flag());
+            assert_eq!(help.contains(&warning), variable.is_secret(), "{warning}");
+        }
+    }
 }

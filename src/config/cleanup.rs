@@ -1,82 +1,48 @@
 //! How the queue is worked off.
 
-use std::time::Duration;
-
-use super::reader::{Reader, Section};
+use super::reader::{Reader, Section, read_all};
 use super::variables::{
     CLEANUP_BACKOFF_BASE_MS, CLEANUP_BACKOFF_MAX_MS, CLEANUP_CLAIM_BATCH, CLEANUP_CONCURRENCY,
-    CLEANUP_GRACE_PERIOD_MS, CLEANUP_LEASE_MS, CLEANUP_MAX_ATTEMPTS, CLEANUP_POLL_INTERVAL_MS,
-    CLEANUP_RETENTION_DAYS, SHUTDOWN_TIMEOUT_MS,
+    CLEANUP_LEASE_MS, CLEANUP_MAX_ATTEMPTS, CLEANUP_POLL_INTERVAL_MS, CLEANUP_RETENTION_DAYS,
+    SHUTDOWN_TIMEOUT_MS,
 };
-
-/// How the queue is worked off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cleanup {
-    /// Fallback poll, and full rescan.
-    pub poll_interval: Duration,
-    /// A deleted sample can be restored for so long.
-    pub grace_period: Duration,
-    /// A claim not renewed for so long is free again.
-    pub lease: Duration,
-    /// First step of the backoff; at most `backoff_max`.
-    pub backoff_base: Duration,
-    /// Longest step of the backoff.
-    pub backoff_max: Duration,
-    /// Most tasks claimed at once.
-    pub claim_batch: u32,
-    /// DeleteObjects requests in flight in one worker.
-    pub concurrency: u32,
-    /// Then a task is `dead`.
-    pub max_attempts: u32,
-    /// Finished tasks are pruned after so many days.
-    pub retention_days: u32,
-    /// What is in flight at a shutdown is finished or handed back within so long.
-    pub shutdown_timeout: Duration,
-}
+use crate::worker::Cleanup;
 
 impl Section for Cleanup {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let poll_interval = reader.millis(&CLEANUP_POLL_INTERVAL_MS);
-        let grace_period = reader.millis(&CLEANUP_GRACE_PERIOD_MS);
-        let lease = reader.millis(&CLEANUP_LEASE_MS);
         let backoff = reader.ordered_millis(&CLEANUP_BACKOFF_BASE_MS, &CLEANUP_BACKOFF_MAX_MS);
-        let claim_batch = reader.number(&CLEANUP_CLAIM_BATCH);
-        let concurrency = reader.number(&CLEANUP_CONCURRENCY);
-        let max_attempts = reader.number(&CLEANUP_MAX_ATTEMPTS);
-        let retention_days = reader.number(&CLEANUP_RETENTION_DAYS);
-        let shutdown_timeout = reader.millis(&SHUTDOWN_TIMEOUT_MS);
-        let (backoff_base, backoff_max) = backoff?;
-        Some(Self {
-            poll_interval: poll_interval?,
-            grace_period: grace_period?,
-            lease: lease?,
-            backoff_base,
-            backoff_max,
-            claim_batch: claim_batch?,
-            concurrency: concurrency?,
-            max_attempts: max_attempts?,
-            retention_days: retention_days?,
-            shutdown_timeout: shutdown_timeout?,
+        read_all!(Self {
+            poll_interval: reader.millis(&CLEANUP_POLL_INTERVAL_MS),
+            lease: reader.millis(&CLEANUP_LEASE_MS),
+            backoff_base: backoff.map(|(base, _)| base),
+            backoff_max: backoff.map(|(_, max)| max),
+            claim_batch: reader.number(&CLEANUP_CLAIM_BATCH),
+            concurrency: reader.number(&CLEANUP_CONCURRENCY),
+            max_attempts: reader.number(&CLEANUP_MAX_ATTEMPTS),
+            retention_days: reader.number(&CLEANUP_RETENTION_DAYS),
+            shutdown_timeout: reader.millis(&SHUTDOWN_TIMEOUT_MS),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::config::{ConfigError, Origin, Source};
+    use crate::config::fault::ConfigError;
+    use crate::config::testing::parse as parse_section;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Cleanup, ConfigError> {
-        Cleanup::parse(&Source::empty().with(Origin::Environment, pairs.iter().copied()))
+        parse_section(pairs)
     }
 
     #[test]
-    fn defaults_are_the_contracts() {
+    fn the_defaults_are_the_documented_ones() {
         assert_eq!(
             parse(&[]).unwrap(),
             Cleanup {
                 poll_interval: Duration::from_millis(5_000),
-                grace_period: Duration::ZERO,
                 lease: Duration::from_millis(30_000),
                 backoff_base: Duration::from_millis(5_000),
                 backoff_max: Duration::from_millis(3_600_000),
@@ -90,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_minimums_are_accepted_and_anything_less_is_refused() {
+    fn the_documented_minimums_are_accepted_and_anything_less_is_refused() {
         for (name, least) in [
             ("CLEANUP_LEASE_MS", 1000),
             ("CLEANUP_POLL_INTERVAL_MS", 100),
@@ -109,11 +75,7 @@ mod tests {
                 assert!(error.faults[0].problem.contains("too small"), "{error}");
             }
         }
-        for zero in [
-            "CLEANUP_GRACE_PERIOD_MS",
-            "SHUTDOWN_TIMEOUT_MS",
-            "CLEANUP_RETENTION_DAYS",
-        ] {
+        for zero in ["SHUTDOWN_TIMEOUT_MS", "CLEANUP_RETENTION_DAYS"] {
             assert!(parse(&[(zero, "0")]).is_ok(), "{zero}");
         }
     }

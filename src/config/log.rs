@@ -4,17 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use super::reader::{Reader, Section};
+use super::reader::{Reader, Section, read_all};
 use super::variables::{LOG_FORMAT, RUST_LOG};
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
-}
+use crate::telemetry::logging::LogFormat;
 
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,22 +19,25 @@ pub struct Log {
 
 impl Section for Log {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        // The log goes to standard error, so that is the stream that matters.
-        let format = format(reader, std::io::stderr().is_terminal());
-        let filter = reader.text(&RUST_LOG).unwrap_or(RUST_LOG.unset);
-        if EnvFilter::try_new(filter).is_err() {
-            reader.fault(
-                &RUST_LOG,
-                &format!("is `{filter}`, which is not a log filter"),
-                "Give a level (error, warn, info, debug, trace), or directives such as \
-                 info,lethe=debug.",
-            );
-        }
-        Some(Self {
-            format: format?,
-            filter: filter.to_owned(),
+        read_all!(Self {
+            // The log goes to standard error, so that is the stream that matters.
+            format: format(reader, std::io::stderr().is_terminal()),
+            filter: filter(reader),
         })
     }
+}
+
+fn filter(reader: &mut Reader<'_>) -> Option<String> {
+    let filter = reader.text(&RUST_LOG)?;
+    if EnvFilter::try_new(filter).is_err() {
+        reader.fault(
+            &RUST_LOG,
+            &format!("is `{filter}`, which is not a log filter"),
+            "Give a level (error, warn, info, debug, trace), or directives such as \
+             info,lethe=debug.",
+        );
+    }
+    Some(filter.to_owned())
 }
 
 fn format(reader: &mut Reader<'_>, on_terminal: bool) -> Option<LogFormat> {
@@ -66,41 +61,29 @@ fn format(reader: &mut Reader<'_>, on_terminal: bool) -> Option<LogFormat> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConfigError, Origin, Source};
-
-    fn parse(pairs: &[(&str, &str)]) -> Result<Log, ConfigError> {
-        Log::parse(&Source::empty().with(Origin::Environment, pairs.iter().copied()))
-    }
+    use crate::config::testing::{at_fault, parse};
 
     #[test]
     fn the_filter_is_info_unless_told_otherwise() {
-        assert_eq!(parse(&[]).unwrap().filter, "info");
-        assert_eq!(
-            parse(&[("RUST_LOG", "warn,lethe=trace")]).unwrap().filter,
-            "warn,lethe=trace"
-        );
+        assert_eq!(parse::<Log>(&[]).unwrap().filter, "info");
+        let log: Log = parse(&[("RUST_LOG", "warn,lethe=trace")]).unwrap();
+        assert_eq!(log.filter, "warn,lethe=trace");
     }
 
     #[test]
     fn a_format_can_be_chosen() {
-        assert_eq!(
-            parse(&[("LOG_FORMAT", "pretty")]).unwrap().format,
-            LogFormat::Pretty
-        );
-        assert_eq!(
-            parse(&[("LOG_FORMAT", "JSON")]).unwrap().format,
-            LogFormat::Json
-        );
+        for (text, format) in [("pretty", LogFormat::Pretty), ("JSON", LogFormat::Json)] {
+            assert_eq!(
+                parse::<Log>(&[("LOG_FORMAT", text)]).unwrap().format,
+                format
+            );
+        }
     }
 
     #[test]
     fn an_unknown_format_and_a_broken_filter_are_both_told() {
-        let error = parse(&[("LOG_FORMAT", "xml"), ("RUST_LOG", "lethe=loud")]).unwrap_err();
-        let variables: Vec<&str> = error
-            .faults
-            .iter()
-            .map(|fault| fault.variable.as_str())
-            .collect();
-        assert_eq!(variables, ["LOG_FORMAT", "RUST_LOG"]);
+        let pairs = [("LOG_FORMAT", "xml"), ("RUST_LOG", "lethe=loud")];
+        let error = parse::<Log>(&pairs).unwrap_err();
+        assert_eq!(at_fault(&error), ["LOG_FORMAT", "RUST_LOG"]);
     }
 }

@@ -7,9 +7,19 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::fault::{ConfigError, Fault};
-use super::secret::Secret;
-use super::source::{Found, Source, origin_suffix};
-use super::variables::{self, Kind, Variable};
+use super::source::Source;
+use super::variables::{self, DefaultValue, Kind, Variable};
+use crate::secret::Secret;
+
+/// A section whose fields are all read before one that is missing ends the reading, so that every
+/// fault is found. A value of `None` has left a fault; a field that may be unset is `Some(None)`.
+macro_rules! read_all {
+    ($section:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        $(let $field = $value;)*
+        Some($section { $($field: $field?),* })
+    }};
+}
+pub(super) use read_all;
 
 /// A set of settings that is parsed as a whole.
 ///
@@ -52,7 +62,7 @@ pub trait Section: Sized {
 impl<A: Section, B: Section> Section for (A, B) {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (a, b) = (A::read(reader), B::read(reader));
-        Some((a?, b?))
+        a.zip(b)
     }
 }
 
@@ -101,7 +111,7 @@ impl<'a> Reader<'a> {
         let origin = self
             .source
             .find(variable)
-            .map(|found| origin_suffix(variable, found.origin));
+            .map(|value| value.origin.suffix(variable));
         let problem = format!("{problem}{}.", origin.unwrap_or_default());
         self.push(Fault::new(variable.name, problem, remedy));
     }
@@ -114,18 +124,20 @@ impl<'a> Reader<'a> {
 
     /// The layer that sets `variable`, 0 being the strongest.
     pub(super) fn rank(&self, variable: &Variable) -> Option<usize> {
-        self.source.find(variable).map(|found| found.rank)
+        self.source.find(variable).map(|value| value.rank)
     }
 
-    /// The text of `variable`; a file that could not be read leaves a fault.
+    /// The text of `variable`, or its default; a file that could not be read leaves a fault.
     pub(super) fn text(&mut self, variable: &Variable) -> Option<&'a str> {
-        match self.source.find(variable)? {
-            Found {
-                entry: Ok(text), ..
-            } => Some(text),
-            Found {
-                entry: Err(fault), ..
-            } => {
+        let Some(value) = self.source.find(variable) else {
+            return match variable.default {
+                DefaultValue::Value(text) => Some(text),
+                DefaultValue::Count(_) | DefaultValue::Rule(_) => None,
+            };
+        };
+        match value.entry {
+            Ok(text) => Some(text),
+            Err(fault) => {
                 self.push(fault.clone());
                 None
             }
@@ -153,40 +165,34 @@ impl<'a> Reader<'a> {
     pub(super) fn number<T: TryFrom<u64>>(&mut self, variable: &Variable) -> Option<T> {
         let value = self
             .explicit_number(variable)
-            .or(default_number(variable))?;
+            .or(variable.default_number())?;
         T::try_from(value).ok()
     }
 
     /// A whole number within the variable's bounds; `None` if it is unset or at fault.
-    pub(super) fn explicit_number(&mut self, variable: &Variable) -> Option<u64> {
-        let Kind::Number {
-            unit,
-            default,
-            least,
-            most,
-        } = variable.kind
-        else {
+    fn explicit_number(&mut self, variable: &Variable) -> Option<u64> {
+        let Kind::Number { unit, min, max } = variable.kind else {
             return None;
         };
         let text = self.text(variable)?;
         let number = text.parse::<u64>().ok();
-        if let Some(number) = number.filter(|number| (least..=most).contains(number)) {
+        if let Some(number) = number.filter(|number| (min..=max).contains(number)) {
             return Some(number);
         }
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let problem = match number {
-            Some(number) if number < least => format!("is {number}, which is too small"),
+            Some(number) if number < min => format!("is {number}, which is too small"),
             None if !digits => format!("is `{text}`, which is not a whole number"),
             _ => format!("is {text}, which is too large"),
         };
-        let unset = match default {
+        let unset = match variable.default_number() {
             Some(default) => format!("unset, it is {default}"),
             None => "unset, there is no limit".to_owned(),
         };
         self.fault(
             variable,
             &problem,
-            format!("Give {unit} from {least} to {most}; {unset}."),
+            format!("Give {unit} from {min} to {max}; {unset}."),
         );
         None
     }
@@ -215,9 +221,9 @@ impl<'a> Reader<'a> {
                 }
                 (low, high)
             }
-            (Some(low), None) => (low, default_number(longer)?.max(low)),
-            (None, Some(high)) => (default_number(shorter)?.min(high), high),
-            (None, None) => (default_number(shorter)?, default_number(longer)?),
+            (Some(low), None) => (low, longer.default_number()?.max(low)),
+            (None, Some(high)) => (shorter.default_number()?.min(high), high),
+            (None, None) => (shorter.default_number()?, longer.default_number()?),
         };
         Some((Duration::from_millis(low), Duration::from_millis(high)))
     }
@@ -229,7 +235,8 @@ impl<'a> Reader<'a> {
             "true" | "yes" | "on" | "1" => Some(true),
             "false" | "no" | "off" | "0" => Some(false),
             _ => {
-                let remedy = format!("Give true or false; unset, it is {}.", variable.unset);
+                let unset = variable.default_text();
+                let remedy = format!("Give true or false; unset, it is {unset}.");
                 self.fault(variable, &format!("is `{text}`"), remedy);
                 None
             }
@@ -251,9 +258,8 @@ impl<'a> Reader<'a> {
     }
 
     /// An `http` or `https` URL. It is not shown in a fault: somebody may have put a password in.
-    pub(super) fn http_url(&mut self, variable: &Variable) -> Option<String> {
-        let text = self.text(variable)?;
-        let problem = match Url::parse(text) {
+    pub(super) fn http_url(&mut self, variable: &Variable) -> Option<Url> {
+        let problem = match Url::parse(self.text(variable)?) {
             Err(error) => format!("is not a URL: {error}"),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 "is not an http or https URL".to_owned()
@@ -262,7 +268,7 @@ impl<'a> Reader<'a> {
                 "contains a user name or password".to_owned()
             }
             Ok(url) if url.fragment().is_some() => "contains a fragment (#)".to_owned(),
-            Ok(_) => return Some(text.to_owned()),
+            Ok(url) => return Some(url),
         };
         self.fault(
             variable,
@@ -279,12 +285,5 @@ impl<'a> Reader<'a> {
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
             .collect()
-    }
-}
-
-fn default_number(variable: &Variable) -> Option<u64> {
-    match variable.kind {
-        Kind::Number { default, .. } => default,
-        _ => None,
     }
 }

@@ -1,41 +1,16 @@
 //! Where values come from: layers, of which the first that has a value wins.
 
-use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::fs;
+use std::io;
 
 use super::fault::Fault;
+use super::layer::{Entry, Layer, Origin};
 use super::variables::{self, Variable};
 
 /// The file of the working directory that is read after the environment.
 const ENV_FILE: &str = ".env";
-/// Largest file that `NAME_FILE` may name, in bytes: no key or URL comes near it, and a path that
-/// points at a log or a device by mistake must not fill the memory.
-const SECRET_FILE_BYTES: u64 = 64 * 1024;
-
-/// Where a value was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag on the command line.
-    Flag,
-    /// The process environment.
-    Environment,
-    /// The file `.env` of the working directory.
-    EnvFile,
-    /// `lethe dev`, for what nobody else has set.
-    Dev,
-}
-
-/// A value, or why there is none although the variable was set.
-type Entry = Result<String, Fault>;
-
-struct Layer {
-    origin: Origin,
-    entries: BTreeMap<&'static str, Entry>,
-}
 
 /// The layers of values, from the strongest to the weakest: flags, environment, `.env`, and what
 /// `lethe dev` adds.
@@ -52,7 +27,7 @@ pub struct Source {
 
 /// A value as it was found.
 #[derive(Clone, Copy)]
-pub(super) struct Found<'a> {
+pub(super) struct SourceValue<'a> {
     pub(super) entry: &'a Entry,
     pub(super) origin: Origin,
     /// 0 for the strongest layer.
@@ -71,9 +46,9 @@ impl Source {
         let mut source = Self::empty()
             .with(Origin::Flag, flags)
             .with_os(Origin::Environment, std::env::vars_os());
-        match read_env_file(Path::new(ENV_FILE)) {
-            Ok(Some(text)) => source = source.with_env_file(&text),
-            Ok(None) => {}
+        match fs::read_to_string(ENV_FILE) {
+            Ok(text) => source = source.with_env_file(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => source.faults.push(Fault::new(
                 ENV_FILE,
                 format!("cannot be read: {error}."),
@@ -91,11 +66,8 @@ impl Source {
     {
         let pairs = pairs
             .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        self.with_os(
-            origin,
-            pairs.map(|(name, value): (String, String)| (name.into(), value.into())),
-        )
+            .map(|(name, value)| (name.into().into(), value.into().into()));
+        self.with_os(origin, pairs)
     }
 
     /// Lays values over all layers. Unlike elsewhere, an empty value says something here: the
@@ -126,18 +98,7 @@ impl Source {
         origin: Origin,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let mut given = HashMap::new();
-        for (name, value) in pairs {
-            // The first of a repeated name counts, as dotenv files have it.
-            if let Some(name) = name.to_str() {
-                given.entry(name.to_owned()).or_insert(value);
-            }
-        }
-        let entries = variables::ALL
-            .iter()
-            .filter_map(|variable| Some((variable.name, entry(variable, origin, &given)?)))
-            .collect();
-        self.layers.push(Layer { origin, entries });
+        self.layers.push(Layer::new(origin, pairs));
         self
     }
 
@@ -176,10 +137,10 @@ impl Source {
         self.find(variables::find(name)?)?.entry.clone().ok()
     }
 
-    pub(super) fn find(&self, variable: &Variable) -> Option<Found<'_>> {
+    pub(super) fn find(&self, variable: &Variable) -> Option<SourceValue<'_>> {
         self.layers.iter().enumerate().find_map(|(rank, layer)| {
             let entry = layer.entries.get(variable.name)?;
-            Some(Found {
+            Some(SourceValue {
                 entry,
                 origin: layer.origin,
                 rank,
@@ -203,102 +164,13 @@ impl fmt::Debug for Source {
     }
 }
 
-/// What one layer says about one variable.
-fn entry(
-    variable: &'static Variable,
-    origin: Origin,
-    given: &HashMap<String, OsString>,
-) -> Option<Entry> {
-    let given = |name: &str| given.get(name).filter(|value| !is_blank(value));
-    let direct = given(variable.name);
-    let file = variable
-        .file_name()
-        .and_then(|name| Some((given(&name)?, name)));
-    match (direct, file) {
-        (None, None) => None,
-        (Some(value), None) => Some(match value.to_str() {
-            Some(text) => Ok(text.trim().to_owned()),
-            None => Err(Fault::new(
-                variable.name,
-                "is not valid UTF-8.",
-                "Give it as UTF-8 text.",
-            )),
-        }),
-        (None, Some((path, name))) => Some(read_secret_file(Path::new(path)).map_err(|problem| {
-            // The path is not shown: it may be the secret itself, set under the wrong name.
-            Fault::new(
-                variable.name,
-                format!("is to be read from the file in {name}, {problem}."),
-                format!("Let {name} name a readable text file that holds the value alone."),
-            )
-        })),
-        (Some(_), Some((_, name))) => Some(Err(Fault::new(
-            variable.name,
-            format!(
-                "and {name} are both set{}.",
-                origin_suffix(variable, origin)
-            ),
-            "Keep one of the two.",
-        ))),
-    }
-}
-
-fn is_blank(value: &OsString) -> bool {
-    value.to_str().is_some_and(|text| text.trim().is_empty())
-}
-
-/// Says where a value came from, in the words of a person who looks for it; the environment goes
-/// without saying.
-pub(super) fn origin_suffix(variable: &Variable, origin: Origin) -> String {
-    match origin {
-        Origin::Environment => String::new(),
-        Origin::Flag => format!(" (by --{})", variable.flag()),
-        Origin::EnvFile => " (in .env)".to_owned(),
-        Origin::Dev => " (by lethe dev)".to_owned(),
-    }
-}
-
-fn read_env_file(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The content of a secret's file without the newline that editors and `echo` put at its end.
-fn read_secret_file(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(SECRET_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("which cannot be read: {error}"))?;
-    if bytes.len() as u64 > SECRET_FILE_BYTES {
-        return Err(format!("which is larger than {SECRET_FILE_BYTES} bytes"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8 text".to_owned())?;
-    match text.trim() {
-        "" => Err("which is empty".to_owned()),
-        value => Ok(value.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::variables::{ADMIN_API_TOKENS, BIND_ADDR, DATABASE_URL};
+    use crate::config::variables::{BIND_ADDR, DATABASE_URL};
 
     fn value(source: &Source, variable: &Variable) -> Option<String> {
         source.find(variable)?.entry.clone().ok()
-    }
-
-    fn fault(source: &Source, variable: &Variable) -> Fault {
-        source.find(variable).unwrap().entry.clone().unwrap_err()
-    }
-
-    fn secret_file(name: &str, content: &[u8]) -> String {
-        let path = std::env::temp_dir().join(format!("lethe-{}-{name}", std::process::id()));
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
     }
 
     #[test]
@@ -332,58 +204,6 @@ mod tests {
             .with(Origin::EnvFile, [("BIND_ADDR", "[::1]:1")]);
         assert_eq!(value(&source, &BIND_ADDR).as_deref(), Some("[::1]:1"));
         assert!(!source.is_set(&DATABASE_URL));
-    }
-
-    #[test]
-    fn a_secret_is_read_from_a_file_without_its_trailing_newline() {
-        let path = secret_file("newline", b"postgres://db/app\r\n");
-        let source = Source::empty().with(Origin::Environment, [("DATABASE_URL_FILE", path)]);
-        assert_eq!(
-            value(&source, &DATABASE_URL).as_deref(),
-            Some("postgres://db/app")
-        );
-    }
-
-    #[test]
-    fn only_secrets_are_read_from_files() {
-        let path = secret_file("plain", b"[::1]:1");
-        let source = Source::empty().with(Origin::Environment, [("BIND_ADDR_FILE", path)]);
-        assert!(!source.is_set(&BIND_ADDR));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_used_is_a_fault() {
-        let cases = [
-            ("/nonexistent/secret".to_owned(), "cannot be read"),
-            (secret_file("empty", b"\n"), "is empty"),
-            (secret_file("binary", b"\xff\xfe"), "is not UTF-8"),
-            (
-                secret_file("huge", &[b'x'; 70_000]),
-                "is larger than 65536 bytes",
-            ),
-        ];
-        for (path, problem) in cases {
-            let source = Source::empty().with(Origin::Flag, [("ADMIN_API_TOKENS_FILE", path)]);
-            let fault = fault(&source, &ADMIN_API_TOKENS);
-            assert!(fault.problem.contains(problem), "{fault}");
-            assert!(
-                !fault.problem.contains("secret"),
-                "a path may be the secret: {fault}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_value_and_a_file_together_are_a_fault() {
-        let both = [
-            ("DATABASE_URL", "postgres://db"),
-            ("DATABASE_URL_FILE", "/x"),
-        ];
-        let source = Source::empty().with(Origin::Environment, both);
-        assert_eq!(
-            fault(&source, &DATABASE_URL).to_string(),
-            "DATABASE_URL and DATABASE_URL_FILE are both set.\n    Keep one of the two."
-        );
     }
 
     #[test]

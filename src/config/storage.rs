@@ -1,73 +1,36 @@
-//! The bucket and the way to it.
+//! The bucket and how it is reached.
 
-use std::time::Duration;
-
-use super::reader::{Reader, Section};
-use super::secret::Secret;
+use super::reader::{Reader, Section, read_all};
 use super::variables::{
     AWS_ACCESS_KEY_ID, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, AWS_REGION,
     AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, S3_ATTEMPT_TIMEOUT_MS, S3_BUCKET,
-    S3_CONNECT_TIMEOUT_MS, S3_DELETE_RATE, S3_FORCE_PATH_STYLE, S3_OPERATION_TIMEOUT_MS,
+    S3_CONNECT_TIMEOUT_MS, S3_FORCE_PATH_STYLE, S3_OPERATION_TIMEOUT_MS, Variable,
 };
+use crate::storage::StoreConfig;
 
-/// The bucket and the way to it. What is `None` is left to the AWS SDK's own chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storage {
-    /// Bucket of the sample images, or the ARN of an access point.
-    pub bucket: String,
-    /// Ask for `host/bucket/key` instead of `bucket.host/key`.
-    pub force_path_style: bool,
-    /// Most objects deleted per second by all workers together.
-    pub delete_rate: Option<u32>,
-    /// Time-out of one connect.
-    pub connect_timeout: Duration,
-    /// Time-out of one try; at most `operation_timeout`.
-    pub attempt_timeout: Duration,
-    /// Time-out of one call with the SDK's retries.
-    pub operation_timeout: Duration,
-    /// `http` or `https` URL of any S3-compatible store.
-    pub endpoint: Option<String>,
-    /// Region of the bucket.
-    pub region: Option<String>,
-    /// Given together with `secret_access_key`, or not at all.
-    pub access_key_id: Option<String>,
-    /// Given together with `access_key_id`, or not at all.
-    pub secret_access_key: Option<Secret>,
-    /// Given only with the two keys.
-    pub session_token: Option<Secret>,
-}
-
-impl Section for Storage {
+impl Section for StoreConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let bucket = bucket(reader);
-        let endpoint = [&AWS_ENDPOINT_URL_S3, &AWS_ENDPOINT_URL].map(|name| reader.http_url(name));
-        let endpoint = endpoint.into_iter().flatten().next();
-        let region = reader
-            .text(&AWS_REGION)
-            .or(reader.text(&AWS_DEFAULT_REGION));
-        let force_path_style = reader
-            .switch(&S3_FORCE_PATH_STYLE)
-            .unwrap_or(endpoint.is_some());
-        let delete_rate = reader.explicit_number(&S3_DELETE_RATE);
-        let connect_timeout = reader.millis(&S3_CONNECT_TIMEOUT_MS);
+        let endpoints = [&AWS_ENDPOINT_URL_S3, &AWS_ENDPOINT_URL].map(|variable| {
+            let url = reader.http_url(variable);
+            url.and(reader.text(variable))
+        });
+        let endpoint = endpoints.into_iter().flatten().next();
+        let region = [&AWS_REGION, &AWS_DEFAULT_REGION].map(|variable| reader.text(variable));
         let timeouts = reader.ordered_millis(&S3_ATTEMPT_TIMEOUT_MS, &S3_OPERATION_TIMEOUT_MS);
         check_credentials(reader);
-        let access_key_id = reader.text(&AWS_ACCESS_KEY_ID);
-        let secret_access_key = reader.secret(&AWS_SECRET_ACCESS_KEY);
-        let session_token = reader.secret(&AWS_SESSION_TOKEN);
-        let (attempt_timeout, operation_timeout) = timeouts?;
-        Some(Self {
-            bucket: bucket?,
-            force_path_style,
-            delete_rate: delete_rate.and_then(|rate| u32::try_from(rate).ok()),
-            connect_timeout: connect_timeout?,
-            attempt_timeout,
-            operation_timeout,
-            endpoint,
-            region: region.map(str::to_owned),
-            access_key_id: access_key_id.map(str::to_owned),
-            secret_access_key,
-            session_token,
+        read_all!(Self {
+            bucket: bucket(reader),
+            force_path_style: reader
+                .switch(&S3_FORCE_PATH_STYLE)
+                .or(Some(endpoint.is_some())),
+            connect_timeout: reader.millis(&S3_CONNECT_TIMEOUT_MS),
+            attempt_timeout: timeouts.map(|(attempt, _)| attempt),
+            operation_timeout: timeouts.map(|(_, operation)| operation),
+            endpoint: Some(endpoint.map(str::to_owned)),
+            region: Some(region.into_iter().flatten().next().map(str::to_owned)),
+            access_key_id: Some(reader.secret(&AWS_ACCESS_KEY_ID)),
+            secret_access_key: Some(reader.secret(&AWS_SECRET_ACCESS_KEY)),
+            session_token: Some(reader.secret(&AWS_SESSION_TOKEN)),
         })
     }
 }
@@ -92,65 +55,50 @@ fn bucket(reader: &mut Reader<'_>) -> Option<String> {
 
 /// Half a pair would silently fall back to the SDK's chain, and so to somebody else's rights.
 fn check_credentials(reader: &mut Reader<'_>) {
-    let is_set = |reader: &Reader<'_>, name| reader.rank(name).is_some();
-    let id = is_set(reader, &AWS_ACCESS_KEY_ID);
-    let key = is_set(reader, &AWS_SECRET_ACCESS_KEY);
-    let without = |missing: &str| format!("is set without {missing}");
-    let remedy = "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither of them.";
-    match (id, key) {
-        (true, false) => {
-            reader.fault(
-                &AWS_ACCESS_KEY_ID,
-                &without(AWS_SECRET_ACCESS_KEY.name),
-                remedy,
-            );
-        }
-        (false, true) => {
-            reader.fault(
-                &AWS_SECRET_ACCESS_KEY,
-                &without(AWS_ACCESS_KEY_ID.name),
-                remedy,
-            );
-        }
-        (false, false) if is_set(reader, &AWS_SESSION_TOKEN) => {
-            reader.fault(
-                &AWS_SESSION_TOKEN,
-                &without("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-                "Set all three, or none of them.",
-            );
-        }
-        _ => {}
-    }
+    const PAIR: &str = "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither of them.";
+    let is_set = |variable: &Variable| reader.rank(variable).is_some();
+    let [id, key, token] = [
+        &AWS_ACCESS_KEY_ID,
+        &AWS_SECRET_ACCESS_KEY,
+        &AWS_SESSION_TOKEN,
+    ]
+    .map(is_set);
+    let (variable, missing, remedy) = match (id, key) {
+        (true, false) => (&AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.name, PAIR),
+        (false, true) => (&AWS_SECRET_ACCESS_KEY, AWS_ACCESS_KEY_ID.name, PAIR),
+        (false, false) if token => (
+            &AWS_SESSION_TOKEN,
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "Set all three, or none of them.",
+        ),
+        _ => return,
+    };
+    reader.fault(variable, &format!("is set without {missing}"), remedy);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::{ConfigError, Origin, Source};
+    use std::time::Duration;
 
-    fn parse(pairs: &[(&str, &str)]) -> Result<Storage, ConfigError> {
-        let bucket = [("S3_BUCKET", "images")];
-        let pairs = pairs.iter().copied().chain(bucket);
-        Storage::parse(&Source::empty().with(Origin::Environment, pairs))
+    use super::*;
+    use crate::config::fault::ConfigError;
+    use crate::config::testing::{at_fault, parse as parse_section};
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<StoreConfig, ConfigError> {
+        parse_section(&[&[("S3_BUCKET", "images")], pairs].concat())
     }
 
     fn faulty(pairs: &[(&str, &str)]) -> Vec<String> {
-        parse(pairs)
-            .unwrap_err()
-            .faults
-            .into_iter()
-            .map(|fault| fault.variable)
-            .collect()
+        at_fault(&parse(pairs).unwrap_err())
     }
 
     #[test]
-    fn defaults_are_the_contracts_and_the_rest_is_the_sdks() {
+    fn the_defaults_are_the_documented_ones_and_the_rest_is_the_sdks() {
         assert_eq!(
             parse(&[]).unwrap(),
-            Storage {
+            StoreConfig {
                 bucket: "images".to_owned(),
                 force_path_style: false,
-                delete_rate: None,
                 connect_timeout: Duration::from_secs(3),
                 attempt_timeout: Duration::from_secs(20),
                 operation_timeout: Duration::from_secs(60),
@@ -228,7 +176,7 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "id"),
             ("AWS_SECRET_ACCESS_KEY", "key"),
         ];
-        assert_eq!(parse(&pair).unwrap().access_key_id.as_deref(), Some("id"));
+        assert!(parse(&pair).is_ok());
     }
 
     #[test]
@@ -254,17 +202,8 @@ mod tests {
             ("images/2024", false),
             ("two words", false),
         ] {
-            let source = Source::empty().with(Origin::Environment, [("S3_BUCKET", bucket)]);
-            assert_eq!(Storage::parse(&source).is_ok(), accepted, "{bucket}");
+            let parsed = parse_section::<StoreConfig>(&[("S3_BUCKET", bucket)]);
+            assert_eq!(parsed.is_ok(), accepted, "{bucket}");
         }
-    }
-
-    #[test]
-    fn a_delete_rate_of_zero_would_delete_nothing_and_is_refused() {
-        assert_eq!(faulty(&[("S3_DELETE_RATE", "0")]), ["S3_DELETE_RATE"]);
-        assert_eq!(
-            parse(&[("S3_DELETE_RATE", "250")]).unwrap().delete_rate,
-            Some(250)
-        );
     }
 }

@@ -5,3 +5,4 @@ pub mod retry;
 pub mod sqlstate;
 pub mod timeout;
 pub mod transaction;
+pub mod url;

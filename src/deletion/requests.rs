@@ -7,27 +7,12 @@ use uuid::Uuid;
 
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
-use crate::vocabulary::{TaskId, UserId};
+use crate::vocabulary::{TaskId, UserId, WebhookOutcome};
 
 /// Who the audit trail names for a deletion that Clerk told us of.
 pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
 /// The one event that deletes.
 pub const USER_DELETED: &str = "user.deleted";
-
-/// What became of a delivery of the webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryOutcome {
-    /// The erasure is asked for, and committed.
-    Accepted,
-    /// The same delivery was seen before; nothing changed.
-    Repeated,
-    /// The Svix id was seen with another body; nothing changed.
-    Conflict,
-    /// Another kind of event: remembered, nothing more.
-    Ignored,
-    /// A deletion without a user's id: remembered, nothing more.
-    MissingUser,
-}
 
 /// On whose behalf a sample is deleted or restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +41,7 @@ pub async fn delete_user_by_webhook(
     body_sha256: &[u8; 32],
     event_type: &str,
     user_id: Option<&UserId>,
-) -> Result<DeliveryOutcome, sqlx::Error> {
+) -> Result<WebhookOutcome, sqlx::Error> {
     retry_on_conflict(async || {
         let mut tx = begin(pool).await?;
         let inserted = query_file!(
@@ -74,18 +59,18 @@ pub async fn delete_user_by_webhook(
                 .fetch_one(&mut *tx)
                 .await?;
             return Ok(if seen == body_sha256 {
-                DeliveryOutcome::Repeated
+                WebhookOutcome::Repeated
             } else {
-                DeliveryOutcome::Conflict
+                WebhookOutcome::Conflict
             });
         }
         let outcome = match (event_type, user_id) {
             (USER_DELETED, Some(user_id)) => {
                 request_user(&mut tx, user_id, WEBHOOK_ACTOR).await?;
-                DeliveryOutcome::Accepted
+                WebhookOutcome::Accepted
             }
-            (USER_DELETED, None) => DeliveryOutcome::MissingUser,
-            _ => DeliveryOutcome::Ignored,
+            (USER_DELETED, None) => WebhookOutcome::MissingUser,
+            _ => WebhookOutcome::Ignored,
         };
         tx.commit().await?;
         Ok(outcome)

@@ -18,7 +18,7 @@ const PEM_WIDTH: usize = 64;
 
 /// Why there is no stand-in for Clerk.
 #[derive(Debug, thiserror::Error)]
-pub enum ClerkError {
+pub enum SignerError {
     /// No key could be made.
     #[error("cannot make an RSA key")]
     NewKey,
@@ -63,13 +63,15 @@ impl ClerkSigner {
         private_key: &str,
         issuer: impl Into<String>,
         authorized_party: Option<String>,
-    ) -> Result<Self, ClerkError> {
-        let der = from_pem(private_key).ok_or(ClerkError::BadKey)?;
-        let pair = KeyPair::from_pkcs8(&der).map_err(|_| ClerkError::BadKey)?;
-        let public: PublicKeyX509Der<'_> =
-            pair.public_key().as_der().map_err(|_| ClerkError::BadKey)?;
+    ) -> Result<Self, SignerError> {
+        let der = from_pem(private_key).ok_or(SignerError::BadKey)?;
+        let pair = KeyPair::from_pkcs8(&der).map_err(|_| SignerError::BadKey)?;
+        let public: PublicKeyX509Der<'_> = pair
+            .public_key()
+            .as_der()
+            .map_err(|_| SignerError::BadKey)?;
         let key =
-            EncodingKey::from_rsa_pem(private_key.as_bytes()).map_err(|_| ClerkError::BadKey)?;
+            EncodingKey::from_rsa_pem(private_key.as_bytes()).map_err(|_| SignerError::BadKey)?;
         let public_key = to_pem("PUBLIC KEY", public.as_ref());
         Ok(Self {
             key,
@@ -93,7 +95,7 @@ impl ClerkSigner {
     ///
     /// # Errors
     /// When signing fails.
-    pub fn session_token(&self, user_id: &str, lifetime: Duration) -> Result<String, ClerkError> {
+    pub fn session_token(&self, user_id: &str, lifetime: Duration) -> Result<String, SignerError> {
         let now = Utc::now().timestamp();
         let lifetime_seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let claims = SessionClaims {
@@ -102,13 +104,13 @@ impl ClerkSigner {
             iat: now,
             iss: &self.issuer,
             nbf: now - LEEWAY_SECONDS,
-            sid: format!("sess_{}", super::state::random_hex::<14>()),
+            sid: format!("sess_{}", super::random::random_hex::<14>()),
             sub: user_id,
             v: 2,
         };
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some("ins_lethe_dev".to_owned());
-        jsonwebtoken::encode(&header, &claims, &self.key).map_err(ClerkError::Sign)
+        jsonwebtoken::encode(&header, &claims, &self.key).map_err(SignerError::Sign)
     }
 }
 
@@ -116,9 +118,9 @@ impl ClerkSigner {
 ///
 /// # Errors
 /// When the library cannot make one.
-pub fn new_private_key() -> Result<String, ClerkError> {
-    let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| ClerkError::NewKey)?;
-    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| ClerkError::NewKey)?;
+pub fn new_private_key() -> Result<String, SignerError> {
+    let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| SignerError::NewKey)?;
+    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| SignerError::NewKey)?;
     Ok(to_pem("PRIVATE KEY", der.as_ref()))
 }
 

@@ -1,7 +1,6 @@
-//! `lethe dev`: whatever the environment lacks, started on this machine.
+//! For `lethe dev`: starts on this machine what the environment lacks.
 //!
-//! Nothing else knows that this exists. It makes values for environment variables; the rest of
-//! Lethe runs on them as it does in production.
+//! It makes values for environment variables; the rest of Lethe runs on them as it does in production.
 //!
 //! In the data directory (`./.lethe`) stand `state.json` (secrets, mode 0600), `postgres` (the
 //! private server, possibly a link) and `objects` (the S3 server's files, a folder a bucket).
@@ -9,17 +8,19 @@
 mod clerk;
 mod lock;
 mod postgres;
+mod random;
 mod s3;
 pub mod seed;
 mod state;
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
-pub use self::clerk::{ClerkError, ClerkSigner};
+pub use self::clerk::{ClerkSigner, SignerError};
 pub use self::lock::{DirectoryLock, LockError};
-pub use self::postgres::{Options as PostgresOptions, PostgresError, PrivatePostgres};
-pub use self::s3::{EmbeddedS3, Options as S3Options, S3Error};
-pub use self::state::{Ports, Secrets, State, StateError};
+pub use self::postgres::{PostgresError, PostgresOptions, PrivatePostgres};
+pub use self::s3::{EmbeddedS3, S3Error, S3Options, serve as serve_s3};
+pub use self::state::{DevState, Ports, Secrets, StateError};
 
 /// The database in the private server.
 pub const DATABASE: &str = "lethe";
@@ -34,7 +35,7 @@ const REGION: &str = "us-east-1";
 
 /// What to embed.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct EmbeddedOptions {
     /// Where everything is kept between runs.
     pub data_dir: PathBuf,
 }
@@ -53,10 +54,10 @@ pub enum EmbeddedError {
     S3(#[from] S3Error),
     /// The stand-in for Clerk.
     #[error(transparent)]
-    Clerk(#[from] ClerkError),
+    Clerk(#[from] SignerError),
 }
 
-/// What runs on this machine in place of what the environment lacks.
+/// The servers and secrets that replace what the environment lacks.
 ///
 /// Dropping it stops all of it in the background; [`Embedded::stop`] waits for the end.
 pub struct Embedded {
@@ -66,7 +67,7 @@ pub struct Embedded {
     webhook_secret: Option<String>,
     admin_token: Option<String>,
     variables: Vec<(String, String)>,
-    state: State,
+    state: DevState,
 }
 
 impl Embedded {
@@ -81,7 +82,7 @@ impl Embedded {
     /// # Errors
     /// When one of them cannot be started; what was started before is stopped again.
     pub async fn start(
-        options: Options,
+        options: EmbeddedOptions,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, EmbeddedError> {
         let value = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
@@ -93,7 +94,7 @@ impl Embedded {
             webhook_secret: None,
             admin_token: None,
             variables: Vec::new(),
-            state: State::open(&options.data_dir)?,
+            state: DevState::open(&options.data_dir)?,
         };
         if !has("CLERK_JWT_KEY") && !has("CLERK_JWKS_URL") {
             embedded
@@ -193,7 +194,7 @@ impl Embedded {
         let s3 = EmbeddedS3::start(S3Options {
             root: self.state.directory().join("objects"),
             bucket: BUCKET.to_owned(),
-            port: s3::free_port(secrets.ports.s3),
+            port: free_port(secrets.ports.s3),
             access_key: secrets.s3_access_key.clone(),
             secret_key: secrets.s3_secret_key.clone(),
         })
@@ -218,7 +219,7 @@ impl Embedded {
     async fn start_postgres(&mut self, has_listen_url: bool) -> Result<(), EmbeddedError> {
         let postgres = PrivatePostgres::start(PostgresOptions {
             data_dir: self.state.directory().join("postgres"),
-            port: s3::free_port(self.state.secrets().ports.postgres),
+            port: free_port(self.state.secrets().ports.postgres),
             durable: true,
             temporary: false,
             settings: Vec::new(),
@@ -247,4 +248,9 @@ impl Embedded {
         };
         Ok(self.state.keep_ports(ports)?)
     }
+}
+
+/// `wanted` if that port on 127.0.0.1 is free. `None`, which means any port, if it is not.
+fn free_port(wanted: Option<u16>) -> Option<u16> {
+    wanted.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }

@@ -32,14 +32,14 @@ use super::lock::{DirectoryLock, LockError};
 /// The superuser of the private server.
 pub const SUPERUSER: &str = "lethe";
 
-/// How often a state that must change is looked at.
+/// The pause between two polls of a state that must change.
 const POLL: Duration = Duration::from_millis(20);
-/// Starts that lose the race for a free port, or meet the last session of a killed server.
-const START_ATTEMPTS: u32 = 5;
+/// How many starts may lose the race for a free port, or meet the last session of a killed server.
+const MAX_START_ATTEMPTS: u32 = 5;
 
 /// How to run a private server.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct PostgresOptions {
     /// Where its data live; created when missing. It becomes a link to somewhere else when we
     /// are root and the account that runs PostgreSQL for us cannot reach it.
     pub data_dir: PathBuf,
@@ -47,13 +47,13 @@ pub struct Options {
     pub port: Option<u16>,
     /// Whether the data survive a crash of the machine.
     pub durable: bool,
-    /// Whether the data go when the server stops, or when this process dies in whatever way.
+    /// Whether the data are removed when the server stops or this process dies, even by a kill -9.
     pub temporary: bool,
     /// More settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
 }
 
-impl Options {
+impl PostgresOptions {
     /// A fast server with nothing in it, which leaves nothing behind: for tests.
     pub fn temporary() -> Self {
         let name = format!("lethe-postgres-{}", Uuid::new_v4().simple());
@@ -87,7 +87,7 @@ impl PrivatePostgres {
     ///
     /// # Errors
     /// See [`PostgresError`]; its messages say how to mend it.
-    pub async fn start(mut options: Options) -> Result<Self, PostgresError> {
+    pub async fn start(mut options: PostgresOptions) -> Result<Self, PostgresError> {
         options.data_dir = absolute(&options)?;
         let account = Account::choose(&options.data_dir.join("cluster"))?;
         let directory = account::settle(&options.data_dir, account.as_ref()).await?;
@@ -176,7 +176,7 @@ impl fmt::Debug for PrivatePostgres {
 
 /// The data directory's absolute path. A temporary server takes only a directory of its own
 /// making, because it removes the whole of it.
-fn absolute(options: &Options) -> Result<PathBuf, PostgresError> {
+fn absolute(options: &PostgresOptions) -> Result<PathBuf, PostgresError> {
     let failed = |source| PostgresError::Directory {
         path: options.data_dir.clone(),
         source,
@@ -189,7 +189,10 @@ fn absolute(options: &Options) -> Result<PathBuf, PostgresError> {
 }
 
 /// Starts a server in a directory that is ours alone.
-async fn start_in(home: &Home, options: &Options) -> Result<(Child, Guardian, u16), PostgresError> {
+async fn start_in(
+    home: &Home,
+    options: &PostgresOptions,
+) -> Result<(Child, Guardian, u16), PostgresError> {
     server::stop_stale(&home.cluster()).await?;
     let binaries = Binaries::find(home.account.as_ref(), home.major()?).await?;
     if home.major()?.is_none() {
@@ -201,7 +204,7 @@ async fn start_in(home: &Home, options: &Options) -> Result<(Child, Guardian, u1
         match server::launch(&binaries, home, port, options).await {
             Ok((server, guardian)) => return Ok((server, guardian, port)),
             Err(PostgresError::Ended { tail, .. })
-                if attempt < START_ATTEMPTS && server::passes(&tail) =>
+                if attempt < MAX_START_ATTEMPTS && server::passes(&tail) =>
             {
                 attempt += 1;
                 sleep(POLL * 5).await;

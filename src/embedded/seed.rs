@@ -1,6 +1,6 @@
 //! Sample users with real objects, for `lethe dev --seed N`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
 
@@ -10,11 +10,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::{Builder, Uuid};
 
 /// Objects put at the same time.
-const PUTS_IN_FLIGHT: usize = 32;
+const MAX_PUTS_IN_FLIGHT: usize = 32;
 /// A transaction takes whole users until it holds about this many images.
 const IMAGES_PER_TRANSACTION: usize = 2_000;
 /// Rows in one INSERT.
-const ROWS_PER_INSERT: usize = 1_000;
+const MAX_ROWS_PER_INSERT: usize = 1_000;
 
 /// A grey picture of one pixel: 67 bytes, about the smallest valid PNG.
 const PNG: [u8; 67] = [
@@ -76,7 +76,7 @@ pub fn user_id(number: u32) -> String {
 /// Adds the sample users that are missing, objects first, so that no row names an object that is
 /// not there. Ids and keys follow from the numbers: a run that broke off is repaired by the next.
 ///
-/// `progress` is told how many of the users are dealt with.
+/// `progress` is called with the number of users that are done.
 ///
 /// # Errors
 /// At the first row or object that is refused.
@@ -99,9 +99,9 @@ where
     for batch in numbers.chunks(users_per_batch) {
         let rows = missing(pool, batch, volume, &mut summary).await?;
         put_objects(&put, &rows.object_keys).await?;
-        let mut transaction = pool.begin().await?;
-        rows.insert(&mut transaction).await?;
-        transaction.commit().await?;
+        let mut tx = pool.begin().await?;
+        rows.insert(&mut tx).await?;
+        tx.commit().await?;
         summary.users += rows.users.len() as u64;
         summary.samples += rows.samples.len() as u64;
         summary.images += rows.object_keys.len() as u64;
@@ -119,27 +119,18 @@ async fn missing(
     summary: &mut Summary,
 ) -> Result<Rows, SeedError> {
     let ids: Vec<String> = batch.iter().map(|number| user_id(*number)).collect();
-    let present: HashSet<String> = sqlx::query_scalar("select id from users where id = any($1)")
-        .bind(&ids)
+    let present: HashMap<String, bool> = sqlx::query_file!("sql/embedded/present_users.sql", &ids)
         .fetch_all(pool)
         .await?
         .into_iter()
+        .map(|row| (row.id, row.is_erased))
         .collect();
-    let erased: HashSet<String> =
-        sqlx::query_scalar("select user_id from user_tombstones where user_id = any($1)")
-            .bind(&ids)
-            .fetch_all(pool)
-            .await?
-            .into_iter()
-            .collect();
     let mut rows = Rows::default();
     for (number, id) in batch.iter().zip(ids) {
-        if present.contains(&id) {
-            summary.users_present += 1;
-        } else if erased.contains(&id) {
-            summary.users_erased += 1;
-        } else {
-            rows.add_user(*number, id, volume);
+        match present.get(&id) {
+            Some(true) => summary.users_erased += 1,
+            Some(false) => summary.users_present += 1,
+            None => rows.add_user(*number, id, volume),
         }
     }
     Ok(rows)
@@ -160,7 +151,7 @@ where
                     source: error.into(),
                 })
         })
-        .buffer_unordered(PUTS_IN_FLIGHT)
+        .buffer_unordered(MAX_PUTS_IN_FLIGHT)
         .try_collect()
         .await
 }
@@ -202,42 +193,34 @@ impl Rows {
     }
 
     async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "insert into users (id, email)
-             select * from unnest($1::text[], $2::text[])",
+        sqlx::query_file!("sql/embedded/insert_users.sql", &self.users, &self.emails)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query_file!(
+            "sql/embedded/insert_collections.sql",
+            &self.collections,
+            &self.users
         )
-        .bind(&self.users)
-        .bind(&self.emails)
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query(
-            "insert into collections (id, user_id, name)
-             select id, user_id, 'Seeded' from unnest($1::uuid[], $2::text[]) as t (id, user_id)",
-        )
-        .bind(&self.collections)
-        .bind(&self.users)
         .execute(&mut *connection)
         .await?;
         for rows in chunks(self.samples.len()) {
-            sqlx::query(
-                "insert into samples (id, user_id, collection_id, name)
-                 select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[])",
+            sqlx::query_file!(
+                "sql/embedded/insert_samples.sql",
+                &self.samples[rows.clone()],
+                &self.sample_users[rows.clone()],
+                &self.sample_collections[rows.clone()],
+                &self.sample_names[rows]
             )
-            .bind(&self.samples[rows.clone()])
-            .bind(&self.sample_users[rows.clone()])
-            .bind(&self.sample_collections[rows.clone()])
-            .bind(&self.sample_names[rows])
             .execute(&mut *connection)
             .await?;
         }
         for rows in chunks(self.images.len()) {
-            sqlx::query(
-                "insert into sample_images (id, sample_id, object_key)
-                 select * from unnest($1::uuid[], $2::uuid[], $3::text[])",
+            sqlx::query_file!(
+                "sql/embedded/insert_images.sql",
+                &self.images[rows.clone()],
+                &self.image_samples[rows.clone()],
+                &self.object_keys[rows]
             )
-            .bind(&self.images[rows.clone()])
-            .bind(&self.image_samples[rows.clone()])
-            .bind(&self.object_keys[rows])
             .execute(&mut *connection)
             .await?;
         }
@@ -245,11 +228,11 @@ impl Rows {
     }
 }
 
-/// The ranges of at most [`ROWS_PER_INSERT`] rows that make up `rows` rows.
+/// The ranges of at most [`MAX_ROWS_PER_INSERT`] rows that make up `rows` rows.
 fn chunks(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     (0..rows)
-        .step_by(ROWS_PER_INSERT)
-        .map(move |start| start..rows.min(start + ROWS_PER_INSERT))
+        .step_by(MAX_ROWS_PER_INSERT)
+        .map(move |start| start..rows.min(start + MAX_ROWS_PER_INSERT))
 }
 
 /// A UUID that follows from a name (version 8, RFC 9562, section 5.8).

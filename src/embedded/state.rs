@@ -1,6 +1,5 @@
 //! What `lethe dev` keeps between runs: one directory, one JSON file of secrets.
 
-use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -10,11 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::clerk::{self, ClerkError};
+use super::clerk::{self, SignerError};
 use super::lock::{DirectoryLock, LockError};
+use super::random::random_hex;
 
 /// Secrets made at the first start. PostgreSQL's password is not here: it stands beside the
-/// cluster, so that the two cannot be parted.
+/// cluster, so that nobody copies one without the other.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
     /// Access key id of the embedded S3 server.
@@ -27,7 +27,7 @@ pub struct Secrets {
     pub admin_token: String,
     /// The key that stands in for Clerk's: PKCS#8, PEM.
     pub clerk_private_key: String,
-    /// Ports of the last run, taken again when they are free, so that pasted commands stay right.
+    /// Ports of the last run, used again when they are free, so that pasted commands stay right.
     #[serde(default)]
     pub ports: Ports,
 }
@@ -56,7 +56,7 @@ pub enum StateError {
         #[source]
         source: io::Error,
     },
-    /// The JSON file is not ours.
+    /// The JSON file was not written by this program.
     #[error("{} cannot be read; remove it to have new secrets made", path.display())]
     Unreadable {
         /// The file.
@@ -67,17 +67,17 @@ pub enum StateError {
     },
     /// No key could be made.
     #[error(transparent)]
-    Clerk(#[from] ClerkError),
+    Clerk(#[from] SignerError),
 }
 
-/// The state directory, held for this process.
-pub struct State {
+/// The state directory, locked for this process.
+pub struct DevState {
     directory: PathBuf,
     secrets: Secrets,
     _lock: DirectoryLock,
 }
 
-impl State {
+impl DevState {
     /// Opens the directory, creating it and its secrets when missing.
     ///
     /// # Errors
@@ -87,17 +87,21 @@ impl State {
             path: directory.to_owned(),
             source,
         };
-        // Others may pass through (PostgreSQL runs as another user when we are root), but not
-        // look: every file and folder in it is private by itself.
+        // Other users may pass through our own directory (PostgreSQL runs as another user when we are root)
+        // but not list it: every file and folder in it is private by itself. A directory that existed keeps
+        // its mode, because somebody else may use it, too.
+        let is_new = !directory.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(directory)
             .map_err(failed)?;
-        fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(failed)?;
+        if is_new {
+            fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(failed)?;
+        }
         let directory = directory.canonicalize().map_err(failed)?;
         let lock = DirectoryLock::take(&directory)?;
-        // Nobody should commit the secrets by accident.
+        // So that the secrets are not committed by accident.
         let ignore = directory.join(".gitignore");
         if !ignore.exists() {
             fs::write(&ignore, "*\n").map_err(failed)?;
@@ -144,7 +148,7 @@ impl State {
 }
 
 impl Secrets {
-    fn generate() -> Result<Self, ClerkError> {
+    fn generate() -> Result<Self, SignerError> {
         Ok(Self {
             s3_access_key: format!("LETHE{}", random_hex::<8>().to_uppercase()),
             s3_secret_key: random_hex::<20>(),
@@ -154,16 +158,6 @@ impl Secrets {
             ports: Ports::default(),
         })
     }
-}
-
-/// `BYTES` random bytes as twice as many lowercase hex digits.
-pub(super) fn random_hex<const BYTES: usize>() -> String {
-    let mut text = String::with_capacity(2 * BYTES);
-    for byte in rand::random::<[u8; BYTES]>() {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn secrets_path(directory: &Path) -> PathBuf {

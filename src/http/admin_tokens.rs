@@ -7,29 +7,77 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 /// The index that stands for "no admin has this token".
 const NOBODY: u64 = u64::MAX;
+/// Shortest token: 16 random characters of base64 are 96 bits, beyond any guessing.
+const MIN_TOKEN_CHARS: usize = 16;
+/// Longest name: it stands in every audit row of this operator.
+const MAX_NAME_CHARS: usize = 100;
 
-/// Every admin's name with the digest of the token. The tokens themselves are not kept.
+/// Every admin's name with the digest of the token; names and tokens are each unique. The tokens themselves
+/// are not kept. Without an entry nobody is an admin.
+#[derive(Clone, Default)]
 pub struct AdminTokens {
     admins: Vec<Admin>,
 }
 
+#[derive(Clone)]
 struct Admin {
     name: String,
     token_digest: [u8; 32],
 }
 
+/// Why an admin cannot be added. The message goes on from "an entry", and repeats neither name nor token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdminTokenError {
+    #[error("without a name")]
+    NoName,
+    #[error("whose name has control characters or more than {MAX_NAME_CHARS} characters")]
+    UnusableName,
+    #[error("without a token")]
+    NoToken,
+    /// Such a token cannot stand in an `Authorization` header, so it would never match.
+    #[error("whose token has characters other than visible ASCII")]
+    InvisibleToken,
+    #[error("whose token is shorter than {MIN_TOKEN_CHARS} characters")]
+    ShortToken,
+    #[error("whose name another entry has")]
+    SameName,
+    #[error("whose token another entry has")]
+    SameToken,
+}
+
 impl AdminTokens {
-    /// Takes `(name, token)` pairs. An empty token is left out: it must never open anything.
-    pub fn new(tokens: Vec<(String, String)>) -> Self {
-        let admins = tokens
-            .into_iter()
-            .filter(|(_, token)| !token.is_empty())
-            .map(|(name, token)| Admin {
-                name,
-                token_digest: digest(&token),
-            })
-            .collect();
-        Self { admins }
+    /// Adds an admin. The name goes to the audit trail as `admin:<name>`.
+    ///
+    /// # Errors
+    /// [`AdminTokenError`]; then nothing is added.
+    pub fn add(&mut self, name: &str, token: &str) -> Result<(), AdminTokenError> {
+        let error = if name.is_empty() {
+            AdminTokenError::NoName
+        } else if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+            AdminTokenError::UnusableName
+        } else if token.is_empty() {
+            AdminTokenError::NoToken
+        } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            AdminTokenError::InvisibleToken
+        } else if token.len() < MIN_TOKEN_CHARS {
+            AdminTokenError::ShortToken
+        } else if self.names().any(|other| other == name) {
+            AdminTokenError::SameName
+        } else if self.identify(token).is_some() {
+            AdminTokenError::SameToken
+        } else {
+            self.admins.push(Admin {
+                name: name.to_owned(),
+                token_digest: digest(token),
+            });
+            return Ok(());
+        };
+        Err(error)
+    }
+
+    /// The admins' names, in the order in which they were added.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.admins.iter().map(|admin| admin.name.as_str())
     }
 
     /// The name of the admin who holds `token`.
@@ -50,9 +98,7 @@ impl AdminTokens {
 
 impl fmt::Debug for AdminTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.admins.iter().map(|admin| &admin.name))
-            .finish()
+        f.debug_list().entries(self.names()).finish()
     }
 }
 
@@ -64,50 +110,64 @@ fn digest(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const ALICE: &str = "correct-horse-battery";
+    const BOB: &str = "staple-0123456789";
+
     fn two_admins() -> AdminTokens {
-        AdminTokens::new(vec![
-            ("alice".into(), "correct-horse".into()),
-            ("bob".into(), "battery-staple".into()),
-        ])
+        let mut tokens = AdminTokens::default();
+        tokens.add("alice", ALICE).unwrap();
+        tokens.add("bob", BOB).unwrap();
+        tokens
     }
 
     #[test]
     fn each_token_names_its_admin() {
         let tokens = two_admins();
-        assert_eq!(tokens.identify("correct-horse"), Some("alice"));
-        assert_eq!(tokens.identify("battery-staple"), Some("bob"));
+        assert_eq!(tokens.identify(ALICE), Some("alice"));
+        assert_eq!(tokens.identify(BOB), Some("bob"));
     }
 
     #[test]
     fn prefixes_extensions_names_and_nothing_are_nobody() {
-        let tokens = two_admins();
-        for guess in [
-            "",
-            "correct",
-            "correct-horse ",
-            "alice",
-            "alice:correct-horse",
-            "CORRECT-HORSE",
-        ] {
-            assert_eq!(tokens.identify(guess), None, "{guess:?}");
+        let guesses = [
+            "".to_owned(),
+            "correct".to_owned(),
+            format!("{ALICE} "),
+            "alice".to_owned(),
+            format!("alice:{ALICE}"),
+            ALICE.to_uppercase(),
+        ];
+        for guess in guesses {
+            assert_eq!(two_admins().identify(&guess), None, "{guess:?}");
+            assert_eq!(AdminTokens::default().identify(&guess), None, "{guess:?}");
         }
     }
 
     #[test]
-    fn without_tokens_nobody_is_admin() {
-        assert_eq!(AdminTokens::new(Vec::new()).identify("anything"), None);
-        assert_eq!(
-            AdminTokens::new(vec![("ghost".into(), String::new())]).identify(""),
-            None
-        );
+    fn an_entry_that_could_open_nothing_or_too_much_is_refused() {
+        use AdminTokenError::{
+            InvisibleToken, NoName, NoToken, SameName, SameToken, ShortToken, UnusableName,
+        };
+        let long_name = "x".repeat(101);
+        for (name, token, error) in [
+            ("", BOB, NoName),
+            ("a\nb", BOB, UnusableName),
+            (&long_name, BOB, UnusableName),
+            ("carol", "", NoToken),
+            ("carol", "0123456789 0123456789", InvisibleToken),
+            ("carol", "0123456789abcde", ShortToken),
+            ("alice", "0123456789abcdef", SameName),
+            ("carol", ALICE, SameToken),
+        ] {
+            let mut tokens = two_admins();
+            assert_eq!(tokens.add(name, token), Err(error));
+            assert_eq!(tokens.names().count(), 2);
+        }
     }
 
     #[test]
     fn debug_output_shows_names_only() {
         let shown = format!("{:?}", two_admins());
-        assert!(
-            shown.contains("alice") && !shown.contains("horse"),
-            "{shown}"
-        );
+        assert_eq!(shown, r#"["alice", "bob"]"#);
     }
 }

@@ -1,5 +1,5 @@
-//! Who is calling: a user with a Clerk session, or an admin with a token of ours. Both come as
-//! `Authorization: Bearer`.
+//! The caller of a request: a user with a Clerk session, or an admin with a token of `ADMIN_API_TOKENS`. Both
+//! send it as `Authorization: Bearer`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use super::{
     session::{Session, SessionError, SessionVerifier},
 };
 
-/// What a client is told to wait when the keys of Clerk cannot be fetched.
+/// How long a client is told to wait when the keys of Clerk cannot be fetched.
 const KEYS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 const SESSION_SCHEME: &str = "clerkSession";
 const ADMIN_SCHEME: &str = "adminToken";
 
-/// Someone who has proved who they are.
+/// A caller whose credentials are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Session(Session),
@@ -30,7 +30,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// What `deleted_by` and the audit trail call them.
+    /// The name of the caller in `deleted_by` and in the audit trail.
     pub fn actor(&self) -> String {
         match self {
             Self::Session(session) => format!("user:{}", session.user_id),
@@ -91,7 +91,7 @@ impl From<AuthError> for Problem {
     }
 }
 
-/// Knows the admins, and how to verify sessions. Give it to the endpoints as
+/// The admins, and the verifier of sessions. Give it to the endpoints as
 /// `.data(Arc<Authenticator>)`.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -100,7 +100,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Tells who holds the token. An admin's token is looked for first: that needs no network.
+    /// The caller who holds the token. Admins' tokens are compared first, because that needs no network.
     pub async fn authenticate(&self, bearer: &str) -> Result<Caller, AuthError> {
         if let Some(name) = self.admins.identify(bearer) {
             return Ok(Caller::Admin {
@@ -152,7 +152,7 @@ pub struct AdminAuth {
 }
 
 impl AdminAuth {
-    /// What `deleted_by` and the audit trail call them.
+    /// The name of the caller in `deleted_by` and in the audit trail.
     pub fn actor(&self) -> String {
         format!("admin:{}", self.name)
     }

@@ -1,21 +1,18 @@
 //! A cached JSON Web Key Set: fetched rarely, never by a storm, and kept while its source is away.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
 use jsonwebtoken::DecodingKey;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{problem::chain, session::SessionConfigError};
+use crate::cause::chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,11 +58,11 @@ struct Cache {
     url: reqwest::Url,
     client: reqwest::Client,
     timing: JwksTiming,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct State {
+struct CacheState {
     keys: Option<KeySet>,
     last_attempt: Option<Instant>,
     /// The fetch under way, for all who need it.
@@ -90,18 +87,13 @@ enum FetchError {
 }
 
 impl Jwks {
-    pub(super) fn new(url: &str, timing: JwksTiming) -> Result<Self, SessionConfigError> {
-        let url = reqwest::Url::parse(url).map_err(|_| SessionConfigError::JwksUrl)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(SessionConfigError::JwksUrl);
-        }
+    pub(super) fn new(url: reqwest::Url, timing: JwksTiming) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(FETCH_TIMEOUT)
-            // Whoever can redirect could put in keys of their own.
+            // A redirect could lead to keys of somebody else.
             .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(SessionConfigError::Client)?;
+            .build()?;
         let shared = Arc::new(Cache {
             url,
             client,
@@ -114,7 +106,7 @@ impl Jwks {
     /// Looks `kid` up, fetching the set first if it is missing, old, or does not know the key.
     pub(super) async fn find(&self, kid: &str) -> KeyLookup {
         let wait = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             let known = state.keys.as_ref().and_then(|keys| {
                 let fresh = keys.fetched.elapsed() < self.shared.timing.max_age;
                 keys.by_kid.get(kid).map(|key| (key.clone(), fresh))
@@ -129,7 +121,7 @@ impl Jwks {
         if let Some(fetch) = wait {
             fetch.await;
         }
-        let state = self.shared.state();
+        let state = self.shared.state.lock();
         match &state.keys {
             None => KeyLookup::Unavailable,
             Some(keys) => keys
@@ -142,7 +134,7 @@ impl Jwks {
 
     /// The fetch under way, or a new one if the last is long enough ago. It runs in a task of its
     /// own, so a caller who goes away neither stops it nor wastes it.
-    fn fetch_if_due(&self, state: &mut State) -> Option<Shared<BoxFuture<'static, ()>>> {
+    fn fetch_if_due(&self, state: &mut CacheState) -> Option<Shared<BoxFuture<'static, ()>>> {
         if state.is_fetching() {
             return state.fetch.clone();
         }
@@ -166,7 +158,7 @@ impl Jwks {
     }
 }
 
-impl State {
+impl CacheState {
     fn is_fetching(&self) -> bool {
         self.fetch
             .as_ref()
@@ -175,17 +167,12 @@ impl State {
 }
 
 impl Cache {
-    /// No code panics while it holds this lock; if one did, the state would still be whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A failure leaves the keys of before in place.
     async fn refresh(self: Arc<Self>) {
         match self.fetch().await {
             Ok(by_kid) => {
                 tracing::debug!(keys = by_kid.len(), "fetched the JWKS");
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 state.keys = Some(KeySet {
                     by_kid,
                     fetched: Instant::now(),
@@ -194,7 +181,7 @@ impl Cache {
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the JWKS could not be fetched");
-                self.state().fetch = None;
+                self.state.lock().fetch = None;
             }
         }
     }

@@ -1,12 +1,21 @@
 //! What is seen from outside: routes, credentials, problem bodies, and the server that carries them.
 
 pub mod admin_tokens;
+pub mod answer;
 pub mod api;
+mod body;
+mod catch_all;
+mod connection;
+mod correlation;
 pub mod credentials;
 pub mod json_body;
 pub mod jwks;
+pub mod limits;
 pub mod problem;
 pub mod request_id;
 pub mod server;
 pub mod session;
+mod session_claims;
+pub mod session_keys;
+mod usage;
 pub mod webhook_signature;

@@ -1,23 +1,17 @@
 //! Errors as RFC 9457 `application/problem+json`. Whatever goes wrong leaves the service in this form.
 
-use std::{error::Error as StdError, io, marker::PhantomData, time::Duration};
+use std::{error::Error as StdError, marker::PhantomData, time::Duration};
 
 use http::{HeaderValue, StatusCode, header};
-use poem::{
-    IntoResponse, Response,
-    error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
-};
+use poem::{IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Object,
-    error::{
-        AuthorizationError, ContentTypeError, ParseParamError, ParsePathError,
-        ParseRequestPayloadError,
-    },
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{ToJSON, Type},
 };
 
-use super::{request_id, server::BodyRefused};
+use super::correlation;
+use crate::cause;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -102,7 +96,7 @@ impl Problem {
 
     /// 500. Logs `error` with its sources; the client learns the request id alone.
     pub fn internal(error: &(dyn StdError + 'static)) -> Self {
-        tracing::error!(error = %chain(error), "request failed");
+        tracing::error!(error = %cause::chain(error), "request failed");
         Self::opaque(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
@@ -135,7 +129,7 @@ impl Problem {
             request_id: self
                 .request_id
                 .clone()
-                .or_else(request_id::current)
+                .or_else(correlation::current)
                 .unwrap_or_default(),
         }
     }
@@ -254,207 +248,9 @@ fn meta_of(status: Option<u16>) -> MetaResponse {
     }
 }
 
-/// Turns any error into a problem body: for `EndpointExt::catch_all_error`. The
-/// [`request_id::RequestId`] middleware does this already.
-pub async fn catch_all(error: poem::Error) -> Response {
-    respond(error)
-}
-
-pub(super) fn respond(error: poem::Error) -> Response {
-    if error.is_from_response() {
-        return error.into_response();
-    }
-    translate(&error).into_response()
-}
-
-/// Only messages of types that are known to speak of the request itself are passed on. Any other
-/// error may carry SQL, addresses or secrets, and is told by its status.
-fn translate(error: &poem::Error) -> Problem {
-    if let Some(fault) = error.downcast_ref::<ParseParamError>() {
-        return Problem::bad_field(fault.name, &fault.reason);
-    }
-    if let Some(fault) = error.downcast_ref::<ParsePathError>() {
-        return Problem::bad_field(fault.name, &fault.reason);
-    }
-    if let Some(fault) = error.downcast_ref::<ParseRequestPayloadError>() {
-        return Problem::bad_field("body", &fault.reason);
-    }
-    if let Some(fault) = error.downcast_ref::<ContentTypeError>() {
-        return Problem::new(error.status(), fault.to_string());
-    }
-    if let Some(fault) = error.downcast_ref::<ReadBodyError>() {
-        return unread_body(fault);
-    }
-    if error.is::<NotFoundError>() {
-        return Problem::not_found("There is nothing at this path.");
-    }
-    if error.is::<MethodNotAllowedError>() {
-        return Problem::new(error.status(), "This path does not answer to this method.");
-    }
-    if error.is::<AuthorizationError>() {
-        return Problem::unauthorized("Credentials are missing.");
-    }
-    let status = error.status();
-    if status.is_server_error() {
-        tracing::error!(error = %chain(error), "request failed");
-        return Problem::opaque(status);
-    }
-    tracing::debug!(error = %chain(error), %status, "request refused");
-    Problem::new(status, "The request cannot be served as it is.")
-}
-
-pub(super) fn unread_body(fault: &ReadBodyError) -> Problem {
-    match fault {
-        ReadBodyError::PayloadTooLarge => Problem::payload_too_large("The body is too large."),
-        ReadBodyError::Utf8(_) => Problem::bad_field("body", "is not UTF-8"),
-        ReadBodyError::Io(error) => match BodyRefused::behind(error) {
-            Some(refused @ BodyRefused::TooLarge) => {
-                Problem::payload_too_large(refused.to_string())
-            }
-            Some(refused @ BodyRefused::TooSlow) => {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, refused.to_string())
-            }
-            None => Problem::bad_field("body", "could not be read to its end"),
-        },
-        ReadBodyError::BodyHasBeenTaken => Problem::internal(fault),
-    }
-}
-
-/// An error and its sources in one line, without the repetitions of messages that include them.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut source = source_of(error);
-    while let Some(error) = source {
-        let message = error.to_string();
-        if !line.contains(&message) {
-            line.push_str(": ");
-            line.push_str(&message);
-        }
-        source = source_of(error);
-    }
-    line
-}
-
-/// Like `source()`, and into `io::Error`, which hides what it wraps.
-pub(super) fn source_of<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> Option<&'a (dyn StdError + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner),
-        None => error.source(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use poem::{Endpoint, EndpointExt, Request, Route, get, handler};
-    use serde_json::Value;
-
     use super::*;
-
-    async fn body_of(response: Response) -> (StatusCode, Value) {
-        let status = response.status();
-        assert_eq!(response.content_type(), Some(CONTENT_TYPE));
-        let body = response.into_body().into_bytes().await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
-
-    #[handler]
-    fn broken() -> poem::Result<String> {
-        let cause = io::Error::other("select secret from users; password=hunter2");
-        Err(poem::error::InternalServerError(cause))
-    }
-
-    #[handler]
-    fn refused() -> poem::Result<String> {
-        Err(Problem::conflict("Cleanup has begun.").into())
-    }
-
-    async fn call(path: &str, method: http::Method) -> Response {
-        let endpoint = Route::new()
-            .at("/broken", get(broken))
-            .at("/refused", get(refused))
-            .catch_all_error(catch_all);
-        endpoint
-            .get_response(
-                Request::builder()
-                    .uri(path.parse().unwrap())
-                    .method(method)
-                    .finish(),
-            )
-            .await
-    }
-
-    #[tokio::test]
-    async fn a_path_without_a_route_and_a_wrong_method_are_problems() {
-        let (status, body) = body_of(call("/nowhere", http::Method::GET).await).await;
-        assert_eq!(
-            (status, &body["status"]),
-            (StatusCode::NOT_FOUND, &Value::from(404))
-        );
-        assert_eq!(body["title"], "Not Found");
-        assert_eq!(body["type"], "about:blank");
-        let (status, _) = body_of(call("/refused", http::Method::PUT).await).await;
-        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    }
-
-    #[tokio::test]
-    async fn a_fault_of_ours_says_nothing_of_its_cause() {
-        let (status, body) = body_of(call("/broken", http::Method::GET).await).await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        let text = body.to_string();
-        assert!(
-            !text.contains("select") && !text.contains("hunter2"),
-            "{text}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_problem_made_by_a_handler_passes_through() {
-        let (status, body) = body_of(call("/refused", http::Method::GET).await).await;
-        assert_eq!(status, StatusCode::CONFLICT);
-        assert_eq!(body["detail"], "Cleanup has begun.");
-    }
-
-    #[test]
-    fn a_bad_parameter_is_named() {
-        let error = ParseParamError {
-            name: "limit",
-            reason: "not a number".into(),
-        };
-        let problem = translate(&error.into());
-        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(problem.detail(), "`limit`: not a number");
-    }
-
-    #[test]
-    fn what_unknown_errors_say_is_not_passed_on() {
-        let error = poem::error::BadRequest(io::Error::other("relation \"users\" does not exist"));
-        let problem = translate(&error);
-        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
-        assert!(!problem.detail().contains("users"));
-    }
-
-    #[test]
-    fn refused_bodies_are_told_apart() {
-        let nested =
-            |why| ReadBodyError::Io(io::Error::other(io::Error::other::<BodyRefused>(why)));
-        assert_eq!(
-            unread_body(&nested(BodyRefused::TooLarge))
-                .status()
-                .as_u16(),
-            413
-        );
-        assert_eq!(
-            unread_body(&nested(BodyRefused::TooSlow)).status().as_u16(),
-            408
-        );
-        let reset = ReadBodyError::Io(io::ErrorKind::ConnectionReset.into());
-        assert_eq!(unread_body(&reset).status().as_u16(), 400);
-    }
 
     #[test]
     fn headers_follow_from_the_problem() {

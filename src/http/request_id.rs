@@ -1,49 +1,16 @@
-//! Gives each request an id, a log span and one log line, and lets neither errors nor panics pass
-//! it in any form but a problem body.
+//! Gives each request an id, a log span and one log line, and turns errors and panics into problem bodies.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Instant};
 
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::Instrument;
-use uuid::Uuid;
 
-use super::problem::{Problem, respond};
+use super::{catch_all::respond, correlation, problem::Problem};
 
-/// The header in which an id comes in and goes out.
-pub static HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A longer id from outside is replaced by one of ours.
-const MAX_ID_BYTES: usize = 128;
 /// A longer path is cut in the log.
 const MAX_LOGGED_PATH_CHARS: usize = 256;
-
-tokio::task_local! {
-    static CURRENT: String;
-}
-
-/// The id of the request that this task serves, if it serves one.
-pub fn current() -> Option<String> {
-    CURRENT.try_with(Clone::clone).ok()
-}
-
-/// The caller's own id if it is sane (1 to 128 visible ASCII characters), or a new UUID v7.
-pub(super) fn id_for(headers: &HeaderMap) -> String {
-    headers
-        .get(&HEADER)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()))
-        .filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))
-        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// Writes the id into `headers`, where it has been checked to fit.
-pub(super) fn set(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(&HEADER, value);
-    }
-}
 
 /// The outermost middleware of every endpoint: `routes.with(RequestId)`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,16 +33,16 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let id = id_for(request.headers());
+        let id = correlation::id_for(request.headers());
         let span = tracing::info_span!("request", request_id = %id);
         let answer = async {
             let mut line = LogLine::begin(&request);
             let mut response = answer(&self.inner, request).await;
             line.finish(response.status());
-            set(response.headers_mut(), &id);
+            correlation::set(response.headers_mut(), &id);
             response
         };
-        Ok(CURRENT.scope(id.clone(), answer.instrument(span)).await)
+        Ok(correlation::scope(id.clone(), answer.instrument(span)).await)
     }
 }
 
@@ -94,7 +61,7 @@ async fn answer<E: Endpoint>(endpoint: &E, request: Request) -> Response {
 }
 
 /// The text of a panic, if it has one.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
@@ -159,8 +126,10 @@ impl Drop for LogLine {
 mod tests {
     use poem::{EndpointExt, Route, get, handler};
     use serde_json::Value;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::http::correlation::{HEADER, MAX_ID_BYTES, current};
 
     #[handler]
     fn panics() -> String {
@@ -179,13 +148,13 @@ mod tests {
             .with(RequestId);
         let mut request = Request::builder().uri(path.parse().unwrap());
         if let Some(id) = id {
-            request = request.header(&HEADER, id);
+            request = request.header(HEADER, id);
         }
         endpoint.get_response(request.finish()).await
     }
 
     fn id_of(response: &Response) -> String {
-        response.headers()[&HEADER].to_str().unwrap().to_owned()
+        response.headers()[HEADER].to_str().unwrap().to_owned()
     }
 
     async fn json_of(response: Response) -> Value {

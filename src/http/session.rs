@@ -3,35 +3,22 @@
 use std::fmt;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::jwks::{Jwks, JwksTiming, KeyLookup};
+pub use super::session_claims::SessionError;
+use super::session_claims::{
+    CATEGORY_UNSPECIFIED, Claims, category, check_header, check_rights, reason,
+};
+use super::session_keys::SessionKeys;
 
 /// Clock skew that is tolerated for `exp`, `nbf` and `iat`; Clerk's own SDKs allow the same.
 const LEEWAY_SECONDS: u64 = 5;
-/// A longer token is not looked at. Clerk's must fit into a cookie of 4 KiB.
+/// A longer token is refused unread. Clerk's must fit into a cookie of 4 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// A longer user id is refused; Clerk's have 32 characters.
 const MAX_USER_ID_BYTES: usize = 255;
 
-/// The class of a token stands in the `cat` field of its header. Source: `jwtCategories.ts` in
-/// Clerk's JavaScript backend SDK, "kept in sync with clerk_go (pkg/jwt/jwt.go)", which also knows
-/// `cl_B7d4PD222AAA` (templates) and `cl_B7d4PD333AAA` (machines). OAuth tokens have another `typ`.
-const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
-/// Some instances stamp this on tokens of every class, so it says nothing about the class.
-const CATEGORY_UNSPECIFIED: &str = "cl_I7d4PD111III";
-
-/// Where the public keys come from.
-#[derive(Debug, Clone)]
-pub enum SessionKeys {
-    /// `CLERK_JWT_KEY`: one RSA public key in PEM, line breaks already restored.
-    Pem(String),
-    /// `CLERK_JWKS_URL`.
-    Jwks(String),
-}
-
-/// What is asked of a session token.
+/// The requirements that a session token must meet.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
     pub keys: SessionKeys,
@@ -41,19 +28,6 @@ pub struct SessionConfig {
     pub authorized_parties: Vec<String>,
 }
 
-/// Keys that cannot be used. No message repeats key material.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionConfigError {
-    #[error("the JWT key is a private key; Lethe needs the public one only")]
-    PrivateKey,
-    #[error("the JWT key is not an RSA public key in PEM")]
-    Pem,
-    #[error("the JWKS URL is not an http or https URL")]
-    JwksUrl,
-    #[error("the HTTP client for the JWKS cannot be made")]
-    Client(#[source] reqwest::Error),
-}
-
 /// A user whose token was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -61,23 +35,6 @@ pub struct Session {
     pub user_id: String,
     /// `sess_…`
     pub session_id: Option<String>,
-}
-
-/// Why a token was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// 401.
-    #[error("the session token {0}")]
-    Invalid(&'static str),
-    /// 403: the user has signed in, but has tasks to do before the session counts.
-    #[error("the session is pending")]
-    Pending,
-    /// 403: someone else acts in the user's name.
-    #[error("an impersonated session may not do this")]
-    Impersonated,
-    /// 503: no key was ever fetched, so nothing can be verified.
-    #[error("the keys that verify session tokens cannot be fetched at present")]
-    Unavailable,
 }
 
 /// Verifies session tokens (RS256) with a fixed key or with a JWKS that is cached.
@@ -93,22 +50,12 @@ enum Keys {
     Jwks(Jwks),
 }
 
-/// The claims that decide; times are left to [`Validation`], except `iat`, which it does not know.
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    iss: Option<String>,
-    azp: Option<String>,
-    sid: Option<String>,
-    iat: Option<f64>,
-    sts: Option<String>,
-    act: Option<Value>,
-}
-
 impl SessionVerifier {
+    /// Fetches nothing yet.
+    ///
     /// # Errors
-    /// [`SessionConfigError`]; nothing is fetched yet.
-    pub fn new(config: SessionConfig) -> Result<Self, SessionConfigError> {
+    /// When the HTTP client for the JWKS cannot be made.
+    pub fn new(config: SessionConfig) -> Result<Self, reqwest::Error> {
         Self::with_jwks_timing(config, JwksTiming::default())
     }
 
@@ -116,10 +63,10 @@ impl SessionVerifier {
     pub fn with_jwks_timing(
         config: SessionConfig,
         timing: JwksTiming,
-    ) -> Result<Self, SessionConfigError> {
+    ) -> Result<Self, reqwest::Error> {
         let keys = match config.keys {
-            SessionKeys::Pem(pem) => Keys::Fixed(Box::new(public_key(&pem)?)),
-            SessionKeys::Jwks(url) => Keys::Jwks(Jwks::new(&url, timing)?),
+            SessionKeys::Fixed(key) => Keys::Fixed(key),
+            SessionKeys::Jwks(url) => Keys::Jwks(Jwks::new(url, timing)?),
         };
         Ok(Self {
             keys,
@@ -228,66 +175,12 @@ fn validation() -> Validation {
     validation
 }
 
-/// Clerk's SDK takes a token without `typ` or `cat` for a session: tokens from before the
-/// categories have none.
-fn check_header(header: &Header) -> Result<(), SessionError> {
-    if header.alg != Algorithm::RS256 {
-        return Err(SessionError::Invalid("is not signed with RS256"));
-    }
-    if header.typ.as_deref().is_some_and(|typ| typ != "JWT") || header.crit.is_some() {
-        return Err(SessionError::Invalid("is of another type"));
-    }
-    match category(header)?.as_deref() {
-        None | Some(CATEGORY_SESSION | CATEGORY_UNSPECIFIED) => Ok(()),
-        Some(_) => Err(SessionError::Invalid("is not a session's")),
-    }
-}
-
-fn category(header: &Header) -> Result<Option<String>, SessionError> {
-    header
-        .extras
-        .get("cat")
-        .map_err(|_| SessionError::Invalid("is malformed"))
-}
-
-/// What makes a valid session unfit to erase anything.
-fn check_rights(claims: &Claims) -> Result<(), SessionError> {
-    if claims.act.is_some() {
-        return Err(SessionError::Impersonated);
-    }
-    match claims.sts.as_deref() {
-        None | Some("active") => Ok(()),
-        Some(_) => Err(SessionError::Pending),
-    }
-}
-
-/// The library would read a private key as if it were a public one, and then refuse every token.
-fn public_key(pem: &str) -> Result<DecodingKey, SessionConfigError> {
-    if pem.contains("PRIVATE KEY") {
-        return Err(SessionConfigError::PrivateKey);
-    }
-    if !pem.contains("PUBLIC KEY") {
-        return Err(SessionConfigError::Pem);
-    }
-    DecodingKey::from_rsa_pem(pem.trim().as_bytes()).map_err(|_| SessionConfigError::Pem)
-}
-
-fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
-    use jsonwebtoken::errors::ErrorKind;
-    match error.kind() {
-        ErrorKind::InvalidSignature => "has a wrong signature",
-        ErrorKind::ExpiredSignature => "has expired",
-        ErrorKind::ImmatureSignature => "is not yet valid",
-        ErrorKind::MissingRequiredClaim(_) => "does not say when it expires",
-        _ => "is malformed",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::{EncodingKey, encode};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::super::session_claims::CATEGORY_SESSION;
     use super::*;
 
     const KEY: &str = include_str!("../../tests/it/fixtures/session-key.pem");
@@ -298,7 +191,7 @@ mod tests {
 
     fn verifier() -> SessionVerifier {
         SessionVerifier::new(SessionConfig {
-            keys: SessionKeys::Pem(PUBLIC_KEY.into()),
+            keys: SessionKeys::from_pem(PUBLIC_KEY).unwrap(),
             issuer: Some(ISSUER.into()),
             authorized_parties: vec!["https://other.example.com".into(), PARTY.into()],
         })
@@ -408,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn without_configuration_issuer_and_party_are_not_asked_for() {
         let verifier = SessionVerifier::new(SessionConfig {
-            keys: SessionKeys::Pem(PUBLIC_KEY.into()),
+            keys: SessionKeys::from_pem(PUBLIC_KEY).unwrap(),
             issuer: None,
             authorized_parties: Vec::new(),
         })
@@ -529,36 +422,5 @@ mod tests {
         // An expired one is told that it is expired, nothing else.
         let both = json!({"sts": "pending", "exp": now() - 60});
         assert!(invalid(with_claims(both).await));
-    }
-
-    #[test]
-    fn keys_that_cannot_be_used_are_refused_at_once() {
-        let with = |keys| {
-            SessionVerifier::new(SessionConfig {
-                keys,
-                issuer: None,
-                authorized_parties: vec![],
-            })
-            .unwrap_err()
-        };
-        assert!(matches!(
-            with(SessionKeys::Pem(KEY.into())),
-            SessionConfigError::PrivateKey
-        ));
-        assert!(matches!(
-            with(SessionKeys::Pem("nonsense".into())),
-            SessionConfigError::Pem
-        ));
-        let empty = "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----";
-        assert!(matches!(
-            with(SessionKeys::Pem(empty.into())),
-            SessionConfigError::Pem
-        ));
-        for url in ["", "clerk", "file:///etc/passwd"] {
-            assert!(matches!(
-                with(SessionKeys::Jwks(url.into())),
-                SessionConfigError::JwksUrl
-            ));
-        }
     }
 }

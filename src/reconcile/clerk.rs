@@ -1,8 +1,9 @@
-//! The comparison with Clerk: a webhook that never came leaves a user here whom Clerk no longer has.
+//! The comparison with Clerk: a webhook that never came leaves a user here that Clerk no longer has.
 //!
-//! The users here are asked for by id, 99 at a time, together with one whom Clerk is known to have: an answer
-//! without that one is empty, cut or of another instance, and ends the comparison. There are no pages over
-//! all of Clerk's users that could shift meanwhile, and no more than the missing ones is kept in memory.
+//! Clerk is asked for the users here by id, 99 at a time, together with a reference user that it is known to
+//! have: an answer without that one is empty, cut off or from another instance, and ends the comparison.
+//! There is no paging over all of Clerk's users, which could shift meanwhile, and only the missing users are
+//! kept in memory.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,263 +12,236 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::clerk_api::{ClerkApi, ClerkError};
-use super::database::try_often;
-use super::limit::{Limit, Stopped};
-use super::turn::Ended;
-use super::{Context, ReconcileError};
+use super::enqueue::{EnqueueResult, Reason, enqueue};
+use super::lease::PassResult;
+use super::safety_limit::{LimitCheck, SafetyLimit};
+use super::{Candidate, PassContext, ReconcileError};
 use crate::db::transaction::begin;
+use crate::vocabulary::EntityType;
 
 /// Younger users are not compared: Clerk's list may lag behind their creation.
-const LEAST_AGE: Duration = Duration::from_secs(60);
-/// Most users that one comparison asks about one by one, and takes; the next one follows at once.
-const MOST_TAKEN: usize = 10_000;
+const MIN_AGE: Duration = Duration::from_secs(60);
+/// How many users one comparison confirms one by one, and erases. The next comparison follows at once.
+const MAX_USERS: usize = 10_000;
 /// Clerk's ids have some thirty characters.
-const LONGEST_ID: usize = 64;
+const MAX_ID_LENGTH: usize = 64;
 
-/// What a comparison does.
+/// How a comparison works.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What may be taken at once.
-    pub limit: Limit,
-    /// Delete the users that Clerk no longer has; else only report them.
+pub struct ClerkPass {
+    /// How many users may be erased.
+    pub limit: SafetyLimit,
+    /// Erase the users that Clerk no longer has, instead of only reporting them.
     pub apply: bool,
 }
 
 /// How a comparison went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct ClerkReport {
     /// Live users that Clerk was asked about.
     pub compared: u64,
     /// Live users that are too young to be compared.
     pub too_young: u64,
-    /// Live users whose id is none of Clerk's; they are left alone.
+    /// Live users whose id Clerk cannot have made; they are left alone.
     pub not_of_clerk: u64,
-    /// Users that the lists left out.
+    /// Users that Clerk's lists left out.
     pub not_listed: u64,
-    /// Users that Clerk no longer has, each confirmed by a second, direct look.
+    /// Users that Clerk no longer has, each confirmed by a request of its own.
     pub missing: Vec<String>,
-    /// Erasures that were written.
+    /// Erasures that were enqueued.
     pub users_enqueued: u64,
-    /// Users that the database refused to take, and said why in the log.
+    /// Users whose erasure the database refused; the log says why.
     pub refused: u64,
-    /// There are more than one comparison takes.
+    /// There are more than one comparison handles.
     pub more: bool,
-    /// Why nobody was asked for directly, and nothing was taken.
+    /// Why no user was confirmed or erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
 }
 
-impl Report {
-    /// What everybody is told of it.
+impl ClerkReport {
+    /// The part that is stored for all processes to read.
     #[must_use]
-    pub fn ended(&self, apply: bool) -> Ended {
-        Ended {
+    pub fn result(&self, apply: bool) -> PassResult {
+        PassResult {
             found: self.missing.len() as u64,
             enqueued: self.users_enqueued,
             stopped: self.stopped.clone(),
-            failed: None,
             more: apply && self.more && self.users_enqueued > 0,
-            is_approved: false,
+            ..PassResult::default()
         }
     }
 }
 
 /// How far a comparison is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// So many users were compared, and so many of them were not listed.
+pub enum ClerkProgress {
+    /// Users compared so far, and how many of them Clerk's lists left out.
     Compared(u64, u64),
-    /// So many of so many that were not listed were asked for directly.
+    /// How many of the users that were left out are confirmed, and of how many.
     Confirmed(u64, u64),
-    /// So many of so many that are missing were dealt with.
-    Taken(u64, u64),
+    /// How many of the missing users are handled, and of how many.
+    Handled(u64, u64),
 }
 
-/// Compares, and with [`Options::apply`] writes the erasures of those that Clerk no longer has.
+/// Compares, and with [`ClerkPass::apply`] enqueues the erasure of the users that Clerk no longer has.
 ///
 /// # Errors
-/// When Clerk gives no answer that can be relied on: nothing was deleted then. When the database is away or
-/// refuses, or the pass has to end; what was enqueued by then stays.
+/// When Clerk's answers cannot be relied on: nothing was deleted then. When the database is away or refuses,
+/// or the pass has to end: erasures that were enqueued by then stay.
 pub async fn run(
-    context: Context<'_>,
+    context: PassContext<'_>,
     api: &ClerkApi,
-    options: Options,
-    progress: impl Fn(Progress),
-) -> Result<Report, ReconcileError> {
-    let younger_than: DateTime<Utc> =
-        sqlx::query_file_scalar!("sql/reconcile/now.sql", LEAST_AGE.as_secs_f64())
+    pass: ClerkPass,
+    progress: impl Fn(ClerkProgress),
+) -> Result<ClerkReport, ReconcileError> {
+    let created_before: DateTime<Utc> =
+        sqlx::query_file_scalar!("sql/reconcile/now.sql", MIN_AGE.as_secs_f64())
             .fetch_one(context.pool)
             .await?;
-    let mut report = Report::default();
-    let mut voucher = api.oldest_user().await?;
-    let not_listed = compare(
+    let mut comparison = Comparison {
         context,
         api,
-        younger_than,
-        &mut voucher,
-        &mut report,
-        &progress,
-    )
-    .await?;
-    let stopped = options.limit.check(context.pool, report.not_listed).await?;
-    if let Err(stopped) = stopped {
-        report.stopped = Some(Stopped::to_string(&stopped));
-        return Ok(report);
-    }
-    confirm(context, api, &voucher, not_listed, &mut report, &progress).await?;
-    if options.apply {
-        take(context, younger_than, &mut report, &progress).await?;
-    }
-    Ok(report)
-}
-
-/// Those of the live users that the lists leave out.
-async fn compare(
-    context: Context<'_>,
-    api: &ClerkApi,
-    younger_than: DateTime<Utc>,
-    voucher: &mut String,
-    report: &mut Report,
-    progress: &impl Fn(Progress),
-) -> Result<Vec<String>, ReconcileError> {
-    let mut not_listed = Vec::new();
-    let mut after = String::new();
-    loop {
-        context.keep().await?;
-        let mut transaction = begin(context.pool).await?;
-        let bite = sqlx::query_file!("sql/reconcile/live_users.sql", after, younger_than)
-            .fetch_one(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        let Some(last_id) = bite.last_id else {
-            return Ok(not_listed);
-        };
-        let all = bite.live.len();
-        let live: Vec<String> = bite.live.into_iter().filter(|id| is_clerks(id)).collect();
-        report.not_of_clerk += (all - live.len()) as u64;
-        report.too_young += bite.too_young.unsigned_abs();
-        if !live.is_empty() {
-            let known = listed(api, &live, voucher).await?;
-            report.compared += live.len() as u64;
-            for id in live.into_iter().filter(|id| !known.contains(id)) {
-                report.not_listed += 1;
-                if not_listed.len() < MOST_TAKEN {
-                    not_listed.push(id);
-                } else {
-                    report.more = true;
-                }
-            }
-            progress(Progress::Compared(report.compared, report.not_listed));
-        }
-        after = last_id;
-    }
-}
-
-/// Which of these the list has. The voucher may have been deleted in Clerk meanwhile: then there is another,
-/// and the same is asked once more.
-async fn listed(
-    api: &ClerkApi,
-    ids: &[String],
-    voucher: &mut String,
-) -> Result<HashSet<String>, ClerkError> {
-    for is_last in [false, true] {
-        let mut asked: Vec<&str> = ids.iter().map(String::as_str).collect();
-        if !asked.contains(&voucher.as_str()) {
-            asked.push(voucher);
-        }
-        let known = api.known_of(&asked).await?;
-        if known.contains(voucher) {
-            return Ok(known);
-        }
-        if !is_last {
-            *voucher = api.oldest_user().await?;
-        }
-    }
-    Err(ClerkError::Incomplete)
-}
-
-/// The second look, at each user alone. Before, the direct look itself has to know the voucher.
-async fn confirm(
-    context: Context<'_>,
-    api: &ClerkApi,
-    voucher: &str,
-    not_listed: Vec<String>,
-    report: &mut Report,
-    progress: &impl Fn(Progress),
-) -> Result<(), ReconcileError> {
-    if not_listed.is_empty() {
-        return Ok(());
-    }
-    if !api.has_user(voucher).await? {
-        return Err(ClerkError::Incomplete.into());
-    }
-    let all = not_listed.len() as u64;
-    for (looked_at, id) in (1..).zip(not_listed) {
-        context.keep().await?;
-        if api.has_user(&id).await? {
-            tracing::warn!(user_id = id, "Clerk's list left out a user whom it has");
-        } else {
-            report.missing.push(id);
-        }
-        progress(Progress::Confirmed(looked_at, all));
-    }
-    Ok(())
-}
-
-async fn take(
-    context: Context<'_>,
-    younger_than: DateTime<Utc>,
-    report: &mut Report,
-    progress: &impl Fn(Progress),
-) -> Result<(), ReconcileError> {
-    let missing = std::mem::take(&mut report.missing);
-    let all = missing.len() as u64;
-    for (taken, id) in (1..).zip(&missing) {
-        context.keep().await?;
-        match try_often(async || enqueue(context, id, younger_than).await).await? {
-            Ok(true) => report.users_enqueued += 1,
-            Ok(false) => {}
-            Err(error) => {
-                report.refused += 1;
-                tracing::error!(user_id = id, %error, "reconciliation cannot take a user");
-            }
-        }
-        progress(Progress::Taken(taken, all));
-    }
-    report.missing = missing;
-    Ok(())
-}
-
-/// One user, one transaction; true if a task was written.
-async fn enqueue(
-    context: Context<'_>,
-    user: &str,
-    younger_than: DateTime<Utc>,
-) -> Result<bool, sqlx::Error> {
-    let mut transaction = begin(context.pool).await?;
-    sqlx::query_file!("sql/reconcile/lock_user.sql", user)
-        .fetch_one(&mut *transaction)
+        created_before,
+        progress: &progress,
+        reference_user: api.oldest_user().await?,
+        report: ClerkReport::default(),
+    };
+    let not_listed = comparison.compare().await?;
+    let check = pass
+        .limit
+        .check(context.pool, comparison.report.not_listed)
         .await?;
-    let task =
-        sqlx::query_file_scalar!("sql/reconcile/enqueue_missing_user.sql", user, younger_than)
-            .fetch_optional(&mut *transaction)
-            .await?;
-    transaction.commit().await?;
-    if let Some(task_id) = task {
-        tracing::warn!(
-            user_id = user,
-            task_id,
-            "Clerk no longer has this user; erasing"
-        );
+    if let LimitCheck::Stopped(why) = check {
+        comparison.report.stopped = Some(why.to_string());
+        return Ok(comparison.report);
     }
-    Ok(task.is_some())
+    comparison.confirm(not_listed).await?;
+    if pass.apply {
+        comparison.erase_missing().await?;
+    }
+    Ok(comparison.report)
 }
 
-/// What Clerk cannot know cannot be missing there: a row of the application's own, of a test, of an import.
+struct Comparison<'a, Progress> {
+    context: PassContext<'a>,
+    api: &'a ClerkApi,
+    created_before: DateTime<Utc>,
+    progress: &'a Progress,
+    reference_user: String,
+    report: ClerkReport,
+}
+
+impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
+    /// The live users that Clerk's lists leave out.
+    async fn compare(&mut self) -> Result<Vec<String>, ReconcileError> {
+        let mut not_listed = Vec::new();
+        let mut after = String::new();
+        loop {
+            self.context.keep().await?;
+            let mut tx = begin(self.context.pool).await?;
+            let batch =
+                sqlx::query_file!("sql/reconcile/live_users.sql", after, self.created_before)
+                    .fetch_one(&mut *tx)
+                    .await?;
+            tx.commit().await?;
+            let Some(last_id) = batch.last_id else {
+                return Ok(not_listed);
+            };
+            let all = batch.live.len();
+            let live: Vec<String> = batch.live.into_iter().filter(|id| is_clerks(id)).collect();
+            self.report.not_of_clerk += (all - live.len()) as u64;
+            self.report.too_young += batch.too_young.unsigned_abs();
+            if !live.is_empty() {
+                let listed = self.listed(&live).await?;
+                self.report.compared += live.len() as u64;
+                for id in live.into_iter().filter(|id| !listed.contains(id)) {
+                    self.report.not_listed += 1;
+                    if not_listed.len() < MAX_USERS {
+                        not_listed.push(id);
+                    } else {
+                        self.report.more = true;
+                    }
+                }
+                let report = &self.report;
+                (self.progress)(ClerkProgress::Compared(report.compared, report.not_listed));
+            }
+            after = last_id;
+        }
+    }
+
+    /// Which of these users Clerk lists. If the reference user was deleted in Clerk meanwhile, another one is
+    /// chosen and the same question is asked once more.
+    async fn listed(&mut self, ids: &[String]) -> Result<HashSet<String>, ClerkError> {
+        for is_last in [false, true] {
+            let mut asked: Vec<&str> = ids.iter().map(String::as_str).collect();
+            if !asked.contains(&self.reference_user.as_str()) {
+                asked.push(&self.reference_user);
+            }
+            let listed = self.api.known_of(&asked).await?;
+            if listed.contains(&self.reference_user) {
+                return Ok(listed);
+            }
+            if !is_last {
+                self.reference_user = self.api.oldest_user().await?;
+            }
+        }
+        Err(ClerkError::Incomplete)
+    }
+
+    /// Asks Clerk for each of these users alone, and first for the reference user, which that kind of request
+    /// has to find too.
+    async fn confirm(&mut self, not_listed: Vec<String>) -> Result<(), ReconcileError> {
+        if not_listed.is_empty() {
+            return Ok(());
+        }
+        if !self.api.has_user(&self.reference_user).await? {
+            return Err(ClerkError::Incomplete.into());
+        }
+        let all = not_listed.len() as u64;
+        for (done, id) in (1..).zip(not_listed) {
+            self.context.keep().await?;
+            if self.api.has_user(&id).await? {
+                tracing::warn!(
+                    user_id = id,
+                    "Clerk's list left out a user that Clerk has; the user is kept"
+                );
+            } else {
+                self.report.missing.push(id);
+            }
+            (self.progress)(ClerkProgress::Confirmed(done, all));
+        }
+        Ok(())
+    }
+
+    async fn erase_missing(&mut self) -> Result<(), ReconcileError> {
+        let reason = Reason::MissingInClerk {
+            created_before: self.created_before,
+        };
+        let all = self.report.missing.len() as u64;
+        for (done, id) in (1..).zip(&self.report.missing) {
+            let candidate = Candidate {
+                entity_type: EntityType::User,
+                id: id.clone(),
+                user_id: id.clone(),
+            };
+            match enqueue(self.context, &candidate, reason).await? {
+                EnqueueResult::Enqueued => self.report.users_enqueued += 1,
+                EnqueueResult::Refused => self.report.refused += 1,
+                EnqueueResult::NotNeeded => {}
+            }
+            (self.progress)(ClerkProgress::Handled(done, all));
+        }
+        Ok(())
+    }
+}
+
+/// Whether Clerk can have made this id. Rows of the application's own, of a test or of an import are not
+/// Clerk's, so they cannot be missing there.
 fn is_clerks(id: &str) -> bool {
     id.starts_with("user_")
-        && id.len() <= LONGEST_ID
+        && id.len() <= MAX_ID_LENGTH
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

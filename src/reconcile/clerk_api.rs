@@ -13,32 +13,44 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ClerkBackend;
+use crate::pauses::Pauses;
+use crate::secret::Secret;
 
-/// Most ids that one request may ask for.
-pub const MOST_IDS: usize = 100;
+/// How many ids one request may ask for at most.
+pub const MAX_IDS: usize = 100;
 /// A user's record is a few KiB, its metadata at most 8 KiB each: 100 of them stay far below.
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-/// What is waited when a 429 does not say for how long.
+/// The pause when a 429 does not say how long it must be.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// No pause between two tries is longer.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The code of Clerk's error for something that does not exist.
 const NOT_FOUND_CODE: &str = "resource_not_found";
 
-/// How patient the client is.
+/// Clerk's Backend API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClerkBackend {
+    /// An `http` or `https` URL, with or without `/v1`.
+    pub url: Url,
+    /// Sent as a bearer token, as it is.
+    pub secret_key: Secret,
+}
+
+/// Time limits and retries of the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Of one connect.
+    /// The limit of one connect.
     pub connect: Duration,
-    /// Of one request, to the end of its body.
+    /// The limit of one request, to the end of its body.
     pub request: Duration,
-    /// Tries of one request that fails on the way or with 5xx.
+    /// How often a request is tried that fails on the way or with 5xx.
     pub tries: u32,
-    /// Before the second try; doubled before each further one.
+    /// The pause before the second try; each further pause is twice as long.
     pub pause: Duration,
-    /// Most refusals with 429 of one request.
+    /// How many answers 429 one request may get.
     pub throttles: u32,
-    /// Whoever asks for a longer pause than this ends the pass.
-    pub longest_throttle: Duration,
+    /// The longest pause after a 429. A longer one ends the pass.
+    pub max_throttle: Duration,
 }
 
 impl Default for Patience {
@@ -49,18 +61,18 @@ impl Default for Patience {
             tries: 3,
             pause: Duration::from_secs(1),
             throttles: 5,
-            longest_throttle: Duration::from_secs(60),
+            max_throttle: Duration::from_secs(60),
         }
     }
 }
 
-/// Why there is no answer that can be relied on. Never shows the key.
+/// Why there is no answer that can be relied on. No message shows the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ClerkError {
     /// The URL cannot be used.
     #[error("CLERK_API_URL cannot be used")]
     Url,
-    /// The client cannot be set up, or the way to Clerk is broken.
+    /// The client cannot be set up, or Clerk cannot be reached.
     #[error("the request failed")]
     Http(#[source] reqwest::Error),
     /// Clerk refuses.
@@ -74,7 +86,7 @@ pub enum ClerkError {
     /// Clerk's rate limit does not end.
     #[error("the rate limit does not end (429, Retry-After: {} s)", retry_after.as_secs())]
     Throttled {
-        /// What it asks for.
+        /// The pause that Clerk asks for.
         retry_after: Duration,
     },
     /// Larger than any answer can be.
@@ -83,13 +95,13 @@ pub enum ClerkError {
     /// Not JSON, cut off, or of another form.
     #[error("the answer is not what is documented")]
     Malformed(#[source] serde_json::Error),
-    /// An answer about other users than those that were asked for.
+    /// The answer is about other users than those that were asked for.
     #[error("the answer names a user who was not asked for")]
     Unasked,
-    /// The list leaves out a user whom Clerk has: it would leave out others too.
-    #[error("the list is empty or leaves out a user whom Clerk has")]
+    /// The list leaves out a user that Clerk has, so it may leave out others too.
+    #[error("the list is empty or leaves out a user that Clerk has")]
     Incomplete,
-    /// Clerk has no users at all: more likely the key of another instance.
+    /// Clerk has no users at all: more likely the key belongs to another instance.
     #[error("the list of all users is empty; is CLERK_SECRET_KEY of the right instance?")]
     NoUsers,
     /// The process stops.
@@ -123,7 +135,7 @@ pub struct ClerkApi {
 }
 
 impl ClerkApi {
-    /// Asks nothing yet. Requests and waits end when `stop` is cancelled.
+    /// Sends nothing yet. Requests and pauses end when `stop` is cancelled.
     ///
     /// # Errors
     /// When the URL cannot be used, which the configuration has ruled out, or there is no TLS.
@@ -132,7 +144,7 @@ impl ClerkApi {
         patience: Patience,
         stop: CancellationToken,
     ) -> Result<Self, ClerkError> {
-        let mut base = Url::parse(&backend.url).map_err(|_| ClerkError::Url)?;
+        let mut base = backend.url.clone();
         let has_version = base.path().trim_end_matches('/').ends_with("/v1");
         {
             let mut path = base.path_segments_mut().map_err(|()| ClerkError::Url)?;
@@ -145,7 +157,7 @@ impl ClerkApi {
         let client = Client::builder()
             .connect_timeout(patience.connect)
             .timeout(patience.request)
-            // The key goes to nobody else.
+            // A redirect could send the key to somebody else.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(ClerkError::Http)?;
@@ -158,7 +170,7 @@ impl ClerkApi {
         })
     }
 
-    /// The oldest user that Clerk has, who vouches for lists: an answer that leaves them out is none.
+    /// The oldest user that Clerk has. It is asked for together with others: an answer without it is incomplete.
     ///
     /// # Errors
     /// When there is no answer that can be relied on, or no user.
@@ -173,7 +185,7 @@ impl ClerkApi {
         Ok(oldest.id)
     }
 
-    /// Which of these users, at most [`MOST_IDS`], Clerk has.
+    /// Which of these users, at most [`MAX_IDS`], Clerk has.
     ///
     /// # Errors
     /// When there is no answer that can be relied on.
@@ -182,7 +194,7 @@ impl ClerkApi {
         {
             let mut query = url.query_pairs_mut();
             query
-                .append_pair("limit", &MOST_IDS.to_string())
+                .append_pair("limit", &MAX_IDS.to_string())
                 .append_pair("offset", "0");
             for id in ids {
                 query.append_pair("user_id", id);
@@ -231,19 +243,20 @@ impl ClerkApi {
         }
     }
 
-    /// The answer, whatever it says, after the tries and pauses that are due.
+    /// The first answer that is neither 429 nor 5xx.
     async fn get(&self, url: Url) -> Result<(StatusCode, Vec<u8>), ClerkError> {
         let (mut failures, mut throttles) = (0, 0);
+        let mut pauses = Pauses::new(self.patience.pause, MAX_PAUSE);
         loop {
             let failure = match self.get_once(url.clone()).await {
                 Ok(Answer::Throttled(retry_after)) => {
                     throttles += 1;
                     if throttles > self.patience.throttles
-                        || retry_after > self.patience.longest_throttle
+                        || retry_after > self.patience.max_throttle
                     {
                         return Err(ClerkError::Throttled { retry_after });
                     }
-                    tracing::info!(?retry_after, "Clerk asks for a pause");
+                    tracing::info!(?retry_after, "Clerk limits the rate of requests; waiting");
                     self.pause(retry_after).await?;
                     continue;
                 }
@@ -258,8 +271,7 @@ impl ClerkApi {
             if failures >= self.patience.tries {
                 return Err(failure);
             }
-            self.pause(self.patience.pause * 2_u32.pow(failures - 1))
-                .await?;
+            self.pause(pauses.next_pause()).await?;
         }
     }
 
@@ -324,11 +336,10 @@ fn refused(status: StatusCode, body: &[u8]) -> ClerkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     fn base(url: &str) -> String {
         let backend = ClerkBackend {
-            url: url.to_owned(),
+            url: url.parse().unwrap(),
             secret_key: Secret::new("sk_test_hunter2"),
         };
         let api = ClerkApi::new(backend, Patience::default(), CancellationToken::new()).unwrap();

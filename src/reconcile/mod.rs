@@ -1,82 +1,69 @@
-//! Finds what is to be erased and has no task, and writes the task: rows that the application marked by
-//! itself, rows that a backup brought back, users that Clerk no longer has. Whatever would take too many
-//! users at once takes nothing, and waits for a person.
+//! Finds what must be deleted and has no task, and writes the task: rows that the application soft-deleted by
+//! itself, rows that a backup brought back, users that Clerk no longer has. A pass that would delete data of
+//! too many users at once changes nothing and waits for a person (`safety_limit`).
+//!
+//! `database` and `clerk` are the two passes, `timer` runs them in a worker, `lease` allows one pass of each
+//! source at a time, `state` says how the last one ended.
 
+mod candidates;
 pub mod clerk;
 pub mod clerk_api;
 pub mod database;
-pub mod limit;
+mod enqueue;
+pub mod lease;
+pub mod options;
+pub mod safety_limit;
 pub mod state;
 pub mod timer;
-pub mod turn;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-pub use turn::Turn;
+pub use candidates::{Candidate, Candidates, Counts};
+pub use lease::LeaderLease;
 
-/// What the rows are compared with: `cleanup_reconciliations.source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The queue: soft-deleted rows and tombstones without an open task.
-    Database,
-    /// Clerk's list of users.
-    Clerk,
-}
-
-impl Source {
-    /// All sources.
-    pub const ALL: [Self; 2] = [Self::Database, Self::Clerk];
-
-    /// The value of `cleanup_reconciliations.source`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Database => "database",
-            Self::Clerk => "clerk",
-        }
-    }
-}
-
-/// Why a pass did not come to its end. What it had enqueued by then stays.
+/// Why a pass did not reach its end. The tasks that it had written by then stay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The database is away or refuses.
     #[error("the database refuses")]
     Database(#[from] sqlx::Error),
-    /// Clerk did not give a whole answer; nothing was deleted because of it.
+    /// Clerk did not answer completely; nothing was deleted because of it.
     #[error("Clerk's Backend API gives no answer that can be relied on")]
     Clerk(#[from] clerk_api::ClerkError),
-    /// Another pass took the turn over, because this one had not renewed it in time.
-    #[error("the turn was lost to another pass")]
-    LostTurn,
+    /// Another process took the lease over, because this pass had not renewed it in time.
+    #[error("the lease was lost to another process")]
+    LostLease,
     /// The process stops.
     #[error("stopped before the end")]
     ShuttingDown,
+    /// A fault of this program.
+    #[error("the pass panicked: {0}")]
+    Panicked(String),
 }
 
 /// Where a pass runs.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// Tasks are written through this.
+pub struct PassContext<'a> {
+    /// The database.
     pub pool: &'a PgPool,
-    /// The turn that allows to write; none for a look that changes nothing.
-    pub turn: Option<&'a Turn>,
-    /// Ends the pass at the next opportunity.
+    /// The lease that allows this pass to write. `None` for a pass that only reports.
+    pub lease: Option<&'a LeaderLease>,
+    /// Ends the pass before its next step.
     pub stop: &'a CancellationToken,
 }
 
-impl Context<'_> {
-    /// Between two steps: goes on only while it may, and keeps the turn.
+impl PassContext<'_> {
+    /// Called between two steps: checks that the pass may go on, and renews the lease.
     ///
     /// # Errors
-    /// When the process stops, the turn was lost, or the database refuses.
+    /// When the process stops, the lease was lost, or the database refuses.
     pub(crate) async fn keep(&self) -> Result<(), ReconcileError> {
         if self.stop.is_cancelled() {
             return Err(ReconcileError::ShuttingDown);
         }
-        match self.turn {
-            Some(turn) => turn.keep(self.pool).await,
+        match self.lease {
+            Some(lease) => lease.renew_if_due(self.pool).await,
             None => Ok(()),
         }
     }

@@ -1,17 +1,17 @@
-//! How the last passes went, whichever process ran them.
+//! How the last passes went, whichever process ran them. Readiness, `lethe check` and the metrics show it.
 
 use sqlx::PgExecutor;
 
 /// How the last pass of a source went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct LastPass {
     /// `database` or `clerk`.
     pub source: String,
-    /// When a pass last ended; none if there was none yet.
+    /// When it ended. `None` if there was none yet.
     pub finished_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// Why it took nothing although there was something.
+    /// Why it wrote no task although it found something.
     pub stopped: Option<String>,
-    /// What it failed with.
+    /// The error that ended it.
     pub failed: Option<String>,
 }
 
@@ -19,24 +19,24 @@ pub struct State {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn read<'e>(executor: impl PgExecutor<'e>) -> Result<Vec<State>, sqlx::Error> {
-    sqlx::query_file_as!(State, "sql/reconcile/state.sql")
+pub async fn read<'e>(executor: impl PgExecutor<'e>) -> Result<Vec<LastPass>, sqlx::Error> {
+    sqlx::query_file_as!(LastPass, "sql/reconcile/last_passes.sql")
         .fetch_all(executor)
         .await
 }
 
-/// What a person must look at, in one line; none if nothing.
+/// What a person must look at, in one line. `None` if nothing.
 #[must_use]
-pub fn complaint(states: &[State]) -> Option<String> {
-    let lines: Vec<String> = states
+pub fn complaint(passes: &[LastPass]) -> Option<String> {
+    let lines: Vec<String> = passes
         .iter()
-        .filter_map(|state| {
-            let (how, why) = match (&state.stopped, &state.failed) {
+        .filter_map(|pass| {
+            let (how, why) = match (&pass.stopped, &pass.failed) {
                 (Some(why), _) => ("was stopped", why),
                 (None, Some(why)) => ("failed", why),
                 (None, None) => return None,
             };
-            Some(format!("reconciliation ({}) {how}: {why}", state.source))
+            Some(format!("reconciliation ({}) {how}: {why}", pass.source))
         })
         .collect();
     (!lines.is_empty()).then(|| lines.join("; "))
@@ -47,18 +47,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_stopped_or_failed_is_complained_about() {
-        let state = |source: &str, stopped: Option<&str>, failed: Option<&str>| State {
+    fn only_passes_that_were_stopped_or_failed_are_complained_about() {
+        let pass = |source: &str, stopped: Option<&str>, failed: Option<&str>| LastPass {
             source: source.into(),
             finished_at: None,
             stopped: stopped.map(Into::into),
             failed: failed.map(Into::into),
         };
-        assert_eq!(complaint(&[state("clerk", None, None)]), None);
+        assert_eq!(complaint(&[pass("clerk", None, None)]), None);
         assert_eq!(
             complaint(&[
-                state("database", Some("too many"), None),
-                state("clerk", None, Some("away"))
+                pass("database", Some("too many"), None),
+                pass("clerk", None, Some("away"))
             ])
             .unwrap(),
             "reconciliation (database) was stopped: too many; reconciliation (clerk) failed: away"

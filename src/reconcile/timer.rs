@@ -1,30 +1,38 @@
-//! What a worker does on its own: takes the turn when it is due, and tells how the pass went.
+//! Runs the passes in a worker: acquires the lease when a pass is due, runs the pass, reports how it went.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use super::clerk::{self, ClerkPass};
 use super::clerk_api::{ClerkApi, Patience};
-use super::limit::Limit;
-use super::turn::{Asked, Ended, Turn};
-use super::{Context, ReconcileError, Source, clerk, database};
-use crate::config::Reconcile;
+use super::database::{self, DatabasePass};
+use super::lease::{LeaderLease, LeaseAnswer, PassResult};
+use super::options::ReconcileOptions;
+use super::safety_limit::SafetyLimit;
+use super::{PassContext, ReconcileError};
+use crate::cause;
 use crate::db::sqlstate::is_temporary;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::{EntityType, ReconcileSource};
 
-/// After a pass that left something or failed, and after an error, a worker asks again so soon: a quarter of
-/// the interval, within these bounds. Else it waits for what is due.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// Missing users that one line of the log names.
-const USERS_NAMED: usize = 20;
+/// The shortest pause between two requests for the lease.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause after a pass that left work or failed. It is a quarter of the interval, if that is shorter.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How many missing users one line of the log names.
+const MAX_USERS_NAMED: usize = 20;
 
-/// Reconciles whenever it is due and nobody else does, until `shutdown`. Without a database, or before the
-/// migrations, it tries again.
+/// Runs every pass that is due and that no other process runs, until `shutdown`. Without a database, or before
+/// the migrations, it tries again.
 pub async fn run(
     pool: PgPool,
-    config: Reconcile,
+    config: ReconcileOptions,
     worker: String,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
@@ -37,172 +45,205 @@ pub async fn run(
         shutdown,
     };
     tokio::join!(
-        timer.keep_reconciling(Source::Database),
-        timer.keep_reconciling(Source::Clerk)
+        timer.keep_reconciling(ReconcileSource::Database),
+        timer.keep_reconciling(ReconcileSource::Clerk)
     );
 }
 
 struct Timer {
     pool: PgPool,
-    config: Reconcile,
+    config: ReconcileOptions,
     worker: String,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 }
 
 impl Timer {
-    async fn keep_reconciling(&self, source: Source) {
+    async fn keep_reconciling(&self, source: ReconcileSource) {
         let interval = match source {
-            Source::Database => self.config.interval,
-            Source::Clerk => self.config.clerk_interval,
+            ReconcileSource::Database => self.config.interval,
+            ReconcileSource::Clerk => self.config.clerk_interval,
         };
         let Some(interval) = interval else { return };
-        let pause = (interval / 4).clamp(PAUSE.0, PAUSE.1);
         while !self.shutdown.is_cancelled() {
-            let mut wait = pause;
-            match Turn::take(&self.pool, source, &self.worker, interval).await {
-                Ok(Asked::Taken(turn)) => {
-                    if self.reconcile(source, turn).await {
-                        wait = interval;
+            let mut pause = (interval / 4).clamp(MIN_PAUSE, MAX_PAUSE);
+            match LeaderLease::acquire(&self.pool, source, &self.worker, interval).await {
+                Ok(LeaseAnswer::Acquired(lease)) => {
+                    if self.reconcile(source, lease).await {
+                        pause = interval;
                     }
                 }
-                Ok(Asked::NotDue(left)) => wait = left.min(interval).max(PAUSE.0),
-                // The worker itself tells that the database is away.
+                Ok(LeaseAnswer::NotDue(left)) => pause = left.min(interval).max(MIN_PAUSE),
+                // The worker itself logs that the database is away.
                 Err(error) if is_temporary(&error) => {
-                    tracing::debug!(%error, "cannot ask whether a reconciliation is due");
+                    tracing::debug!(%source, %error, "cannot ask whether a reconciliation is due");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot ask whether a reconciliation is due");
+                    tracing::warn!(
+                        %source, error = cause::chain(&error),
+                        "cannot ask whether a reconciliation is due; trying again"
+                    );
                 }
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Whether the pass did all that there was to do.
-    async fn reconcile(&self, source: Source, turn: Turn) -> bool {
-        let context = Context {
+    /// Runs one pass and stores how it went. Returns whether the pass left nothing to do.
+    async fn reconcile(&self, source: ReconcileSource, lease: LeaderLease) -> bool {
+        let context = PassContext {
             pool: &self.pool,
-            turn: Some(&turn),
+            lease: Some(&lease),
             stop: &self.shutdown,
         };
         let pass = async {
             match source {
-                Source::Database => self.with_database(context).await,
-                Source::Clerk => self.with_clerk(context).await,
+                ReconcileSource::Database => self.database_pass(context).await,
+                ReconcileSource::Clerk => self.clerk_pass(context).await,
             }
         };
-        let ended = tokio::select! {
-            ended = pass => ended,
-            () = turn.ran_out() => Err(ReconcileError::LostTurn),
+        let result = tokio::select! {
+            result = panic_as_error(pass) => result,
+            () = lease.expired() => Err(ReconcileError::LostLease),
         };
-        let ended = match ended {
-            Ok(ended) => ended,
-            // Another worker begins anew at once.
-            Err(ReconcileError::ShuttingDown) => Ended {
+        let result = match result {
+            Ok(result) => result,
+            // Another worker starts again at once.
+            Err(ReconcileError::ShuttingDown) => PassResult {
                 more: true,
-                ..Ended::default()
+                ..PassResult::default()
             },
             Err(error) => {
-                let failed = in_one_line(&error);
-                tracing::error!(
-                    source = source.as_str(),
-                    error = failed,
-                    "reconciliation failed"
-                );
-                Ended {
+                let failed = cause::chain(&error);
+                tracing::error!(%source, error = failed, "reconciliation failed; trying again");
+                PassResult {
                     failed: Some(failed),
-                    ..Ended::default()
+                    ..PassResult::default()
                 }
             }
         };
-        if let Some(stopped) = &ended.stopped {
+        if let Some(stopped) = &result.stopped {
             let command = match source {
-                Source::Database => "lethe reconcile",
-                Source::Clerk => "lethe reconcile clerk",
+                ReconcileSource::Database => "lethe reconcile",
+                ReconcileSource::Clerk => "lethe reconcile clerk",
             };
             tracing::error!(
-                source = source.as_str(),
-                "reconciliation was stopped: {stopped}. Look with `{command}`; if it is right, run it \
-                 with --apply and a higher --reconcile-max-user-share"
+                %source,
+                "reconciliation was stopped: {stopped}. Run `{command}` to see what it found. If it is right, \
+                 run it with --apply and a higher --reconcile-max-user-share"
             );
         }
-        if let Err(error) = turn.finish(&self.pool, &ended).await {
-            tracing::warn!(%error, "cannot say how a reconciliation went; its turn runs out by itself");
+        if let Err(error) = lease.release(&self.pool, &result).await {
+            tracing::warn!(
+                %source, error = cause::chain(&error),
+                "cannot store how a reconciliation went; its lease expires by itself"
+            );
         }
-        !ended.more && ended.failed.is_none()
+        !result.more && result.failed.is_none()
     }
 
-    async fn with_database(&self, context: Context<'_>) -> Result<Ended, ReconcileError> {
-        let options = database::Options {
+    async fn database_pass(&self, context: PassContext<'_>) -> Result<PassResult, ReconcileError> {
+        let pass = DatabasePass {
             limit: self.limit(),
             grace_period: self.config.grace_period,
         };
-        let report = database::run(context, options).await?;
-        self.count(Source::Database, "user", report.users_enqueued);
-        self.count(Source::Database, "sample", report.samples_enqueued);
-        self.count(Source::Database, "sample-image", report.images_enqueued);
-        if report.enqueued() > 0 {
+        let report = database::run(context, pass).await?;
+        let [users, samples, images] = [
+            EntityType::User,
+            EntityType::Sample,
+            EntityType::SampleImage,
+        ]
+        .map(|entity_type| {
+            let enqueued = report.enqueued.of(entity_type);
+            self.count(ReconcileSource::Database, entity_type, enqueued);
+            enqueued
+        });
+        if report.enqueued.total() > 0 {
             tracing::warn!(
-                users = report.users_enqueued,
-                samples = report.samples_enqueued,
-                images = report.images_enqueued,
-                "reconciliation found rows that were soft-deleted, or back, without a task"
+                users,
+                samples,
+                images,
+                "reconciliation enqueued deletions that had no task"
             );
         }
-        Ok(report.ended())
+        Ok(report.result())
     }
 
-    async fn with_clerk(&self, context: Context<'_>) -> Result<Ended, ReconcileError> {
+    async fn clerk_pass(&self, context: PassContext<'_>) -> Result<PassResult, ReconcileError> {
         // The configuration does not give an interval without a key.
         let Some(backend) = self.config.clerk.clone() else {
-            return Ok(Ended::default());
+            return Ok(PassResult::default());
         };
         let api = ClerkApi::new(backend, Patience::default(), self.shutdown.clone())?;
-        let options = clerk::Options {
+        let pass = ClerkPass {
             limit: self.limit(),
             apply: self.config.clerk_apply,
         };
-        let report = clerk::run(context, &api, options, |_| {}).await?;
-        self.count(Source::Clerk, "user", report.users_enqueued);
+        let report = clerk::run(context, &api, pass, |_| {}).await?;
+        self.count(
+            ReconcileSource::Clerk,
+            EntityType::User,
+            report.users_enqueued,
+        );
         if !report.missing.is_empty() {
-            let named = &report.missing[..report.missing.len().min(USERS_NAMED)];
+            let named = &report.missing[..report.missing.len().min(MAX_USERS_NAMED)];
             tracing::warn!(
                 missing = report.missing.len(),
-                erased = options.apply,
+                enqueued = report.users_enqueued,
                 user_ids = ?named,
                 "Clerk no longer has some users"
             );
         }
-        Ok(report.ended(options.apply))
+        Ok(report.result(pass.apply))
     }
 
-    fn limit(&self) -> Limit {
-        Limit {
+    fn limit(&self) -> SafetyLimit {
+        SafetyLimit {
             max_user_share: self.config.max_user_share,
         }
     }
 
-    fn count(&self, source: Source, entity_type: &str, enqueued: u64) {
+    fn count(&self, source: ReconcileSource, entity_type: EntityType, enqueued: u64) {
         self.metrics
             .reconciled
-            .with_label_values(&[source.as_str(), entity_type])
+            .with_label_values(&[source.as_str(), entity_type.as_str()])
             .inc_by(enqueued);
     }
 }
 
-/// An error and its causes, none said twice.
-#[must_use]
-pub fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// A pass that panics fails like any other: the log, readiness and `lethe check` say so, and the next pass
+/// tries again.
+async fn panic_as_error<T>(
+    pass: impl Future<Output = Result<T, ReconcileError>>,
+) -> Result<T, ReconcileError> {
+    AssertUnwindSafe(pass)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(ReconcileError::Panicked(message_of(panic.as_ref()))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pass_that_panics_fails_and_says_why() {
+        let number = 7;
+        let failed = panic_as_error::<()>(async { panic!("no row {number}") }).await;
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            "the pass panicked: no row 7"
+        );
+        assert_eq!(panic_as_error(async { Ok(7) }).await.unwrap(), 7);
     }
-    text
 }

@@ -43,6 +43,8 @@ pub use delete::{Deletion, KeyOutcome};
 pub use probe::Probe;
 pub use target::MAX_KEY_BYTES;
 
+use crate::secret::Secret;
+
 /// Tries of one call, the first included. If all fail, the task waits in the queue.
 const SDK_ATTEMPTS: u32 = 3;
 /// The SDK's pauses between those tries; the queue knows the long ones.
@@ -52,40 +54,27 @@ const SDK_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// or so, and the next request on one would hang until its time-out.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
-/// Where the objects are. What is `None` comes from the AWS SDK's own chain (environment, profile,
+/// The bucket and how it is reached. What is `None` comes from the AWS SDK's own chain (environment, profile,
 /// container or instance metadata).
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The bucket's name.
+    /// Bucket of the sample images, or the ARN of an access point.
     pub bucket: String,
     /// `http://host/bucket/key` instead of `http://bucket.host/key`.
     pub force_path_style: bool,
-    /// Of one connect.
     pub connect_timeout: Duration,
-    /// Of one try, and of each wait for a byte.
+    /// Of one try, and of each wait for a byte; at most `operation_timeout`.
     pub attempt_timeout: Duration,
     /// Of one call with the SDK's retries.
     pub operation_timeout: Duration,
-    /// An S3-compatible server's URL.
+    /// `http` or `https` URL of an S3-compatible server.
     pub endpoint: Option<String>,
-    /// The bucket's region.
     pub region: Option<String>,
-    /// With `secret_access_key`: static credentials.
-    pub access_key_id: Option<String>,
-    /// Never shown.
-    pub secret_access_key: Option<String>,
-    /// Never shown.
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for StoreConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreConfig")
-            .field("bucket", &self.bucket)
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .finish_non_exhaustive()
-    }
+    /// Given together with `secret_access_key`, or not at all.
+    pub access_key_id: Option<Secret>,
+    pub secret_access_key: Option<Secret>,
+    /// Given only with the two keys.
+    pub session_token: Option<Secret>,
 }
 
 /// A bucket. Clones share connections and what is known of the server.
@@ -131,7 +120,8 @@ impl Store {
             loader = loader.region(Region::new(region));
         }
         if let (Some(id), Some(secret)) = (config.access_key_id, config.secret_access_key) {
-            let credentials = Credentials::new(id, secret, config.session_token, None, "lethe");
+            let token = config.session_token.map(|token| token.expose().to_owned());
+            let credentials = Credentials::new(id.expose(), secret.expose(), token, None, "lethe");
             loader = loader.credentials_provider(credentials);
         }
         let shared = loader.load().await;

@@ -6,8 +6,6 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::config::LogFormat;
-
 /// Libraries that speak of their own affairs at `info` and flood at `debug`. A filter that is
 /// just a level leaves them at `warn`; one that names targets is taken to the letter.
 const QUIET: &str = "aws_config=warn,aws_credential_types=warn,aws_runtime=warn,aws_sdk_s3=warn,\
@@ -15,6 +13,15 @@ const QUIET: &str = "aws_config=warn,aws_credential_types=warn,aws_runtime=warn,
                      aws_smithy_runtime_api=warn,h2=warn,hyper=warn,hyper_util=warn,\
                      reqwest=warn,rustls=warn,s3s=warn,s3s_fs=warn,sqlx::query=warn,\
                      tokio_util=warn";
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

@@ -29,13 +29,14 @@ macro_rules! words {
         $(#[$meta])*
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-            poem_openapi::Enum, clap::ValueEnum,
+            poem_openapi::Enum, clap::ValueEnum, serde::Deserialize,
         )]
         pub enum $name {
             $(
                 $(#[$variant_meta])*
                 #[oai(rename = $word)]
                 #[value(name = $word)]
+                #[serde(rename = $word)]
                 $variant,
             )+
         }

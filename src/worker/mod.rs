@@ -17,6 +17,7 @@
 
 mod audit;
 mod claim;
+mod cleanup;
 mod context;
 mod decide;
 mod delete;
@@ -36,6 +37,7 @@ mod settle;
 mod wakefulness;
 mod watermarks;
 
+pub use cleanup::Cleanup;
 pub use context::WorkerStatus;
 pub use options::WorkerOptions;
 pub use run::run;

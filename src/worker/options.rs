@@ -1,6 +1,7 @@
 //! What a worker needs to know.
 
-use crate::config::Cleanup;
+use super::cleanup::Cleanup;
+use crate::db::url::DatabaseUrl;
 use crate::queue::backoff::{Backoff, RetryPolicy};
 
 /// What a worker needs to know.
@@ -13,7 +14,7 @@ pub struct WorkerOptions {
     /// Objects per second of all workers together.
     pub delete_rate: Option<u32>,
     /// A direct connection for LISTEN.
-    pub listen_url: String,
+    pub listen_url: DatabaseUrl,
 }
 
 impl WorkerOptions {

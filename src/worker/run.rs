@@ -73,7 +73,7 @@ pub async fn run(
 
 async fn keep_listening(context: Arc<Context>, shutdown: CancellationToken) {
     listen(
-        context.options.listen_url.clone(),
+        context.options.listen_url.expose().to_owned(),
         &context.notified,
         context.heartbeats.every(),
         context.as_ref(),

@@ -1,9 +1,21 @@
 //! The OpenAPI document is sound: what generators of clients stumble over is not in it.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, time::Duration};
 
-use lethe::http::api::{raw_specification, specification};
+use lethe::http::admin_tokens::AdminTokens;
+use lethe::http::api::health::database_ready;
+use lethe::http::api::{ApiState, raw_specification, routes, specification};
+use lethe::http::credentials::Authenticator;
+use lethe::http::session::{SessionConfig, SessionVerifier};
+use lethe::http::session_keys::SessionKeys;
+use lethe::http::webhook_signature::WebhookVerifier;
+use lethe::telemetry::metrics::Metrics;
+use poem::{Endpoint as _, Request};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::support::service::WEBHOOK_SECRET;
 
 /// JSON that refuses an object with the same key twice, which `serde_json::Value` would accept.
 struct Unique;
@@ -75,7 +87,81 @@ fn every_operation_has_an_id_of_its_own_a_tag_and_a_summary() {
                 "{method} {path}"
             );
             assert!(operation["summary"].is_string(), "{method} {path}");
+            assert!(
+                operation["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{method} {path} has no description"
+            );
+            assert!(
+                operation["security"].is_array(),
+                "{method} {path} says nothing of credentials"
+            );
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(
+                responses.keys().any(|status| status.starts_with('4')),
+                "{method} {path} names no refusal"
+            );
         }
     }
     assert_eq!(ids.len(), 14);
+}
+
+/// An absent field is left out of an example, because no field of ours is nullable.
+#[test]
+fn no_example_has_a_null() {
+    fn nulls(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(nulls),
+            Value::Object(fields) => fields.values().any(nulls),
+            _ => false,
+        }
+    }
+    for (name, schema) in specification()["components"]["schemas"]
+        .as_object()
+        .unwrap()
+    {
+        if let Some(example) = schema.get("example") {
+            assert!(!nulls(example), "the example of {name}: {example}");
+        }
+    }
+}
+
+/// The documentation is a text of 1.7 MB: an answer that nobody reads must not cost a copy of it.
+#[tokio::test]
+async fn all_answers_with_a_static_text_share_its_memory() {
+    let pool = PgPoolOptions::new()
+        .connect_lazy("postgres://nobody@127.0.0.1:9/none")
+        .unwrap();
+    let state = ApiState {
+        ready: database_ready(pool.clone()),
+        pool,
+        webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
+        grace: Duration::ZERO,
+        metrics: Metrics::new().unwrap(),
+        show_metrics: false,
+    };
+    let keys = SessionKeys::from_pem(include_str!("fixtures/session-key.pub.pem")).unwrap();
+    let sessions = SessionVerifier::new(SessionConfig {
+        keys,
+        issuer: None,
+        authorized_parties: Vec::new(),
+    });
+    let authenticator = Authenticator {
+        sessions: sessions.unwrap(),
+        admins: AdminTokens::default(),
+    };
+    let routes = routes(state, authenticator);
+    for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
+        let text = async || {
+            let request = Request::builder().uri(path.parse().unwrap()).finish();
+            let response = routes.get_response(request).await;
+            assert_eq!(response.status().as_u16(), 200, "{path}");
+            response.into_body().into_bytes().await.unwrap()
+        };
+        let (one, other) = (text().await, text().await);
+        assert!(one.len() > 1000, "{path}");
+        assert_eq!(one.as_ptr(), other.as_ptr(), "{path} is copied");
+    }
 }

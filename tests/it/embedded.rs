@@ -16,8 +16,8 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use lethe::cli::send_webhook;
 use lethe::embedded::seed::{Summary, Volume, seed};
 use lethe::embedded::{
-    DirectoryLock, Embedded, EmbeddedError, EmbeddedS3, LockError, Options, PostgresError,
-    PostgresOptions, PrivatePostgres, S3Options, State, StateError,
+    DevState, DirectoryLock, Embedded, EmbeddedError, EmbeddedOptions, EmbeddedS3, LockError,
+    PostgresError, PostgresOptions, PrivatePostgres, S3Options, StateError,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
@@ -494,20 +494,34 @@ async fn s3_knows_a_missing_bucket_a_wrong_secret_and_no_versions() {
 fn secrets_survive_and_are_private() {
     let directory = TempDir::new();
     let path = directory.join(".lethe");
-    let first = State::open(&path).unwrap().secrets().clone();
+    let first = DevState::open(&path).unwrap().secrets().clone();
     assert!(svix::webhooks::Webhook::new(&first.webhook_signing_secret).is_ok());
     assert_eq!(mode(&path.join("state.json")), 0o600);
 
-    let second = State::open(&path).unwrap().secrets().clone();
+    let second = DevState::open(&path).unwrap().secrets().clone();
     assert_eq!(first.admin_token, second.admin_token);
     assert_eq!(first.clerk_private_key, second.clerk_private_key);
 }
 
 #[test]
+fn a_directory_that_existed_keeps_its_mode() {
+    let directory = TempDir::new();
+    let shared = directory.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    drop(DevState::open(&shared).unwrap());
+    assert_eq!(mode(&shared), 0o777);
+    assert_eq!(mode(&shared.join("state.json")), 0o600);
+    let own = directory.join("own");
+    drop(DevState::open(&own).unwrap());
+    assert_eq!(mode(&own), 0o711);
+}
+
+#[test]
 fn a_state_directory_serves_one_process_at_a_time() {
     let directory = TempDir::new();
-    let state = State::open(&directory.0).unwrap();
-    let held = State::open(&directory.0).err().unwrap();
+    let state = DevState::open(&directory.0).unwrap();
+    let held = DevState::open(&directory.0).err().unwrap();
     assert!(matches!(held, StateError::Locked(LockError::Held { .. })));
     let message = held.to_string();
     assert!(
@@ -523,7 +537,7 @@ fn a_damaged_state_file_is_told_and_not_overwritten() {
     let directory = TempDir::new();
     fs::write(directory.join("state.json"), "{").unwrap();
     assert!(matches!(
-        State::open(&directory.0),
+        DevState::open(&directory.0),
         Err(StateError::Unreadable { .. })
     ));
     assert_eq!(
@@ -535,7 +549,7 @@ fn a_damaged_state_file_is_told_and_not_overwritten() {
 #[tokio::test]
 async fn an_empty_environment_is_filled_and_comes_back_the_same() {
     let directory = TempDir::new();
-    let options = Options {
+    let options = EmbeddedOptions {
         data_dir: directory.join(".lethe"),
     };
     let embedded = Embedded::start(options.clone(), |_| None).await.unwrap();
@@ -575,7 +589,7 @@ async fn an_empty_environment_is_filled_and_comes_back_the_same() {
 #[tokio::test]
 async fn what_the_environment_brings_is_not_embedded() {
     let directory = TempDir::new();
-    let options = Options {
+    let options = EmbeddedOptions {
         data_dir: directory.join(".lethe"),
     };
     let embedded = Embedded::start(options, |name| match name {
@@ -702,7 +716,7 @@ async fn a_sent_webhook_is_signed_and_its_repeat_has_the_same_body() {
         let url = format!("http://{}/webhooks/clerk", listener.local_addr().unwrap());
         let server = tokio::spawn(one_request(listener));
         let id = Some("msg_1".to_owned());
-        let delivery = send_webhook::send(&url, secret, "user_1", id)
+        let delivery = send_webhook::send(&url, &secret.parse().unwrap(), "user_1", id)
             .await
             .unwrap();
         assert_eq!((delivery.status, delivery.svix_id.as_str()), (204, "msg_1"));

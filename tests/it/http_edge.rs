@@ -9,16 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use lethe::http::{
     admin_tokens::AdminTokens,
+    answer::SharedBody,
     credentials::{AdminAuth, Authenticator, Caller, SessionOrAdminAuth},
     json_body::JsonBody,
     jwks::JwksTiming,
+    limits::Limits,
     problem::{Problem, Problems},
     request_id::RequestId,
-    server::{Limits, serve_with},
-    session::{SessionConfig, SessionError, SessionKeys, SessionVerifier},
+    server::serve_with,
+    session::{SessionConfig, SessionError, SessionVerifier},
+    session_keys::SessionKeys,
 };
 use poem::{Body, EndpointExt, Response, Route, get, handler, post};
 use poem_openapi::{Object, OpenApi, OpenApiService, param::Query, payload::PlainText};
@@ -447,11 +451,196 @@ async fn the_shutdown_has_a_limit_even_if_a_handler_has_none() {
     );
 }
 
+// Answers that nobody reads.
+
+const MIB: usize = 1024 * 1024;
+
+/// The bytes of one answer, counted as long as they are in memory.
+struct CountedBytes {
+    bytes: Vec<u8>,
+    in_memory: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for CountedBytes {
+    fn drop(&mut self) {
+        self.in_memory.fetch_sub(self.bytes.len(), Ordering::SeqCst);
+    }
+}
+
+/// `/large` makes an answer of `size` bytes for each request, `/shared` answers with one text for all.
+fn large_answers(size: usize, in_memory: &Arc<AtomicUsize>) -> impl poem::Endpoint + use<> {
+    let in_memory = Arc::clone(in_memory);
+    let large = poem::endpoint::make_sync(move |_| {
+        in_memory.fetch_add(size, Ordering::SeqCst);
+        Bytes::from_owner(CountedBytes {
+            bytes: vec![b'x'; size],
+            in_memory: Arc::clone(&in_memory),
+        })
+    });
+    let shared = Bytes::from(vec![b'x'; size]);
+    let shared = poem::endpoint::make_sync(move |_| {
+        Response::builder()
+            .extension(SharedBody)
+            .body(shared.clone())
+    });
+    Route::new()
+        .at("/", get(hello))
+        .at("/large", get(large))
+        .at("/shared", get(shared))
+        .with(RequestId)
+}
+
+/// An HTTP/2 connection whose peer never opens the window of a stream.
+struct ClosedWindow {
+    client: h2::client::SendRequest<Bytes>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+    answers: Vec<h2::RecvStream>,
+}
+
+impl ClosedWindow {
+    async fn connect(running: &Running) -> Self {
+        let (client, connection) = h2::client::Builder::new()
+            .initial_window_size(0)
+            .handshake(running.connect().await)
+            .await
+            .unwrap();
+        Self {
+            client,
+            connection: tokio::spawn(connection),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Asks, reads the head of the answer, and leaves its body unread.
+    async fn ask(&mut self, running: &Running, path: &str) -> u16 {
+        let request = poem::http::Request::get(running.url(path))
+            .body(())
+            .unwrap();
+        self.client = self.client.clone().ready().await.unwrap();
+        let (answer, _) = self.client.send_request(request, true).unwrap();
+        let (head, body) = timeout(PATIENCE, answer)
+            .await
+            .expect("no answer")
+            .unwrap()
+            .into_parts();
+        self.answers.push(body);
+        head.status.as_u16()
+    }
+}
+
+#[tokio::test]
+async fn answers_that_http_2_peers_do_not_read_are_bounded_in_memory_and_in_time() {
+    let in_memory = Arc::new(AtomicUsize::new(0));
+    let limits = Limits {
+        answer_bytes: 8 * MIB,
+        answer: Duration::from_millis(1500),
+        ..short_limits()
+    };
+    let running = start(large_answers(MIB, &in_memory), limits).await;
+    let mut peers = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let mut peer = ClosedWindow::connect(&running).await;
+        for _ in 0..10 {
+            statuses.push(peer.ask(&running, "/large").await);
+        }
+        peers.push(peer);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8);
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 12);
+    assert_eq!(in_memory.load(Ordering::SeqCst), 8 * MIB);
+
+    // Small answers need no place in the budget, and neither does a text that all answers share.
+    let small = reqwest::get(running.url("/")).await.unwrap();
+    assert_eq!(small.text().await.unwrap(), "hello");
+    assert_eq!(peers[0].ask(&running, "/shared").await, 200);
+    let shared = reqwest::get(running.url("/shared")).await.unwrap();
+    assert_eq!(shared.bytes().await.unwrap().len(), MIB);
+
+    for peer in peers {
+        let _ = timeout(PATIENCE, peer.connection)
+            .await
+            .expect("the connection stays although its answers are not read");
+    }
+    until("the unread answers are dropped", || {
+        in_memory.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    let large = reqwest::get(running.url("/large")).await.unwrap();
+    assert_eq!(large.bytes().await.unwrap().len(), MIB);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_http_1_peers_do_not_read_are_bounded_in_memory_and_in_time() {
+    // More than the kernel takes for a socket.
+    let size = 32 * MIB;
+    let in_memory = Arc::new(AtomicUsize::new(0));
+    let limits = Limits {
+        answer_bytes: 2 * size,
+        answer: Duration::from_millis(1500),
+        ..short_limits()
+    };
+    let running = start(large_answers(size, &in_memory), limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let mut stream = running.connect().await;
+        stream
+            .write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        silent.push(stream);
+    }
+    let refused = reqwest::get(running.url("/large")).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(in_memory.load(Ordering::SeqCst), 2 * size);
+    let small = reqwest::get(running.url("/")).await.unwrap();
+    assert_eq!(small.text().await.unwrap(), "hello");
+    until("the unread answers are dropped", || {
+        in_memory.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    for mut stream in silent {
+        let (_, after) = read_to_close(&mut stream).await;
+        assert!(after < Duration::from_secs(2), "{after:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_its_whole_answer_within_the_limit() {
+    let in_memory = Arc::new(AtomicUsize::new(0));
+    let limits = Limits {
+        answer: Duration::from_secs(8),
+        ..short_limits()
+    };
+    let running = start(large_answers(32 * MIB, &in_memory), limits).await;
+    let mut stream = running.connect().await;
+    stream
+        .write_all(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    // Far longer than a connection may be idle.
+    sleep(Duration::from_millis(1500)).await;
+    let (answer, _) = read_to_close(&mut stream).await;
+    assert!(answer.len() > 32 * MIB, "only {} bytes", answer.len());
+    running.stop().await;
+}
+
 // Credentials and problems, through poem-openapi.
 
 lethe::problems!(WhoFailures: 400, 401, 403, 503);
 
-#[derive(Object)]
+#[derive(Object, serde::Deserialize)]
 struct Reason {
     reason: String,
 }
@@ -497,10 +686,18 @@ fn verifier(keys: SessionKeys) -> SessionVerifier {
     SessionVerifier::with_jwks_timing(config, timing).unwrap()
 }
 
+const ADMIN_TOKEN: &str = "0123456789-admin-secret";
+
+fn admins() -> AdminTokens {
+    let mut admins = AdminTokens::default();
+    admins.add("alice", ADMIN_TOKEN).unwrap();
+    admins
+}
+
 fn api() -> (impl poem::Endpoint, Value) {
     let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Pem(PUBLIC_KEY.into())),
-        admins: AdminTokens::new(vec![("alice".into(), "admin-secret".into())]),
+        sessions: verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap()),
+        admins: admins(),
     };
     let service = OpenApiService::new(Api, "edge", "1");
     let spec = serde_json::from_str(&service.spec()).unwrap();
@@ -557,7 +754,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
     let forged = token(OTHER_KEY, "ins_1", json!({}));
 
     assert_eq!(
-        ask("/who", Some("admin-secret")).await,
+        ask("/who", Some(ADMIN_TOKEN)).await,
         (200, "admin:alice why".into())
     );
     assert_eq!(
@@ -565,7 +762,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         (200, "user:user_1 why".into())
     );
     assert_eq!(
-        ask("/admin/who", Some("admin-secret")).await,
+        ask("/admin/who", Some(ADMIN_TOKEN)).await,
         (200, "admin:alice".into())
     );
     assert_eq!(ask("/admin/who", Some(&session)).await.0, 403);
@@ -573,7 +770,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         for (bearer, status) in [
             (None, 401),
             (Some(""), 401),
-            (Some("alice:admin-secret"), 401),
+            (Some("alice:0123456789-admin-secret"), 401),
             (Some(expired.as_str()), 401),
             (Some(forged.as_str()), 401),
             (Some(pending.as_str()), 403),
@@ -583,7 +780,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
         }
     }
     for path in ["/admin/who?limit=many", "/admin/who?limit=0"] {
-        let (status, body) = ask(path, Some("admin-secret")).await;
+        let (status, body) = ask(path, Some(ADMIN_TOKEN)).await;
         assert_eq!(status, 400);
         assert!(body.contains("`limit`"), "{body}");
     }
@@ -594,7 +791,7 @@ async fn credentials_decide_between_401_403_and_the_answer() {
 async fn a_json_body_is_explained_by_the_field() {
     let running = start(api().0, short_limits()).await;
     let client = reqwest::Client::new();
-    let post = || client.post(running.url("/who")).bearer_auth("admin-secret");
+    let post = || client.post(running.url("/who")).bearer_auth(ADMIN_TOKEN);
     for request in [
         post(),
         post().json(&json!({})),
@@ -703,7 +900,7 @@ impl Clerk {
             }
         });
         let running = start(endpoint, Limits::default()).await;
-        let keys = SessionKeys::Jwks(running.url("/.well-known/jwks.json"));
+        let keys = SessionKeys::Jwks(running.url("/.well-known/jwks.json").parse().unwrap());
         (running, verifier(keys))
     }
 }
@@ -784,7 +981,7 @@ async fn an_outage_of_clerk_does_not_matter_once_the_keys_are_known() {
     let clerk = Clerk::new(&[("known", KEY)]);
     let (running, _) = clerk.start().await;
     let config = SessionConfig {
-        keys: SessionKeys::Jwks(running.url("/jwks")),
+        keys: SessionKeys::Jwks(running.url("/jwks").parse().unwrap()),
         issuer: None,
         authorized_parties: Vec::new(),
     };
@@ -848,10 +1045,12 @@ async fn what_no_key_could_save_is_refused_without_asking_clerk() {
 #[tokio::test]
 async fn an_admin_needs_no_clerk() {
     let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Jwks("http://127.0.0.1:1/jwks".into())),
-        admins: AdminTokens::new(vec![("alice".into(), "admin-secret".into())]),
+        sessions: verifier(SessionKeys::Jwks(
+            "http://127.0.0.1:1/jwks".parse().unwrap(),
+        )),
+        admins: admins(),
     };
-    let caller = authenticator.authenticate("admin-secret").await.unwrap();
+    let caller = authenticator.authenticate(ADMIN_TOKEN).await.unwrap();
     assert_eq!(
         caller,
         Caller::Admin {

@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use lethe::reconcile::clerk::{self, Progress};
+use lethe::reconcile::clerk::{self, ClerkPass, ClerkProgress, ClerkReport};
 use lethe::reconcile::clerk_api::{ClerkApi, Patience};
-use lethe::reconcile::limit::Limit;
-use lethe::reconcile::turn::{self, Ended};
-use lethe::reconcile::{Context, ReconcileError, Source, Turn, database};
+use lethe::reconcile::database::{self, DatabasePass, DatabaseReport};
+use lethe::reconcile::lease::{LeaseAnswer, PassResult};
+use lethe::reconcile::safety_limit::SafetyLimit;
+use lethe::reconcile::{LeaderLease, PassContext, ReconcileError};
+use lethe::vocabulary::{EntityType, ReconcileSource};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::clerk::{Asked, Bend, ClerkDouble, SECRET_KEY};
 use crate::support::world::World;
 
-const LIMIT: Limit = Limit { max_user_share: 5 };
-const OPTIONS: database::Options = database::Options {
+const LIMIT: SafetyLimit = SafetyLimit { max_user_share: 5 };
+const PASS: DatabasePass = DatabasePass {
     limit: LIMIT,
     grace_period: Duration::ZERO,
 };
@@ -36,15 +38,15 @@ impl World {
         .await;
     }
 
-    async fn reconcile(&self) -> Result<database::Report, ReconcileError> {
+    async fn reconcile(&self) -> Result<DatabaseReport, ReconcileError> {
         let stop = CancellationToken::new();
-        database::run(self.context(&stop), OPTIONS).await
+        database::run(self.context(&stop), PASS).await
     }
 
-    fn context<'a>(&'a self, stop: &'a CancellationToken) -> Context<'a> {
-        Context {
+    fn context<'a>(&'a self, stop: &'a CancellationToken) -> PassContext<'a> {
+        PassContext {
             pool: &self.pool,
-            turn: None,
+            lease: None,
             stop,
         }
     }
@@ -53,22 +55,22 @@ impl World {
         &self,
         clerk: &ClerkDouble,
         apply: bool,
-    ) -> Result<clerk::Report, ReconcileError> {
+    ) -> Result<ClerkReport, ReconcileError> {
         let patience = Patience {
             connect: Duration::from_secs(1),
             request: Duration::from_secs(1),
             tries: 2,
             pause: Duration::from_millis(10),
             throttles: 3,
-            longest_throttle: Duration::from_secs(5),
+            max_throttle: Duration::from_secs(5),
         };
         let stop = CancellationToken::new();
         let api = ClerkApi::new(clerk.backend(), patience, stop.clone())?;
-        let options = clerk::Options {
+        let pass = ClerkPass {
             limit: LIMIT,
             apply,
         };
-        clerk::run(self.context(&stop), &api, options, |_: Progress| {}).await
+        clerk::run(self.context(&stop), &api, pass, |_: ClerkProgress| {}).await
     }
 
     async fn requested(&self) -> i64 {
@@ -77,6 +79,26 @@ impl World {
         )
         .await
     }
+}
+
+/// How many were found, and how many enqueued.
+fn counts(report: &DatabaseReport, entity_type: EntityType) -> (u64, u64) {
+    (
+        report.found.of(entity_type),
+        report.enqueued.of(entity_type),
+    )
+}
+
+fn users(report: &DatabaseReport) -> (u64, u64) {
+    counts(report, EntityType::User)
+}
+
+fn samples(report: &DatabaseReport) -> (u64, u64) {
+    counts(report, EntityType::Sample)
+}
+
+fn images(report: &DatabaseReport) -> (u64, u64) {
+    counts(report, EntityType::SampleImage)
 }
 
 fn text(output: &std::process::Output) -> String {
@@ -138,9 +160,9 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
         ))
         .await;
     let report = world.reconcile().await.unwrap();
-    assert_eq!((report.images_found, report.images_enqueued), (2, 2));
+    assert_eq!(images(&report), (2, 2));
     let again = world.reconcile().await.unwrap();
-    assert_eq!((again.images_found, again.images_enqueued), (0, 0));
+    assert_eq!(images(&again), (0, 0));
     let worker = world.worker().await;
     world
         .until("not exists (select from cleanup_tasks where status <> 'completed' and scheduled_at < now())")
@@ -174,12 +196,51 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_deleted_at_infinity_is_not_deleted_yet_and_one_at_minus_infinity_is() {
+    let world = World::new().await;
+    for user in ["user_past", "user_future", "user_live"] {
+        world.user(user).await;
+    }
+    let past = world.sample("user_live", &["past/1"]).await;
+    let future = world.sample("user_live", &["future/1"]).await;
+    let kept = world.sample("user_live", &["kept/1"]).await;
+    let past_image = world.image(kept, "past/2").await;
+    let future_image = world.image(kept, "future/2").await;
+    for (table, id, time) in [
+        ("users", "user_past", "-infinity"),
+        ("users", "user_future", "infinity"),
+        ("samples", &past.to_string(), "-infinity"),
+        ("samples", &future.to_string(), "infinity"),
+        ("sample_images", &past_image.to_string(), "-infinity"),
+        ("sample_images", &future_image.to_string(), "infinity"),
+    ] {
+        world
+            .execute(&format!(
+                "update {table} set deleted_at = '{time}', deleted_by = 'app' where id = '{id}'"
+            ))
+            .await;
+    }
+    let environment = [
+        ("RECONCILE_INTERVAL_MS", "200"),
+        ("CLEANUP_GRACE_PERIOD_MS", "3600000"),
+    ];
+    let mut worker = world.process(&["worker"], &environment);
+    world
+        .until("(select count(*) = 3 from cleanup_tasks where status = 'completed')")
+        .await;
+    worker.kill().await.unwrap();
+    assert_eq!(world.s3.keys(), ["future/1", "future/2", "kept/1"]);
+    world.expect_rows("users where id = 'user_past'", 0).await;
+    world.expect_rows("cleanup_tasks", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_marked_no_more_is_kept() {
     let world = World::new().await;
     world.user("user_a").await;
     let sample = world.sample("user_a", &["a/1"]).await;
     world.mark("sample_images", "true").await;
-    assert_eq!(world.reconcile().await.unwrap().images_enqueued, 1);
+    assert_eq!(images(&world.reconcile().await.unwrap()).1, 1);
     world
         .execute("update sample_images set deleted_at = null, deleted_by = null")
         .await;
@@ -298,14 +359,11 @@ async fn what_has_an_open_task_is_left_alone() {
         .await;
     world.delete_user("user_b").await;
     let before = world.count("cleanup_tasks").await;
-    assert_eq!(
-        world.reconcile().await.unwrap(),
-        database::Report::default()
-    );
+    assert_eq!(world.reconcile().await.unwrap(), DatabaseReport::default());
     world.expect_rows("cleanup_tasks", before).await;
     // A sample that is marked again after it was restored has no open task.
     world.mark("samples", &format!("id = '{restored}'")).await;
-    assert_eq!(world.reconcile().await.unwrap().samples_enqueued, 1);
+    assert_eq!(samples(&world.reconcile().await.unwrap()).1, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,11 +375,11 @@ async fn the_grace_runs_from_the_soft_delete_on() {
         .execute("update samples set deleted_at = now() - interval '1 hour'")
         .await;
     let stop = CancellationToken::new();
-    let options = database::Options {
+    let pass = DatabasePass {
         grace_period: Duration::from_secs(3 * 3600),
-        ..OPTIONS
+        ..PASS
     };
-    database::run(world.context(&stop), options).await.unwrap();
+    database::run(world.context(&stop), pass).await.unwrap();
     let wait: f64 = world
         .one("select extract(epoch from scheduled_at - now())::float8 from cleanup_tasks")
         .await;
@@ -401,7 +459,10 @@ async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
             .unwrap();
         let body = ready.text().await.unwrap();
         if body.contains("reconciliation (database) was stopped") {
-            assert!(body.contains("would take 21 of 300 users"), "{body}");
+            assert!(
+                body.contains("would delete data of 21 of 300 users"),
+                "{body}"
+            );
             break;
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{body}");
@@ -441,7 +502,7 @@ async fn a_person_who_looked_can_raise_the_limit() {
         .await;
     // The workers go on, and their count begins anew.
     world.mark("users", "id = 'user_2'").await;
-    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 1);
+    assert_eq!(users(&world.reconcile().await.unwrap()).1, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -449,49 +510,54 @@ async fn small_databases_work_and_many_small_passes_are_not_more_than_one_large_
     let world = World::new().await;
     world.old_users("user_", 12).await;
     world.mark("users", "length(id) = 6").await;
-    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 9);
+    assert_eq!(users(&world.reconcile().await.unwrap()).1, 9);
     world.mark("users", "id = 'user_10'").await;
-    assert_eq!(world.reconcile().await.unwrap().users_enqueued, 1);
+    assert_eq!(users(&world.reconcile().await.unwrap()).1, 1);
     world.mark("users", "id = 'user_11'").await;
     let report = world.reconcile().await.unwrap();
-    assert_eq!(report.users_enqueued, 0);
+    assert_eq!(users(&report).1, 0);
     assert!(
         report
             .stopped
             .unwrap()
-            .contains("taken 10 within the last 24 hours")
+            .contains("after 10 within the last 24 hours")
     );
     assert_eq!(world.requested().await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_pass_at_a_time_and_a_pass_that_lost_its_turn_says_nothing() {
+async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing() {
     let world = World::new().await;
-    let take = |worker: &'static str, interval| {
-        Turn::take(&world.pool, Source::Database, worker, interval)
+    let acquire = |worker: &'static str, interval| {
+        LeaderLease::acquire(&world.pool, ReconcileSource::Database, worker, interval)
     };
-    let (first, second) = tokio::join!(take("w1", Duration::ZERO), take("w2", Duration::ZERO));
-    let turns: Vec<Turn> = [first.unwrap(), second.unwrap()]
+    let (first, second) =
+        tokio::join!(acquire("w1", Duration::ZERO), acquire("w2", Duration::ZERO));
+    let leases: Vec<LeaderLease> = [first.unwrap(), second.unwrap()]
         .into_iter()
-        .filter_map(turn::Asked::taken)
+        .filter_map(LeaseAnswer::acquired)
         .collect();
-    assert_eq!(turns.len(), 1);
+    assert_eq!(leases.len(), 1);
     assert!(
-        matches!(take("w3", Duration::ZERO).await, Ok(turn::Asked::NotDue(left)) if left > Duration::from_secs(500))
+        matches!(acquire("w3", Duration::ZERO).await, Ok(LeaseAnswer::NotDue(left)) if left > Duration::from_secs(500))
     );
-    // It did not renew: another has the turn, and what the first says is not heard.
+    // It did not renew: another process gets the lease, and the result of the first is not stored.
     world
         .execute(
             "update cleanup_reconciliations set claimed_until = now() where source = 'database'",
         )
         .await;
-    let later = take("w4", Duration::ZERO).await.unwrap().taken().unwrap();
-    for turn in turns {
-        let ended = Ended {
+    let later = acquire("w4", Duration::ZERO)
+        .await
+        .unwrap()
+        .acquired()
+        .unwrap();
+    for lease in leases {
+        let result = PassResult {
             found: 7,
-            ..Ended::default()
+            ..PassResult::default()
         };
-        turn.finish(&world.pool, &ended).await.unwrap();
+        lease.release(&world.pool, &result).await.unwrap();
     }
     world
         .expect_rows(
@@ -499,13 +565,22 @@ async fn one_pass_at_a_time_and_a_pass_that_lost_its_turn_says_nothing() {
             1,
         )
         .await;
-    later.finish(&world.pool, &Ended::default()).await.unwrap();
-    let turn::Asked::NotDue(left) = take("w5", Duration::from_secs(60)).await.unwrap() else {
+    later
+        .release(&world.pool, &PassResult::default())
+        .await
+        .unwrap();
+    let LeaseAnswer::NotDue(left) = acquire("w5", Duration::from_secs(60)).await.unwrap() else {
         panic!("not due yet");
     };
     let minute = Duration::from_secs(30)..=Duration::from_secs(60);
     assert!(minute.contains(&left), "{left:?}");
-    assert!(take("w5", Duration::ZERO).await.unwrap().taken().is_some());
+    assert!(
+        acquire("w5", Duration::ZERO)
+            .await
+            .unwrap()
+            .acquired()
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -519,10 +594,7 @@ async fn two_passes_at_once_ask_for_one_erasure_of_each() {
     world.mark("samples", "true").await;
     let passes = (0..4).map(|_| world.reconcile());
     let reports = futures::future::try_join_all(passes).await.unwrap();
-    let asked: u64 = reports
-        .iter()
-        .map(|one| one.users_enqueued + one.samples_enqueued)
-        .sum();
+    let asked: u64 = reports.iter().map(|one| one.enqueued.total()).sum();
     assert_eq!(
         asked, 10,
         "nine users with their samples, and the tenth's sample: {reports:?}"
@@ -558,8 +630,7 @@ async fn a_deletion_that_commits_or_is_taken_back_while_we_look_is_seen() {
         other.commit().await.unwrap();
     };
     let (report, ()) = tokio::join!(pass, commit);
-    assert_eq!((report.users_found, report.samples_found), (2, 1));
-    assert_eq!((report.users_enqueued, report.samples_enqueued), (0, 0));
+    assert_eq!((users(&report), samples(&report)), ((2, 0), (1, 0)));
     assert_eq!(world.requested().await, 1);
     world.expect_rows("users where deleted_at is null", 2).await;
 }
@@ -578,7 +649,7 @@ async fn a_row_that_the_database_refuses_does_not_hold_up_the_others() {
         )
         .await;
     let report = world.reconcile().await.unwrap();
-    assert_eq!((report.users_enqueued, report.refused), (2, 1));
+    assert_eq!((users(&report).1, report.refused), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -732,7 +803,7 @@ async fn the_key_of_another_instance_deletes_nobody() {
         report
             .stopped
             .unwrap()
-            .contains("would take 100 of 100 users")
+            .contains("would delete data of 100 of 100 users")
     );
     assert_eq!(clerk.count(Asked::Direct), 0);
     world.expect_rows("user_tombstones", 0).await;

@@ -9,10 +9,10 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::UseTree;
 
 /// Rooms that every room may use. They use no room but each other.
-const LEAVES: &[&str] = &["cause", "cursor", "pauses", "vocabulary"];
+const LEAVES: &[&str] = &["cause", "cursor", "pauses", "secret", "vocabulary"];
 
 /// Every other room (a folder or a file directly below `src`) and the rooms that it may use beside the leaves.
-/// From the bottom to the top; `main` is `src/main.rs`. `src/lib.rs` only lists the rooms.
+/// From the bottom to the top. `src/lib.rs` only lists the rooms.
 #[rustfmt::skip]
 const ROOMS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
@@ -30,10 +30,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["db", "http", "reconcile", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
+    ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    ("main", &["app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
+    ("commands", &["app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
+    ("main", &["app", "bench", "cli", "commands", "config", "telemetry"]),
 ];
+
+/// The files of the binary, to which the other rooms are the crate `lethe`.
+const BINARY: &[&str] = &["commands", "main"];
 
 const MAX_LINES_OF_A_FILE: usize = 450;
 
@@ -240,7 +244,7 @@ impl Sources {
             let mut reader = Reader {
                 mentions: sources.mentions.entry(module.clone()).or_default(),
                 names: &mut sources.names,
-                root: if module == &["main"] {
+                root: if BINARY.iter().any(|file| module == &[*file]) {
                     "lethe"
                 } else {
                     "crate"

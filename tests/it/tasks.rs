@@ -202,8 +202,9 @@ async fn times_that_no_calendar_has_are_listed_and_break_nothing() {
     let page = service.get("/admin/cleanup-tasks").await;
     let scheduled = |id: i64| {
         let items = page["items"].as_array().unwrap();
-        let id = id.to_string();
-        let task = items.iter().find(|task| task["id"] == id.as_str());
+        let task = items
+            .iter()
+            .find(|task| task["id"].as_str() == Some(id.to_string().as_str()));
         task.unwrap()["scheduledAt"].as_str().unwrap().to_owned()
     };
     assert_eq!(scheduled(dead), "9999-12-31T23:59:59.999999Z");

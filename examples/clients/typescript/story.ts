@@ -29,7 +29,7 @@ async function eventually<T>(what: string, look: () => Promise<T | undefined>): 
 const deleted = await lethe.DELETE("/samples/{sampleId}", { params: { path: { sampleId } } });
 if (!deleted.data) throw new Error(JSON.stringify(deleted.error));
 const taskId = deleted.data.id;
-console.log(`task ${taskId}: ${deleted.data.objectKeys.length} objects to delete`);
+console.log(`task ${taskId}: ${deleted.data.kind} of ${deleted.data.entityType} ${deleted.data.entityId}`);
 
 const task = await eventually("the task", async () => {
   const { data, error } = await lethe.GET("/admin/cleanup-tasks/{taskId}", {

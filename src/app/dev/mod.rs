@@ -1,9 +1,12 @@
 //! `lethe dev`: everything on this machine, in one process.
 
+mod banner;
 mod progress;
+mod terminal;
 
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,24 +17,34 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::banner::{Banner, BannerSample};
 use super::{migrate, pool, serve, side_server, worker};
-use crate::cli::args::DevArgs;
-use crate::cli::banner::{Banner, Sample};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
 use crate::embedded::seed::{self, Summary, Volume};
-use crate::embedded::{Embedded, Options};
+use crate::embedded::{self, Embedded};
 use crate::http::api;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::worker::WorkerStatus;
 
-/// How long the session token in the banner is good for: a day's work.
+/// How long the session token in the banner is valid: a day's work.
 const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// How often the bar of the seeding is drawn anew.
+/// The time between two pictures of the seeding's bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Why `lethe dev` ended badly.
+/// What `lethe dev` runs.
+#[derive(Debug, Clone)]
+pub struct DevOptions {
+    /// Where everything is kept between runs.
+    pub data_dir: PathBuf,
+    /// BannerSample users to add, with their objects.
+    pub seed: Option<Volume>,
+    /// How many workers.
+    pub workers: u32,
+}
+
+/// Why `lethe dev` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// The configuration is bad; nothing stays running.
@@ -48,15 +61,15 @@ pub enum DevError {
 /// When something cannot be started. What was started is stopped again.
 pub async fn run(
     source: Source,
-    args: &DevArgs,
+    options: &DevOptions,
     shutdown: CancellationToken,
 ) -> Result<(), DevError> {
     <(Serve, Worker)>::check_given(&source)?;
     note("starting …");
-    let options = Options {
-        data_dir: args.data_dir.clone(),
+    let what = embedded::EmbeddedOptions {
+        data_dir: options.data_dir.clone(),
     };
-    let starting = Embedded::start(options, |name| source.lookup(name));
+    let starting = Embedded::start(what, |name| source.lookup(name));
     // Dropped in the middle, it stops what it has begun.
     let Some(embedded) = shutdown.run_until_cancelled(starting).await else {
         return Ok(());
@@ -72,7 +85,7 @@ pub async fn run(
                 worker,
                 bind_is_given,
             };
-            machine.run(args, shutdown).await.map_err(DevError::from)
+            machine.run(options, shutdown).await.map_err(DevError::from)
         }
         Err(error) => Err(DevError::from(error)),
     };
@@ -83,7 +96,7 @@ pub async fn run(
     Ok(())
 }
 
-/// What runs on top of what is embedded.
+/// The API and the workers, on top of the embedded servers.
 struct Machine<'a> {
     embedded: &'a Embedded,
     serve: Serve,
@@ -92,8 +105,8 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    async fn run(self, args: &DevArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let preparing = self.prepare(args);
+    async fn run(self, options: &DevOptions, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let preparing = self.prepare(options.seed);
         let Some(prepared) = shutdown.run_until_cancelled(preparing).await else {
             return Ok(());
         };
@@ -101,19 +114,21 @@ impl Machine<'_> {
         let (listener, address) = self.bind().await?;
         let metrics = Metrics::new().context("the metrics cannot be set up")?;
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
-        let work_pool = pool::lazy_for_worker(&self.worker.database)?;
-        let workers = self.start_workers(args.workers, &work_pool, &store, &metrics, &shutdown);
+        let work_pool = pool::lazy_for_worker(&self.worker.database);
+        let workers = self.start_workers(options.workers, &work_pool, &store, &metrics, &shutdown);
         let reconciling = worker::reconciling(&self.worker, &work_pool, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 
-        let banner = self.banner(args, &api_pool, address, metrics_address).await;
+        let banner = self
+            .banner(options, &api_pool, address, metrics_address)
+            .await;
         // A closed pipe is no reason to stop.
         let _ = writeln!(std::io::stdout(), "{banner}");
 
         serve::serve(listener, &self.serve, api_pool.clone(), metrics, shutdown).await?;
         note("stopping …");
         for task in workers.into_iter().chain([reconciling, progress]) {
-            task.await.context("a worker ended badly")?;
+            task.await.context("a worker panicked")?;
         }
         pool::close(&work_pool).await;
         pool::close(&api_pool).await;
@@ -121,26 +136,21 @@ impl Machine<'_> {
     }
 
     /// Migrates, then seeds.
-    async fn prepare(&self, args: &DevArgs) -> anyhow::Result<(PgPool, Store)> {
+    async fn prepare(&self, volume: Option<Volume>) -> anyhow::Result<(PgPool, Store)> {
         let before = migrate::run(&self.serve.database).await?;
         if !before.due.is_empty() {
             note(&format!("applied {} migrations", before.due.len()));
         }
-        let pool = pool::lazy(&self.serve.database)?;
-        let store = worker::store(&self.worker.storage).await;
-        if let Some(users) = args.seed {
-            let volume = Volume {
-                users,
-                samples_per_user: args.samples_per_user,
-                images_per_sample: args.images_per_sample,
-            };
-            tell_seeded(&seed(&pool, &store, volume).await?);
+        let pool = pool::lazy(&self.serve.database);
+        let store = Store::connect(self.worker.storage.clone()).await;
+        if let Some(volume) = volume {
+            note_seeded(&seed(&pool, &store, volume).await?);
         }
         Ok((pool, store))
     }
 
-    /// Takes the default address, or a free port if somebody has it; a given address is taken to
-    /// the letter.
+    /// Listens on the default address, or on a free port if it is taken. An address that was given is never
+    /// replaced.
     async fn bind(&self) -> anyhow::Result<(TcpListener, SocketAddr)> {
         let wanted = self.serve.bind_addr;
         if self.bind_is_given {
@@ -201,13 +211,13 @@ impl Machine<'_> {
 
     async fn banner(
         &self,
-        args: &DevArgs,
+        options: &DevOptions,
         pool: &PgPool,
         address: SocketAddr,
         metrics_address: Option<SocketAddr>,
     ) -> Banner {
         let (sample, user_id) = something_to_try(pool).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "there is nothing to show in the banner");
+            tracing::debug!(%error, "cannot read a sample and a user for the banner");
             (None, None)
         });
         let clerk = self.embedded.clerk();
@@ -220,11 +230,11 @@ impl Machine<'_> {
             postgres: self.embedded.postgres_url(),
             s3: self.embedded.s3_url(),
             bucket: self.worker.storage.bucket.clone(),
-            data_dir: args.data_dir.clone(),
+            data_dir: options.data_dir.clone(),
             admin_token: self.embedded.admin_token().map(str::to_owned),
             webhook_secret: self.embedded.webhook_secret().map(str::to_owned),
             grace_period: self.serve.grace_period,
-            workers: args.workers,
+            workers: options.workers,
             program: program(),
             sample,
             session_token: session,
@@ -255,12 +265,14 @@ fn program() -> String {
 }
 
 /// A sample and a user that exist.
-async fn something_to_try(pool: &PgPool) -> Result<(Option<Sample>, Option<String>), sqlx::Error> {
+async fn something_to_try(
+    pool: &PgPool,
+) -> Result<(Option<BannerSample>, Option<String>), sqlx::Error> {
     let sample = sqlx::query_file!("sql/app/sample_of_banner.sql")
         .fetch_optional(pool)
         .await?
         .and_then(|row| {
-            Some(Sample {
+            Some(BannerSample {
                 id: row.id?,
                 user_id: row.user_id?,
             })
@@ -290,7 +302,7 @@ async fn seed(pool: &PgPool, store: &Store, volume: Volume) -> anyhow::Result<Su
     Ok(seeded?)
 }
 
-fn tell_seeded(summary: &Summary) {
+fn note_seeded(summary: &Summary) {
     note(&format!(
         "seeded {} users with {} samples and {} images",
         summary.users, summary.samples, summary.images

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-/// How often the database is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The looks may take this part of the time (one fifth), so that they never slow the work down.
-const REST_FACTOR: u32 = 4;
-/// A plain line about one erasure comes no more often than this.
+use super::terminal::{in_shell, printable};
+use crate::vocabulary::Timestamp;
+
+/// The shortest pause between two polls of the database.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+/// A pause is this many times as long as the last poll took, so that polls never slow the work down.
+const PAUSE_FACTOR: u32 = 4;
+/// The shortest time between two plain lines about one erasure.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 /// A bar of indicatif: `user_1 [=====>    ] 1200/5000 objects`.
 const BAR: &str = "erasing {prefix} [{bar:30}] {pos}/{len} objects";
@@ -21,6 +23,7 @@ const BAR: &str = "erasing {prefix} [{bar:30}] {pos}/{len} objects";
 struct Erasure {
     user_id: String,
     open: bool,
+    only_root_is_open: bool,
     dead: i64,
     deleted: i64,
     remaining: i64,
@@ -28,16 +31,16 @@ struct Erasure {
 }
 
 /// Shows each erasure that begins from now on, and those under way, until `shutdown`: bars on a
-/// terminal, else lines.
+/// terminal, otherwise lines.
 pub async fn show(pool: PgPool, shutdown: CancellationToken) {
-    let mut screen = Screen::new(std::io::stderr().is_terminal());
-    let mut since: Option<DateTime<Utc>> = None;
+    let mut screen = ErasureScreen::new(std::io::stderr().is_terminal());
+    let mut since: Option<Timestamp> = None;
     loop {
         let begun = Instant::now();
-        if let Err(error) = look(&pool, &mut screen, &mut since).await {
+        if let Err(error) = poll(&pool, &mut screen, &mut since).await {
             tracing::debug!(%error, "the progress of erasures cannot be read");
         }
-        let pause = LOOK_EVERY.max(begun.elapsed() * REST_FACTOR);
+        let pause = MIN_PAUSE.max(begun.elapsed() * PAUSE_FACTOR);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -45,27 +48,27 @@ pub async fn show(pool: PgPool, shutdown: CancellationToken) {
     }
 }
 
-async fn look(
+async fn poll(
     pool: &PgPool,
-    screen: &mut Screen,
-    since: &mut Option<DateTime<Utc>>,
+    screen: &mut ErasureScreen,
+    since: &mut Option<Timestamp>,
 ) -> Result<(), sqlx::Error> {
     let is_first = since.is_none();
     let after = match *since {
         Some(after) => after,
         None => {
-            sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+            sqlx::query_file_scalar!("sql/app/now.sql")
                 .fetch_one(pool)
                 .await?
         }
     };
-    let new = sqlx::query_file!("sql/app/new_erasures.sql", after, is_first)
+    let new = sqlx::query_file!("sql/app/new_erasures.sql", after.utc(), is_first)
         .fetch_all(pool)
         .await?;
     *since = Some(
         new.iter()
             .map(|row| row.deleted_at)
-            .fold(after, DateTime::max),
+            .fold(after, std::cmp::max),
     );
     for row in new {
         screen.watch(row.user_id);
@@ -83,17 +86,26 @@ async fn look(
     Ok(())
 }
 
-struct Screen {
+struct ErasureScreen {
     bars: Option<MultiProgress>,
     watched: HashMap<String, Shown>,
 }
 
 struct Shown {
     bar: Option<ProgressBar>,
-    told: Option<(Instant, i64)>,
+    /// When the last plain line was printed, and how many objects it named.
+    last_line: Option<(Instant, i64)>,
+    is_parked: bool,
 }
 
-impl Screen {
+impl Erasure {
+    /// Whether it stands still until somebody retries its dead tasks.
+    fn is_parked(&self) -> bool {
+        self.dead > 0 && self.only_root_is_open
+    }
+}
+
+impl ErasureScreen {
     fn new(on_terminal: bool) -> Self {
         Self {
             bars: on_terminal.then(MultiProgress::new),
@@ -106,54 +118,47 @@ impl Screen {
     }
 
     fn watch(&mut self, user_id: String) {
-        let bar = self.bars.as_ref().map(|bars| {
-            let bar = bars.add(ProgressBar::new(0).with_style(bar_style()));
-            bar.with_prefix(user_id.clone())
+        let bar = self.new_bar(&user_id);
+        self.watched.entry(user_id).or_insert(Shown {
+            bar,
+            last_line: None,
+            is_parked: false,
         });
-        self.watched
-            .entry(user_id)
-            .or_insert(Shown { bar, told: None });
+    }
+
+    fn new_bar(&self, user_id: &str) -> Option<ProgressBar> {
+        let bars = self.bars.as_ref()?;
+        let bar = bars.add(ProgressBar::new(0).with_style(bar_style()));
+        Some(bar.with_prefix(printable(user_id)))
     }
 
     fn update(&mut self, erasure: &Erasure) {
-        if !erasure.open {
-            self.end(erasure);
-            return;
-        }
-        let Some(shown) = self.watched.get_mut(&erasure.user_id) else {
+        let Some(mut shown) = self.watched.remove(&erasure.user_id) else {
             return;
         };
-        match &shown.bar {
-            Some(bar) => {
-                bar.set_length((erasure.deleted + erasure.remaining).unsigned_abs());
-                bar.set_position(erasure.deleted.unsigned_abs());
-            }
-            None => {
-                let is_news = shown.told.is_none_or(|(at, deleted)| {
-                    at.elapsed() >= LINE_EVERY && deleted != erasure.deleted
-                });
-                if is_news {
-                    shown.told = Some((Instant::now(), erasure.deleted));
-                    eprintln!(
-                        "erasing {}: {} of {} objects deleted",
-                        erasure.user_id,
-                        erasure.deleted,
-                        erasure.deleted + erasure.remaining
-                    );
-                }
-            }
+        if !erasure.open {
+            self.print_in_place_of(shown.bar, last_line(erasure));
+            return;
         }
+        if erasure.is_parked() {
+            if !shown.is_parked {
+                self.print_in_place_of(shown.bar.take(), last_line(erasure));
+            }
+        } else {
+            if shown.is_parked {
+                shown.bar = self.new_bar(&erasure.user_id);
+            }
+            show_progress(&mut shown, erasure);
+        }
+        shown.is_parked = erasure.is_parked();
+        self.watched.insert(erasure.user_id.clone(), shown);
     }
 
-    fn end(&mut self, erasure: &Erasure) {
-        let Some(shown) = self.watched.remove(&erasure.user_id) else {
-            return;
-        };
-        if let (Some(bar), Some(bars)) = (&shown.bar, &self.bars) {
+    fn print_in_place_of(&self, bar: Option<ProgressBar>, line: String) {
+        if let (Some(bar), Some(bars)) = (&bar, &self.bars) {
             bar.finish_and_clear();
             bars.remove(bar);
         }
-        let line = last_line(erasure);
         match &self.bars {
             // Above the other bars, or alone. A terminal that is gone is no reason to stop.
             Some(bars) => drop(bars.println(line)),
@@ -162,20 +167,86 @@ impl Screen {
     }
 }
 
+fn show_progress(shown: &mut Shown, erasure: &Erasure) {
+    let all = erasure.deleted + erasure.remaining;
+    if let Some(bar) = &shown.bar {
+        bar.set_length(all.unsigned_abs());
+        bar.set_position(erasure.deleted.unsigned_abs());
+        return;
+    }
+    let is_news = shown
+        .last_line
+        .is_none_or(|(at, deleted)| at.elapsed() >= LINE_EVERY && deleted != erasure.deleted);
+    if is_news {
+        shown.last_line = Some((Instant::now(), erasure.deleted));
+        eprintln!(
+            "erasing {}: {} of {all} objects deleted",
+            printable(&erasure.user_id),
+            erasure.deleted
+        );
+    }
+}
+
 fn bar_style() -> ProgressStyle {
     ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn last_line(erasure: &Erasure) -> String {
-    let Erasure { user_id, .. } = erasure;
+    let user_id = printable(&erasure.user_id);
     match erasure.dead {
         0 => format!(
             "erased {user_id}: {} objects in {:.1} s",
             erasure.deleted, erasure.seconds
         ),
         dead => format!(
-            "could not erase {user_id} completely: {dead} tasks are dead; \
-             see `lethe tasks list --status dead --user-id {user_id}`"
+            "the erasure of {user_id} stands still: {dead} of its tasks are dead, {} of {} objects are deleted. \
+             See `lethe tasks list --status dead --user-id {}`",
+            erasure.deleted,
+            erasure.deleted + erasure.remaining,
+            in_shell(&erasure.user_id)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn erasure(dead: i64) -> Erasure {
+        Erasure {
+            user_id: "user_\u{1b}[2J\n1".to_owned(),
+            open: true,
+            only_root_is_open: true,
+            dead,
+            deleted: 6,
+            remaining: 1,
+            seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn an_erasure_with_dead_tasks_alone_is_parked_until_it_moves_again() {
+        let mut screen = ErasureScreen::new(true);
+        let parked = erasure(1);
+        screen.watch(parked.user_id.clone());
+        screen.update(&parked);
+        let shown = &screen.watched[&parked.user_id];
+        assert!(shown.is_parked && shown.bar.is_none());
+        screen.update(&erasure(0));
+        let shown = &screen.watched[&parked.user_id];
+        assert!(!shown.is_parked && shown.bar.is_some());
+        screen.update(&Erasure {
+            open: false,
+            ..erasure(0)
+        });
+        assert!(screen.watched.is_empty());
+    }
+
+    #[test]
+    fn the_last_line_says_dead_and_cannot_steer_the_terminal() {
+        for line in [last_line(&erasure(0)), last_line(&erasure(2))] {
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+        assert!(last_line(&erasure(2)).contains("2 of its tasks are dead"));
     }
 }

@@ -1,4 +1,4 @@
-//! Stops PostgreSQL when Lethe dies without a word.
+//! Stops PostgreSQL when this process is killed.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;

@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use super::account::Account;
 use super::binaries::Binaries;
 use super::{PostgresError, SUPERUSER, command};
-use crate::embedded::state;
+use crate::embedded::random::random_hex;
 
 /// initdb takes a second; a slow disk may take many.
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
-/// A log that has grown beyond this is begun anew at the next start.
-const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
-/// So much of the log's end is shown when the server does not start.
+/// A larger log is removed at the next start.
+const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
+/// How many lines of the log's end are shown when the server does not start.
 const LOG_TAIL_LINES: usize = 12;
 
 /// The data directory of a server: its cluster, its password and its log.
@@ -131,7 +131,7 @@ impl Home {
 
     pub(super) fn open_log(&self) -> Result<File, PostgresError> {
         let path = self.log();
-        let full = fs::metadata(&path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES);
+        let full = fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES);
         if full {
             let _ = fs::remove_file(&path);
         }
@@ -166,7 +166,7 @@ impl Home {
 
 /// A new random password in a file that only we and the account can read. initdb reads it there.
 fn write_password(path: &Path, account: Option<&Account>) -> io::Result<String> {
-    let password = state::random_hex::<24>();
+    let password = random_hex::<24>();
     let mut file = File::options()
         .write(true)
         .create_new(true)

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::binaries::Binaries;
 use super::guardian::Guardian;
 use super::home::Home;
-use super::{Options, POLL, PostgresError, command};
+use super::{POLL, PostgresError, PostgresOptions, command};
 
 /// Covers the recovery after a crash.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ pub(super) async fn launch(
     binaries: &Binaries,
     home: &Home,
     port: u16,
-    options: &Options,
+    options: &PostgresOptions,
 ) -> Result<(Child, Guardian), PostgresError> {
     let run = |source| PostgresError::Run {
         program: binaries.postgres(),
@@ -223,7 +223,7 @@ pub(super) async fn stop_stale(cluster: &Path) -> Result<(), PostgresError> {
 }
 
 fn send(pid: i32, signal: Signal) {
-    // The only failure that matters is seen by whoever waits for the end.
+    // A signal that did not arrive is noticed by the wait for the end of the process.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 

@@ -25,12 +25,12 @@ use s3s_fs::FileSystem;
 const KEYS_PER_REQUEST: usize = 1_000;
 
 /// The files of the embedded server: a folder for each bucket.
-pub(super) struct Store {
+pub(super) struct FileStore {
     files: FileSystem,
     root: PathBuf,
 }
 
-impl Store {
+impl FileStore {
     pub(super) fn new(root: PathBuf) -> Result<Self, s3s_fs::Error> {
         Ok(Self {
             files: FileSystem::new(&root)?,
@@ -98,7 +98,7 @@ fn key_error(key: String, error: &S3Error) -> KeyError {
 /// Deletions are ours; every other operation goes to s3s-fs as it is, and what is not listed
 /// answers NotImplemented (501).
 #[async_trait::async_trait]
-impl S3 for Store {
+impl S3 for FileStore {
     async fn delete_object(
         &self,
         request: S3Request<DeleteObjectInput>,

@@ -26,6 +26,8 @@ pub struct AdminAudit;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminAudit {
     /// List the audit trail, newest first
+    ///
+    /// Requests, restores, attempts, retries and completed erasures, with the object keys and rows that each removed.
     #[oai(path = "/admin/audit", method = "get", operation_id = "listAudit")]
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(

@@ -1,8 +1,7 @@
-//! For admins: what is soft-deleted and not yet purged.
+//! For admins: the rows that are soft-deleted and not yet purged.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 use sqlx::query_file_as;
@@ -11,13 +10,18 @@ use uuid::Uuid;
 use super::{
     ApiState,
     database::{problem_of, reading},
+    exact_time::ExactTime,
     page,
     types::Tag,
 };
-use crate::vocabulary::EntityType;
 use crate::{
-    http::{credentials::AdminAuth, problem::Problem, problem::Problems},
+    cursor,
+    http::{
+        credentials::AdminAuth,
+        problem::{Problem, Problems},
+    },
     problems,
+    vocabulary::{EntityType, TaskId, Timestamp},
 };
 
 problems!(pub DeletedFailures: 400, 401, 403, 503);
@@ -30,15 +34,15 @@ pub struct Deleted {
     pub entity_type: String,
     pub id: String,
     pub user_id: String,
-    pub deleted_at: DateTime<Utc>,
+    pub deleted_at: Timestamp,
     pub deleted_by: Option<String>,
     /// The open task that will purge it.
-    pub task_id: Option<String>,
+    pub task_id: Option<TaskId>,
     /// When that task is tried next.
-    pub scheduled_at: Option<DateTime<Utc>>,
+    pub scheduled_at: Option<Timestamp>,
 }
 
-/// A page of what is soft-deleted, newest first.
+/// A page of rows that are soft-deleted, newest first.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct DeletedPage {
@@ -52,10 +56,11 @@ struct DeletedRow {
     entity_type: String,
     id: String,
     user_id: String,
-    deleted_at: DateTime<Utc>,
+    deleted_at: Timestamp,
+    exact_deleted_at: ExactTime,
     deleted_by: Option<String>,
-    task_id: Option<i64>,
-    scheduled_at: Option<DateTime<Utc>>,
+    task_id: Option<TaskId>,
+    scheduled_at: Option<Timestamp>,
 }
 
 /// `GET /admin/deleted`
@@ -63,7 +68,9 @@ pub struct AdminDeleted;
 
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminDeleted {
-    /// List what is soft-deleted and not yet purged, newest first
+    /// List the rows that are soft-deleted and not yet purged, newest first
+    ///
+    /// Users, collections, samples and images, each with the open task that will purge it.
     #[oai(path = "/admin/deleted", method = "get", operation_id = "listDeleted")]
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
@@ -76,10 +83,10 @@ impl AdminDeleted {
         deleted_by: Query<Option<String>>,
         /// At this time or later.
         #[oai(name = "deletedAfter")]
-        deleted_after: Query<Option<DateTime<Utc>>>,
+        deleted_after: Query<Option<Timestamp>>,
         /// Before this time.
         #[oai(name = "deletedBefore")]
-        deleted_before: Query<Option<DateTime<Utc>>>,
+        deleted_before: Query<Option<Timestamp>>,
         #[oai(name = "userId")] user_id: Query<Option<String>>,
         /// Where the last page ended: its `nextCursor`.
         cursor: Query<Option<String>>,
@@ -90,28 +97,28 @@ impl AdminDeleted {
         let place = Place::parse(cursor.0.as_deref())?;
         let deleted_by = page::optional_text("deletedBy", deleted_by.0)?;
         let user_id = page::optional_text("userId", user_id.0)?;
-        let mut transaction = reading(&state.pool).await?;
+        let mut tx = reading(&state.pool).await?;
         let mut rows = query_file_as!(
             DeletedRow,
             "sql/http/list_deleted.sql",
-            entity_type.0.map(EntityType::as_str),
+            entity_type.0 as Option<EntityType>,
             deleted_by,
             user_id,
-            deleted_after.0,
-            deleted_before.0,
-            place.at,
+            deleted_after.0 as Option<Timestamp>,
+            deleted_before.0 as Option<Timestamp>,
+            place.at as Option<ExactTime>,
             place.user,
             place.others[0],
             place.others[1],
             place.others[2],
             page::rows_to_read(size)
         )
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *tx)
         .await
         .map_err(problem_of)?;
-        let next_cursor = crate::cursor::cut_page(&mut rows, size, |row| {
-            let micros = row.deleted_at.timestamp_micros();
-            vec![micros.to_string(), row.entity_type.clone(), row.id.clone()]
+        let next_cursor = cursor::cut_page(&mut rows, size, |row| {
+            let at = row.exact_deleted_at.to_string();
+            vec![at, row.entity_type.clone(), row.id.clone()]
         });
         let items = rows.into_iter().map(Deleted::from).collect();
         Ok(Json(DeletedPage { items, next_cursor }))
@@ -126,18 +133,18 @@ impl From<DeletedRow> for Deleted {
             user_id: row.user_id,
             deleted_at: row.deleted_at,
             deleted_by: row.deleted_by,
-            task_id: row.task_id.map(|id| id.to_string()),
+            task_id: row.task_id,
             scheduled_at: row.scheduled_at,
         }
     }
 }
 
-/// Where a page begins. At one time users come first, then collections, samples and images: for
-/// each, the id below which its rows of that time are still to be shown. The least id means none
-/// of them, the greatest all.
+/// Where a page begins. Of the rows of one time, users come first, then collections, samples and images. For
+/// each there is the id below which its rows of that time are still to be shown: the least id means none of
+/// them, the greatest means all.
 #[derive(Debug)]
 struct Place {
-    at: Option<DateTime<Utc>>,
+    at: Option<ExactTime>,
     user: String,
     others: [Uuid; 3],
 }
@@ -152,21 +159,17 @@ impl Place {
         let Some(cursor) = cursor else {
             return Ok(place);
         };
-        let [micros, entity_type, id] = page::decode(cursor)?;
-        let at = micros
-            .parse()
-            .ok()
-            .and_then(DateTime::from_timestamp_micros);
-        place.at = Some(at.ok_or_else(page::bad_cursor)?);
-        let rank = match entity_type.as_str() {
-            "user" => {
+        let [at, entity_type, id] = page::decode(cursor)?;
+        place.at = Some(at.parse().map_err(|_| page::bad_cursor())?);
+        let rank = match EntityType::parse(&entity_type) {
+            Some(EntityType::User) => {
                 place.user = id;
                 return Ok(place);
             }
-            "collection" => 0,
-            "sample" => 1,
-            "sample-image" => 2,
-            _ => return Err(page::bad_cursor()),
+            Some(EntityType::Collection) => 0,
+            Some(EntityType::Sample) => 1,
+            Some(EntityType::SampleImage) => 2,
+            None => return Err(page::bad_cursor()),
         };
         place.others[..rank].fill(Uuid::nil());
         place.others[rank] = id.parse().map_err(|_| page::bad_cursor())?;

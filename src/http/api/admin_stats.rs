@@ -24,6 +24,8 @@ pub struct AdminStats;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminStats {
     /// Show the queue in numbers
+    ///
+    /// Tasks by status, the ages of the oldest work, and the throughput of the last hour.
     #[oai(path = "/admin/stats", method = "get", operation_id = "getStats")]
     async fn stats(
         &self,

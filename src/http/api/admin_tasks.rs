@@ -9,6 +9,7 @@ use poem_openapi::{
     payload::Json,
     types::Example,
 };
+use serde::Deserialize;
 
 use super::{
     ApiState,
@@ -36,8 +37,9 @@ problems!(pub RetryFailures: 400, 401, 403, 404, 409, 415, 503);
 problems!(pub RetryAllFailures: 400, 401, 403, 409, 415, 503);
 
 /// Why a task is tried again.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 #[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
 pub struct Retry {
     /// 1 to 500 characters, for the audit trail.
     pub reason: String,
@@ -52,8 +54,9 @@ impl Example for Retry {
 }
 
 /// Which tasks are tried again, and why. Without a filter: all that failed or are dead.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Deserialize)]
 #[oai(rename_all = "camelCase", deny_unknown_fields, example)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetryAll {
     /// 1 to 500 characters, for the audit trail.
     pub reason: String,
@@ -97,6 +100,8 @@ pub struct AdminTasks;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminTasks {
     /// List the tasks, newest first
+    ///
+    /// Each with its attempts, its last error and the time of its next attempt.
     #[oai(
         path = "/admin/cleanup-tasks",
         method = "get",
@@ -140,6 +145,8 @@ pub struct AdminTask;
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminTask {
     /// Show a task and its history
+    ///
+    /// The history is what the audit trail holds of the task; `GET /admin/audit` has the older entries.
     #[oai(
         path = "/admin/cleanup-tasks/:taskId",
         method = "get",

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json, types::Example};
 use sqlx::query_file;
@@ -14,7 +13,6 @@ use super::{
     samples::{TaskAccepted, promised},
     types::Tag,
 };
-use crate::tasks::example_time;
 use crate::{
     deletion::requests::delete_user,
     http::{
@@ -22,10 +20,11 @@ use crate::{
         problem::{Problem, Problems},
     },
     problems,
-    vocabulary::UserId,
+    tasks::{EXAMPLE_USER, example_time},
+    vocabulary::{ErrorClass, TaskId, Timestamp, UserId},
 };
 
-/// A receipt shows at most so many dead tasks; the list of tasks has them all.
+/// The most dead tasks that a receipt shows; the list of tasks has them all.
 const MAX_PARKED: i64 = 100;
 
 problems!(pub EraseFailures: 400, 401, 403, 503);
@@ -37,7 +36,7 @@ problems!(pub ReceiptFailures: 400, 401, 403, 404, 503);
 pub enum ErasureStatus {
     /// Being worked on, or tried again.
     InProgress,
-    /// Something waits for a person: see `parked`.
+    /// A dead task waits for a person: see `parked`.
     Incomplete,
     /// Nothing is left.
     Complete,
@@ -53,7 +52,7 @@ pub struct RowsDeleted {
     pub sample_images: i64,
 }
 
-/// What is left to do.
+/// The work that is left.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 pub struct Remaining {
     pub tasks: i64,
@@ -61,26 +60,26 @@ pub struct Remaining {
     pub objects: i64,
 }
 
-/// What waits for a person.
+/// A task that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Parked {
     /// The task's id.
-    pub task: String,
+    pub task: TaskId,
     /// The class of its last error.
-    pub class: Option<String>,
+    pub class: Option<ErrorClass>,
     pub reason: Option<String>,
 }
 
-/// What became of a user's erasure.
+/// The state of a user's erasure, and what it removed.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
 pub struct Receipt {
     pub user_id: String,
     pub status: ErasureStatus,
-    pub requested_at: DateTime<Utc>,
+    pub requested_at: Timestamp,
     pub requested_by: String,
-    pub completed_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<Timestamp>,
     /// Objects that the store confirmed to be gone.
     pub objects_deleted: i64,
     /// Objects kept, because a live image of somebody else names them.
@@ -94,11 +93,11 @@ pub struct Receipt {
 impl Example for Receipt {
     fn example() -> Self {
         Self {
-            user_id: "user_2NNEqL2nrIRdJ194ndJqAHwEfxC".into(),
+            user_id: EXAMPLE_USER.into(),
             status: ErasureStatus::Complete,
-            requested_at: example_time(),
+            requested_at: example_time().into(),
             requested_by: "clerk:user.deleted".into(),
-            completed_at: Some(example_time()),
+            completed_at: Some(example_time().into()),
             objects_deleted: 12,
             objects_kept: 0,
             rows_deleted: RowsDeleted {
@@ -173,14 +172,14 @@ impl AdminErasures {
 }
 
 async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> {
-    let mut transaction = reading(&state.pool).await?;
+    let mut tx = reading(&state.pool).await?;
     let row = query_file!("sql/http/receipt.sql", user_id)
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(problem_of)?
         .ok_or_else(|| Problem::not_found("The deletion of this user was never asked for."))?;
     let parked = query_file!("sql/http/parked_tasks.sql", user_id, MAX_PARKED)
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *tx)
         .await
         .map_err(problem_of)?;
     let status = match (row.tasks, row.rows_left) {
@@ -211,7 +210,7 @@ async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> 
         parked: parked
             .into_iter()
             .map(|task| Parked {
-                task: task.id.to_string(),
+                task: task.id,
                 class: task.error_class,
                 reason: task.last_error,
             })

@@ -22,7 +22,7 @@ pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>
     pool.acquire().await.map_err(problem_of)
 }
 
-/// 503 for what passes or can be mended without a change of the request, else 500.
+/// 503 for an error that passes or can be mended without a change of the request, else 500.
 pub(super) fn problem_of(error: sqlx::Error) -> Problem {
     match why_away(&error) {
         Some(why) => {

@@ -60,6 +60,8 @@ pub struct HealthApi;
 #[OpenApi(tag = "Tag::Operations")]
 impl HealthApi {
     /// Tell whether the process lives
+    ///
+    /// Asks nothing of the database or the bucket.
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Json<Health> {
         Json(Health {
@@ -69,6 +71,8 @@ impl HealthApi {
     }
 
     /// Tell whether the database is reachable and migrated
+    ///
+    /// 503 with the reason while the process cannot do its work.
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(
         &self,

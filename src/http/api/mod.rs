@@ -7,22 +7,28 @@ mod admin_stats;
 mod admin_tasks;
 mod admin_users;
 mod database;
+mod exact_time;
 pub mod health;
 mod page;
 mod samples;
+mod specification;
 mod types;
 mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
+use http::header::CONTENT_TYPE;
+use hyper::body::Bytes;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, handler, web::Data};
-use poem_openapi::{OpenApi, OpenApiService, ServerObject};
-use serde_json::Value;
 use sqlx::PgPool;
 
 use self::health::{HealthApi, ReadyCheck};
+use self::specification::described;
+pub use self::specification::{
+    raw_specification, specification, specification_json, specification_yaml,
+};
 use super::{
-    credentials::Authenticator, problem::Problem, request_id::RequestId,
+    answer::SharedBody, credentials::Authenticator, problem::Problem, request_id::RequestId,
     webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
@@ -31,10 +37,10 @@ use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 pub struct ApiState {
     pub pool: PgPool,
     pub webhook: WebhookVerifier,
-    /// A deleted sample can be restored for so long.
+    /// How long a deleted sample can be restored.
     pub grace: Duration,
     pub metrics: Arc<Metrics>,
-    /// [`health::database_ready`], and what else this process needs.
+    /// [`health::database_ready`], and the other needs of this process.
     pub ready: ReadyCheck,
     /// Whether `/metrics` is shown here: only where it has no address of its own.
     pub show_metrics: bool,
@@ -42,17 +48,18 @@ pub struct ApiState {
 
 /// The whole API: every route of the spec, the spec itself and its documentation.
 pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
-    let service = service();
-    let spec = specification();
-    let json = pretty(&spec);
-    let docs = service.swagger_ui();
+    let service = specification::service();
+    let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
     let mut routes = Route::new()
         .nest_no_strip("/", service)
-        .nest("/docs", docs)
-        .at("/openapi.json", get(text("application/json", json)))
+        .nest("/docs", Route::new().at("/", get(docs)))
+        .at(
+            "/openapi.json",
+            get(shared_text("application/json", specification_json())),
+        )
         .at(
             "/openapi.yaml",
-            get(text("application/yaml", specification_yaml())),
+            get(shared_text("application/yaml", specification_yaml())),
         );
     if state.show_metrics {
         routes = routes.at("/metrics", get(metrics));
@@ -80,62 +87,14 @@ pub fn observability(
         .with(RequestId)
 }
 
-/// The OpenAPI document, as `lethe openapi` prints it and `/openapi.json` serves it.
-pub fn specification() -> Value {
-    serde_json::from_str(&service().spec()).unwrap_or_default()
-}
-
-/// The same as JSON text.
-pub fn specification_json() -> String {
-    pretty(&specification())
-}
-
-/// The same as YAML.
-pub fn specification_yaml() -> String {
-    serde_yaml_ng::to_string(&specification()).unwrap_or_default()
-}
-
-/// The document as poem-openapi writes it, for the test that it is sound.
-pub fn raw_specification() -> String {
-    service().spec()
-}
-
-fn pretty(spec: &Value) -> String {
-    format!("{spec:#}\n")
-}
-
-fn service() -> OpenApiService<impl OpenApi, ()> {
-    described((
-        webhooks::Webhooks,
-        (samples::Samples, samples::Restores),
-        (admin_users::AdminUsers, admin_users::AdminErasures),
-        admin_deleted::AdminDeleted,
-        (
-            admin_tasks::AdminTasks,
-            admin_tasks::AdminTask,
-            admin_tasks::AdminTaskRetry,
-            admin_tasks::AdminRetries,
-        ),
-        admin_audit::AdminAudit,
-        admin_stats::AdminStats,
-        HealthApi,
-    ))
-}
-
-fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
-    OpenApiService::new(api, "Lethe", env!("CARGO_PKG_VERSION"))
-        .description(
-            "Erases users and their files from applications built on Clerk, PostgreSQL and S3. \
-             Lists are paged by `cursor`; errors are `application/problem+json` (RFC 9457).",
-        )
-        .server(ServerObject::new("/"))
-}
-
-fn text(content_type: &'static str, body: String) -> impl Endpoint + 'static {
+/// Serves one text that all answers share in memory: an answer that nobody reads must not cost a copy of it.
+fn shared_text(content_type: &'static str, text: String) -> impl Endpoint + 'static {
+    let text = Bytes::from(text);
     make_sync(move |_| {
         Response::builder()
-            .content_type(content_type)
-            .body(body.clone())
+            .header(CONTENT_TYPE, content_type)
+            .extension(SharedBody)
+            .body(text.clone())
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
     },
     problems,
     tasks::{self, Task},
-    vocabulary::TaskId,
+    vocabulary::{ErrorClass, TaskId, TaskStatus, Timestamp},
 };
 
 problems!(pub DeleteFailures: 400, 401, 403, 404, 503);
@@ -34,6 +34,85 @@ pub enum TaskAccepted {
     /// Committed: the task says how far it is.
     #[oai(status = 202)]
     Accepted(Json<Task>),
+}
+
+/// The deletion of a sample, and how far it is. The sample's owner gets the fields up to `finishedAt`; the others
+/// are for admins.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct SampleTask {
+    /// A number, as a string: it may exceed what JavaScript can count to.
+    pub id: TaskId,
+    /// `sample-delete` or, for a sample whose user is being erased, `user-delete`.
+    pub kind: String,
+    pub entity_type: String,
+    pub entity_id: String,
+    pub status: TaskStatus,
+    /// When it is tried next.
+    pub scheduled_at: Timestamp,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    /// Whose data it is.
+    pub user_id: Option<String>,
+    /// What remains to be deleted from the bucket. Empty once completed.
+    pub object_keys: Option<Vec<String>>,
+    pub attempts: Option<i32>,
+    pub last_error: Option<String>,
+    pub error_class: Option<ErrorClass>,
+    /// The worker that has claimed it.
+    pub lease_owner: Option<String>,
+    pub lease_expires_at: Option<Timestamp>,
+    /// The erasure that this is a part of.
+    pub parent_id: Option<TaskId>,
+    pub updated_at: Option<Timestamp>,
+}
+
+impl SampleTask {
+    /// Without what only operators may see: errors of the store, keys, workers.
+    fn for_owner(task: Task) -> Self {
+        Self {
+            id: task.id,
+            kind: task.kind,
+            entity_type: task.entity_type,
+            entity_id: task.entity_id,
+            status: task.status,
+            scheduled_at: task.scheduled_at,
+            created_at: task.created_at,
+            finished_at: task.finished_at,
+            user_id: None,
+            object_keys: None,
+            attempts: None,
+            last_error: None,
+            error_class: None,
+            lease_owner: None,
+            lease_expires_at: None,
+            parent_id: None,
+            updated_at: None,
+        }
+    }
+
+    fn for_admin(task: Task) -> Self {
+        Self {
+            user_id: Some(task.user_id.clone()),
+            object_keys: Some(task.object_keys.clone()),
+            attempts: Some(task.attempts),
+            last_error: task.last_error.clone(),
+            error_class: task.error_class,
+            lease_owner: task.lease_owner.clone(),
+            lease_expires_at: task.lease_expires_at,
+            parent_id: task.parent_id,
+            updated_at: Some(task.updated_at),
+            ..Self::for_owner(task)
+        }
+    }
+}
+
+/// Promised, not yet done.
+#[derive(ApiResponse)]
+pub enum SampleTaskAccepted {
+    /// Committed: the task says how far it is.
+    #[oai(status = 202)]
+    Accepted(Json<SampleTask>),
 }
 
 /// `DELETE /samples/{sampleId}`
@@ -57,7 +136,7 @@ impl Samples {
         /// The sample's id, a UUID.
         #[oai(name = "sampleId")]
         sample_id: Path<String>,
-    ) -> Result<TaskAccepted, Problems<DeleteFailures>> {
+    ) -> Result<SampleTaskAccepted, Problems<DeleteFailures>> {
         let sample_id = uuid(&sample_id.0)?;
         let actor = auth.0.actor();
         let task = delete_sample(
@@ -70,7 +149,11 @@ impl Samples {
         .await
         .map_err(problem_of)?
         .ok_or_else(no_sample)?;
-        Ok(TaskAccepted::Accepted(Json(promised(&state, task).await?)))
+        let task = promised(&state, task).await?;
+        Ok(SampleTaskAccepted::Accepted(Json(match auth.0 {
+            Caller::Session(_) => SampleTask::for_owner(task),
+            Caller::Admin { .. } => SampleTask::for_admin(task),
+        })))
     }
 }
 

@@ -13,13 +13,16 @@ use sha2::{Digest, Sha256};
 
 use super::{ApiState, database::problem_of, types::Tag};
 use crate::{
-    deletion::requests::{DeliveryOutcome, USER_DELETED, delete_user_by_webhook},
-    http::problem::{Problem, Problems},
+    deletion::requests::{USER_DELETED, delete_user_by_webhook},
+    http::{
+        catch_all::unread_body,
+        problem::{Problem, Problems},
+    },
     problems,
-    vocabulary::UserId,
+    vocabulary::{UserId, WebhookOutcome},
 };
 
-/// The largest body, in bytes. Clerk's are some 5 KB.
+/// The largest body, in bytes. Clerk's have some 5 KB.
 const MAX_BODY_BYTES: usize = 65_536;
 /// A longer event type or user id is none of Clerk's, and would not fit into an index.
 const MAX_FIELD_BYTES: usize = 512;
@@ -29,10 +32,10 @@ problems!(
     pub WebhookFailures: 400, 409, 413, 503
 );
 
-/// Taken note of.
+/// The delivery is committed.
 #[derive(ApiResponse)]
 pub enum Received {
-    /// Committed. Also for a repeat, another event type, an unknown user.
+    /// Committed. Also for a repeat, another event type, an unknown user, a missing or empty `data.id`.
     #[oai(status = 204)]
     NoContent,
 }
@@ -124,19 +127,19 @@ impl Webhooks {
         state: Data<&Arc<ApiState>>,
         signed: SignedBody,
     ) -> Result<Received, Problems<WebhookFailures>> {
-        let outcome = take(&state, signed).await;
-        let label = match &outcome {
-            Ok(outcome) => label_of(*outcome),
-            Err(problem) if problem.status().is_server_error() => "unavailable",
-            Err(_) => "rejected",
+        let received = receive(&state, signed).await;
+        let outcome = match &received {
+            Ok(outcome) => *outcome,
+            Err(problem) if problem.status().is_server_error() => WebhookOutcome::Unavailable,
+            Err(_) => WebhookOutcome::Rejected,
         };
         state
             .metrics
             .webhook_events
-            .with_label_values(&[label])
+            .with_label_values(&[outcome.as_str()])
             .inc();
-        match outcome? {
-            DeliveryOutcome::Conflict => {
+        match received? {
+            WebhookOutcome::Conflict => {
                 Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
             }
             _ => Ok(Received::NoContent),
@@ -144,17 +147,7 @@ impl Webhooks {
     }
 }
 
-fn label_of(outcome: DeliveryOutcome) -> &'static str {
-    match outcome {
-        DeliveryOutcome::Accepted => "accepted",
-        DeliveryOutcome::Repeated => "repeated",
-        DeliveryOutcome::Conflict => "conflict",
-        DeliveryOutcome::Ignored => "ignored",
-        DeliveryOutcome::MissingUser => "missing-user",
-    }
-}
-
-async fn take(state: &ApiState, signed: SignedBody) -> Result<DeliveryOutcome, Problem> {
+async fn receive(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome, Problem> {
     let body = read(signed.body).await?;
     let verified = state
         .webhook
@@ -174,7 +167,7 @@ async fn take(state: &ApiState, signed: SignedBody) -> Result<DeliveryOutcome, P
     tracing::info!(
         svix_id = verified.svix_id,
         kind,
-        outcome = label_of(outcome),
+        %outcome,
         "webhook received"
     );
     Ok(outcome)
@@ -186,7 +179,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
         Err(ReadBodyError::PayloadTooLarge) => Err(Problem::payload_too_large(format!(
             "The body has more than {MAX_BODY_BYTES} bytes."
         ))),
-        Err(error) => Err(crate::http::problem::unread_body(&error)),
+        Err(error) => Err(unread_body(&error)),
     }
 }
 
@@ -202,7 +195,8 @@ fn parse(body: &[u8]) -> Result<(String, Option<String>), Problem> {
         USER_DELETED => event
             .pointer("/data/id")
             .and_then(Value::as_str)
-            .filter(|id| !id.is_empty()),
+            // By its path: `id.is_empty()` is that of poem-openapi's `Type`, which is always false.
+            .filter(|id| !str::is_empty(id)),
         _ => None,
     };
     for (field, value) in [("type", Some(kind)), ("data.id", user_id)] {
@@ -218,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn a_body_that_is_no_event_is_refused() {
         for body in [
             "",
             "[]",
@@ -242,7 +236,10 @@ mod tests {
             with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(),
             "user_1"
         );
-        assert_eq!(with(r#"{"type":"user.deleted","data":{}}"#), None);
+        for data in ["{}", r#"{"id":""}"#, r#"{"id":null}"#, r#"{"id":5}"#] {
+            let body = format!(r#"{{"type":"user.deleted","data":{data}}}"#);
+            assert_eq!(with(&body), None, "{data}");
+        }
         assert_eq!(
             with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
             None

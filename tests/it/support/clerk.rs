@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lethe::config::{ClerkBackend, Secret};
+use lethe::reconcile::clerk_api::ClerkBackend;
+use lethe::secret::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -78,7 +79,7 @@ impl ClerkDouble {
 
     pub fn backend(&self) -> ClerkBackend {
         ClerkBackend {
-            url: self.url.clone(),
+            url: self.url.parse().unwrap(),
             secret_key: Secret::new(SECRET_KEY),
         }
     }

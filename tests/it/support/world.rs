@@ -6,11 +6,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe::config::Cleanup;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use lethe::storage::{Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
-use lethe::worker::{self, WorkerOptions, WorkerStatus};
+use lethe::worker::{self, Cleanup, WorkerOptions, WorkerStatus};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -108,7 +107,7 @@ impl World {
             name: "test".into(),
             cleanup,
             delete_rate: None,
-            listen_url: self.url.clone(),
+            listen_url: self.url.parse().unwrap(),
         };
         let shutdown = CancellationToken::new();
         let status = Arc::new(WorkerStatus::default());
@@ -414,7 +413,6 @@ impl RunningWorker {
 pub fn quick() -> Cleanup {
     Cleanup {
         poll_interval: Duration::from_millis(200),
-        grace_period: Duration::ZERO,
         lease: Duration::from_secs(5),
         backoff_base: Duration::from_millis(100),
         backoff_max: Duration::from_millis(300),

@@ -9,8 +9,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 progenitor::generate_api!("openapi.json");
 
-/// Looks are a tenth of a second apart; 300 of them are 30 seconds.
-const LOOKS: u32 = 300;
+/// Polls are a tenth of a second apart; 300 of them are 30 seconds.
+const MAX_POLLS: u32 = 300;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,24 +21,24 @@ async fn main() -> anyhow::Result<()> {
     let lethe = Client::new_with_client(&var("BASE_URL")?, http);
 
     let task = lethe.delete_sample(&sample_id).await?.into_inner();
-    println!("task {}: {} objects to delete", task.id, task.object_keys.len());
+    println!("task {}: {} of {} {}", task.id, task.kind, task.entity_type, task.entity_id);
 
     let mut status = task.status;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         status = lethe.get_task(&task.id).await?.into_inner().status;
-        if status == "completed" {
+        if status == types::TaskStatus::Completed {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    ensure!(status == "completed", "the task is {status}");
+    ensure!(status == types::TaskStatus::Completed, "the task is {status}");
 
     let deleted = lethe.list_deleted(None, None, None, None, None, None, Some(&user_id)).await?;
     ensure!(deleted.items.iter().all(|item| item.id != sample_id), "the sample is still there");
 
     lethe.erase_user(&user_id).await?;
     let mut receipt = None;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         let now = lethe.get_erasure(&user_id).await?.into_inner();
         if now.status == types::ErasureStatus::Complete {
             receipt = Some(now);

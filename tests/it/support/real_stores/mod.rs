@@ -172,8 +172,8 @@ impl Bucket {
             operation_timeout: Duration::from_secs(60),
             endpoint: Some(self.url.clone()),
             region: Some(REGION.to_owned()),
-            access_key_id: Some(ACCESS_KEY.to_owned()),
-            secret_access_key: Some(SECRET_KEY.to_owned()),
+            access_key_id: Some(ACCESS_KEY.into()),
+            secret_access_key: Some(SECRET_KEY.into()),
             session_token: None,
         }
     }

@@ -1,0 +1,251 @@
+//! One function for each command: it reads the command's part of the configuration, starts the log, runs the
+//! command, and returns the exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+#[cfg(feature = "dev")]
+use anyhow::Context;
+use lethe::app::{self, migrate, pool};
+use lethe::cli::args::{ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs};
+use lethe::cli::{check, openapi, reconcile, tasks};
+use lethe::config::variables::{self, Variable};
+use lethe::config::{Database, Log, Section, Serve, Source, Worker};
+use lethe::reconcile::clerk_api::ClerkBackend;
+use lethe::reconcile::options::ReconcileOptions;
+use lethe::storage::Store;
+use lethe::telemetry::logging;
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    logging::init(log.format, &log.filter)?;
+    Ok(())
+}
+
+/// Unless RUST_LOG is set, the log has warnings and errors only: what else happens, the command prints itself.
+#[cfg(feature = "dev")]
+fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
+    let log = Log::parse(source)?;
+    let filter = if source.is_set(&variables::RUST_LOG) {
+        log.filter.as_str()
+    } else {
+        "warn"
+    };
+    logging::init(log.format, filter)?;
+    Ok(())
+}
+
+pub async fn serve(source: &Source) -> anyhow::Result<ExitCode> {
+    let (log, config) = <(Log, Serve)>::parse(source)?;
+    start_log(&log)?;
+    let shutdown = app::signals::shutdown_token()?;
+    app::serve::run(config, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn worker(source: &Source) -> anyhow::Result<ExitCode> {
+    let (log, config) = <(Log, Worker)>::parse(source)?;
+    start_log(&log)?;
+    let shutdown = app::signals::shutdown_token()?;
+    app::worker::run(config, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn openapi(format: SpecFormat) -> ExitCode {
+    print(openapi::text(format).trim_end());
+    ExitCode::SUCCESS
+}
+
+#[cfg(feature = "dev")]
+pub async fn dev(source: Source, args: &lethe::cli::args::DevArgs) -> anyhow::Result<ExitCode> {
+    use lethe::app::dev::{DevError, DevOptions};
+    use lethe::embedded::seed::Volume;
+
+    start_quiet_log(&source)?;
+    let options = DevOptions {
+        data_dir: args.data_dir.clone(),
+        seed: args.seed.map(|users| Volume {
+            users,
+            samples_per_user: args.samples_per_user,
+            images_per_sample: args.images_per_sample,
+        }),
+        workers: args.workers,
+    };
+    let shutdown = app::signals::shutdown_token()?;
+    match app::dev::run(source, &options, shutdown).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(DevError::Config(error)) => Err(error.into()),
+        Err(DevError::Failed(error)) => Err(error),
+    }
+}
+
+pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCode> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    if only_check {
+        let state = migrate::check(&database).await?;
+        print(&migrate::tell_state(&state));
+        return Ok(success_if(state.is_current()));
+    }
+    print(&migrate::tell_applied(&migrate::run(&database).await?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tries the roles of which something is configured; without any, all is asked for.
+pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
+    const OF_SERVE: [&Variable; 3] = [
+        &variables::CLERK_WEBHOOK_SIGNING_SECRET,
+        &variables::CLERK_JWT_KEY,
+        &variables::CLERK_JWKS_URL,
+    ];
+    const OF_WORKER: [&Variable; 2] = [&variables::S3_BUCKET, &variables::AWS_ENDPOINT_URL_S3];
+    <(Log, (Serve, Worker))>::check_given(source)?;
+    let any_set = |of: &[&Variable]| of.iter().any(|variable| source.is_set(variable));
+    let (serve, worker) = match (any_set(&OF_SERVE), any_set(&OF_WORKER)) {
+        (true, false) => (Some(Serve::parse(source)?), None),
+        (false, true) => (None, Some(Worker::parse(source)?)),
+        _ => {
+            let (serve, worker) = <(Serve, Worker)>::parse(source)?;
+            (Some(serve), Some(worker))
+        }
+    };
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    let store = match &worker {
+        Some(worker) => Some(Store::connect(worker.storage.clone()).await),
+        None => None,
+    };
+    let findings = check::run(
+        &database,
+        serve.as_ref(),
+        worker.as_ref().zip(store.as_ref()),
+    )
+    .await;
+    print(&check::render(&findings));
+    Ok(success_if(!check::is_anything_wrong(&findings)))
+}
+
+pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    let mut connection = pool::connect(&database.url).await?;
+    let outcome = tasks::run(&mut connection, &args.command, &user()).await?;
+    if !outcome.text.is_empty() {
+        print(&outcome.text);
+    }
+    for line in &outcome.refused {
+        eprintln!("error: {line}");
+    }
+    Ok(success_if(outcome.refused.is_empty()))
+}
+
+pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    let (log, (database, config)) = <(Log, (Database, ReconcileOptions))>::parse(source)?;
+    let backend = match args.command {
+        Some(ReconcileCommand::Clerk) => {
+            let (_, (_, backend)) = <(Log, (Database, ClerkBackend))>::parse(source)?;
+            Some(backend)
+        }
+        None => None,
+    };
+    start_log(&log)?;
+    let stop = app::signals::shutdown_token()?;
+    let pool = pool::lazy(&database);
+    let command = reconcile::ReconcileRun {
+        pool: &pool,
+        config: &config,
+        worker: app::worker::host_and_pid(),
+        apply: args.apply,
+        json: args.json,
+        stop: &stop,
+    };
+    let outcome = match backend {
+        Some(backend) => command.with_clerk(backend).await,
+        None => command.with_database().await,
+    };
+    pool::close(&pool).await;
+    let outcome = outcome?;
+    print(&outcome.text);
+    Ok(success_if(outcome.is_done))
+}
+
+/// Who sits at the terminal, for the audit trail.
+fn user() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|user| !user.trim().is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(feature = "dev")]
+pub async fn send_webhook(
+    mut source: Source,
+    args: &lethe::cli::args::SendWebhookArgs,
+) -> anyhow::Result<ExitCode> {
+    use lethe::cli::send_webhook;
+    use lethe::config::{Origin, WebhookSecrets};
+
+    // A `lethe dev` in this directory has made one. Flags, the environment and .env go before it.
+    if let Some(secret) = send_webhook::secret_of_dev() {
+        source = source.with(Origin::Dev, [("CLERK_WEBHOOK_SIGNING_SECRET", secret)]);
+    }
+    let (log, secrets) = <(Log, WebhookSecrets)>::parse(&source)?;
+    start_log(&log)?;
+    let secret = secrets.0.first().context("there is no secret")?;
+    let delivery = send_webhook::send(&args.url, secret, &args.user_id, None).await?;
+    print(&format!("{} ({})", delivery.status, delivery.svix_id));
+    if !delivery.body.is_empty() {
+        print(&delivery.body);
+    }
+    Ok(success_if((200..300).contains(&delivery.status)))
+}
+
+#[cfg(feature = "dev")]
+pub async fn bench(
+    source: &Source,
+    args: &lethe::cli::args::BenchArgs,
+) -> anyhow::Result<ExitCode> {
+    use clap::ValueEnum as _;
+    use lethe::bench::{self, BenchOptions, Case};
+
+    if args.serve_s3 {
+        bench::serve_s3().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    start_quiet_log(source)?;
+    let server_url = args.server_url.as_ref().map(|url| url.expose().to_owned());
+    if args.serve {
+        bench::serve(server_url, app::signals::shutdown_token()?).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = BenchOptions {
+        cases: if args.cases.is_empty() {
+            Case::value_variants().to_vec()
+        } else {
+            args.cases.clone()
+        },
+        scale: args.scale,
+        workers: args.workers,
+        server_url,
+        json: args.json.clone(),
+        charts: args.charts.clone(),
+    };
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is a debug build; its figures say nothing about a release");
+    }
+    print(&bench::run(&options).await?.table());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn success_if(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(crate::FAILED)
+    }
+}
+
+/// A reader that went away, as `head` does, is no failure.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

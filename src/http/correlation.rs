@@ -1,0 +1,40 @@
+//! The id of a request, which joins its answer with its log lines.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+/// The header in which an id comes in and goes out.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A longer id from outside is replaced by one of ours.
+pub(super) const MAX_ID_BYTES: usize = 128;
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request that this task serves, if it serves one.
+pub fn current() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// Runs a request with its id.
+pub(super) async fn scope<F: Future>(id: String, request: F) -> F::Output {
+    CURRENT.scope(id, request).await
+}
+
+/// The caller's own id if it is sane (1 to 128 visible ASCII characters), or a new UUID v7.
+pub(super) fn id_for(headers: &HeaderMap) -> String {
+    headers
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()))
+        .filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Writes the id into `headers`, where it has been checked to fit.
+pub(super) fn set(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(HEADER, value);
+    }
+}

@@ -1,0 +1,160 @@
+//! What a connection is in use for, and how long it may stay open.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::limits::Limits;
+
+/// The use of one connection.
+pub(super) struct Usage {
+    limits: Limits,
+    counts: Mutex<Counts>,
+    /// Notified when the time changed at which the connection must end.
+    changed: Notify,
+}
+
+struct Counts {
+    requests: usize,
+    /// For each answer that the peer has not read to its end: when the peer must have done so. The keys
+    /// ascend with time, so that the first entry is the first to be overdue.
+    unread_answers: BTreeMap<u64, Instant>,
+    next_answer: u64,
+    idle_until: Instant,
+    /// Bytes of a next request have come.
+    head_begun: bool,
+}
+
+/// Why a connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndReason {
+    /// There was no request for as long as there may be none.
+    Idle,
+    /// The peer did not read an answer within the limit.
+    UnreadAnswer,
+}
+
+impl Counts {
+    fn in_use(&self) -> bool {
+        self.requests > 0 || !self.unread_answers.is_empty()
+    }
+
+    /// When the connection must end if nothing changes, and why. `None` while a request is handled, which
+    /// has a limit of its own.
+    fn end(&self) -> Option<(Instant, EndReason)> {
+        match self.unread_answers.first_key_value() {
+            Some((_, until)) => Some((*until, EndReason::UnreadAnswer)),
+            None if self.requests > 0 => None,
+            None => Some((self.idle_until, EndReason::Idle)),
+        }
+    }
+}
+
+impl Usage {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        let counts = Counts {
+            requests: 0,
+            unread_answers: BTreeMap::new(),
+            next_answer: 0,
+            idle_until: Instant::now() + limits.first_request,
+            head_begun: false,
+        };
+        Arc::new(Self {
+            limits,
+            counts: Mutex::new(counts),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Counts a request until the guard is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        let mut counts = self.counts.lock();
+        counts.requests += 1;
+        counts.head_begun = false;
+        RequestGuard(Arc::clone(self))
+    }
+
+    /// Counts an answer as unread until the guard is dropped.
+    pub(super) fn begin_answer(self: &Arc<Self>) -> UnreadAnswer {
+        let mut counts = self.counts.lock();
+        let number = counts.next_answer;
+        counts.next_answer += 1;
+        let until = Instant::now() + self.limits.answer;
+        counts.unread_answers.insert(number, until);
+        self.changed.notify_one();
+        UnreadAnswer {
+            usage: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// Bytes from the peer, when the connection is not in use, are the beginning of a head.
+    pub(super) fn bytes_came(&self) {
+        let head_until = Instant::now() + self.limits.head;
+        let mut counts = self.counts.lock();
+        if !counts.in_use() && !counts.head_begun {
+            counts.head_begun = true;
+            counts.idle_until = counts.idle_until.min(head_until);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Returns when the connection must end.
+    pub(super) async fn must_end(&self) -> EndReason {
+        loop {
+            let end = self.counts.lock().end();
+            match end {
+                Some((until, reason)) if until <= Instant::now() => return reason,
+                // After a notification or the time itself, the next round decides.
+                Some((until, _)) => drop(timeout_at(until, self.changed.notified()).await),
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// Returns when, from now on, no request was handled for `time`.
+    pub(super) async fn no_request_for(&self, time: Duration) {
+        let mut since = Instant::now();
+        while since.elapsed() < time {
+            sleep(time.saturating_sub(since.elapsed()).min(time / 4)).await;
+            if self.counts.lock().requests > 0 {
+                since = Instant::now();
+            }
+        }
+    }
+
+    fn end_use(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.lock();
+        change(&mut counts);
+        counts.head_begun = false;
+        counts.idle_until = Instant::now() + self.limits.idle;
+        self.changed.notify_one();
+    }
+}
+
+/// Counts a request of a connection as long as it lives.
+pub(super) struct RequestGuard(Arc<Usage>);
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.end_use(|counts| counts.requests -= 1);
+    }
+}
+
+/// Counts an answer as unread as long as it lives.
+pub(super) struct UnreadAnswer {
+    usage: Arc<Usage>,
+    number: u64,
+}
+
+impl Drop for UnreadAnswer {
+    fn drop(&mut self) {
+        self.usage.end_use(|counts| {
+            counts.unread_answers.remove(&self.number);
+        });
+    }
+}

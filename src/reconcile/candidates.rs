@@ -1,0 +1,294 @@
+//! The search for rows without a task, in batches that follow an index: soft-deleted users, samples and
+//! images without an open task, and users whose row is there again although they were erased.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Transaction, Type};
+
+use super::{PassContext, ReconcileError};
+use crate::db::transaction::begin;
+use crate::vocabulary::EntityType;
+
+/// How many users, samples and images each one pass handles at most. The next pass follows at once.
+const MAX_CANDIDATES: u64 = 10_000;
+/// How many different owners of samples and images are remembered. Above this the safety limit stops the pass
+/// anyway.
+const MAX_OWNERS: usize = 100_000;
+/// How many batches of 5,000 soft-deleted images one pass reads, oldest first. Most of them belong to samples
+/// whose erasure is under way; the next passes see the rest.
+const MAX_IMAGE_BATCHES: u32 = 20;
+
+/// A row that should have a task and has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// A user, a sample or an image.
+    pub entity_type: EntityType,
+    /// Its id, as text.
+    pub id: String,
+    /// Its owner; of a user the user.
+    pub user_id: String,
+}
+
+/// How many there are of each type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<EntityType, u64>);
+
+impl Counts {
+    /// How many of this type.
+    #[must_use]
+    pub fn of(&self, entity_type: EntityType) -> u64 {
+        self.0.get(&entity_type).copied().unwrap_or_default()
+    }
+
+    /// How many of all types.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    pub(super) fn add(&mut self, entity_type: EntityType, count: u64) {
+        if count > 0 {
+            *self.0.entry(entity_type).or_default() += count;
+        }
+    }
+}
+
+/// All rows without a task.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// The first of each type: users, then samples, then images.
+    pub first: Vec<Candidate>,
+    /// How many there are in all.
+    pub counts: Counts,
+    owners: HashSet<String>,
+}
+
+impl Candidates {
+    /// How many users lose data.
+    pub(super) fn affected_users(&self) -> u64 {
+        let listed: HashSet<&str> = self.ids(EntityType::User).collect();
+        let owners = self.owners.iter();
+        let others = owners.filter(|owner| !listed.contains(owner.as_str()));
+        self.counts.of(EntityType::User) + others.count() as u64
+    }
+
+    /// The ids of the first of this type.
+    pub fn ids(&self, entity_type: EntityType) -> impl Iterator<Item = &str> {
+        self.first
+            .iter()
+            .filter(move |one| one.entity_type == entity_type)
+            .map(|one| one.id.as_str())
+    }
+
+    /// Whether there are more than one pass handles.
+    pub(super) fn has_more(&self) -> bool {
+        self.counts.total() > self.first.len() as u64
+    }
+
+    fn add(&mut self, entity_type: EntityType, rows: impl Iterator<Item = (String, String)>) {
+        for (id, user_id) in rows {
+            if entity_type != EntityType::User
+                && self.owners.len() < MAX_OWNERS
+                && !self.owners.contains(&user_id)
+            {
+                self.owners.insert(user_id.clone());
+            }
+            if self.counts.of(entity_type) < MAX_CANDIDATES {
+                self.first.push(Candidate {
+                    entity_type,
+                    id,
+                    user_id,
+                });
+            }
+            self.counts.add(entity_type, 1);
+        }
+    }
+}
+
+/// Finds every row without a task. Changes nothing.
+///
+/// # Errors
+/// When the database is away or refuses, or the pass has to end.
+pub(super) async fn find(context: PassContext<'_>) -> Result<Candidates, ReconcileError> {
+    let mut candidates = Candidates::default();
+    for search in [
+        Search::SoftDeletedUsers,
+        Search::TombstonedUsers,
+        Search::SoftDeletedSamples,
+        Search::SoftDeletedImages,
+    ] {
+        search.run(context, &mut candidates).await?;
+    }
+    Ok(candidates)
+}
+
+#[derive(Clone, Copy)]
+enum Search {
+    SoftDeletedUsers,
+    TombstonedUsers,
+    SoftDeletedSamples,
+    SoftDeletedImages,
+}
+
+impl Search {
+    const fn entity_type(self) -> EntityType {
+        match self {
+            Self::SoftDeletedUsers | Self::TombstonedUsers => EntityType::User,
+            Self::SoftDeletedSamples => EntityType::Sample,
+            Self::SoftDeletedImages => EntityType::SampleImage,
+        }
+    }
+
+    const fn max_batches(self) -> u32 {
+        match self {
+            Self::SoftDeletedImages => MAX_IMAGE_BATCHES,
+            _ => u32::MAX,
+        }
+    }
+
+    async fn run(
+        self,
+        context: PassContext<'_>,
+        candidates: &mut Candidates,
+    ) -> Result<(), ReconcileError> {
+        let mut after = Cursor::default();
+        for _ in 0..self.max_batches() {
+            context.keep().await?;
+            let mut tx = begin(context.pool).await?;
+            let batch = self.next_batch(&mut tx, &after).await?;
+            tx.commit().await?;
+            let Some(last_id) = batch.last_id else { break };
+            after = Cursor {
+                deleted_at: batch.last_at,
+                id: Some(last_id),
+            };
+            candidates.add(
+                self.entity_type(),
+                batch.ids.into_iter().zip(batch.user_ids),
+            );
+        }
+        Ok(())
+    }
+
+    async fn next_batch(
+        self,
+        tx: &mut Transaction<'_, Postgres>,
+        after: &Cursor,
+    ) -> Result<Batch, sqlx::Error> {
+        let id = after.id.as_deref();
+        match self {
+            Self::TombstonedUsers => {
+                sqlx::query_file_as!(Batch, "sql/reconcile/tombstoned_users.sql", id)
+                    .fetch_one(&mut **tx)
+                    .await
+            }
+            Self::SoftDeletedUsers => {
+                sqlx::query_file_as!(
+                    Batch,
+                    "sql/reconcile/soft_deleted_users.sql",
+                    after.deleted_at as Option<DeletedAt>,
+                    id
+                )
+                .fetch_one(&mut **tx)
+                .await
+            }
+            Self::SoftDeletedSamples => {
+                sqlx::query_file_as!(
+                    Batch,
+                    "sql/reconcile/soft_deleted_samples.sql",
+                    after.deleted_at as Option<DeletedAt>,
+                    id
+                )
+                .fetch_one(&mut **tx)
+                .await
+            }
+            Self::SoftDeletedImages => {
+                sqlx::query_file_as!(
+                    Batch,
+                    "sql/reconcile/soft_deleted_images.sql",
+                    after.deleted_at as Option<DeletedAt>,
+                    id
+                )
+                .fetch_one(&mut **tx)
+                .await
+            }
+        }
+    }
+}
+
+/// The candidates of one batch, and its last row, which need not be a candidate.
+struct Batch {
+    last_at: Option<DeletedAt>,
+    last_id: Option<String>,
+    ids: Vec<String>,
+    user_ids: Vec<String>,
+}
+
+/// The last row that was read; the next batch begins behind it.
+#[derive(Default)]
+struct Cursor {
+    deleted_at: Option<DeletedAt>,
+    id: Option<String>,
+}
+
+/// A `timestamptz` as PostgreSQL sends it: microseconds, of which the least stands for `-infinity`. Decoding
+/// that as a date panics, and rounding it to a date ([`crate::vocabulary::Timestamp`]) would make the next
+/// batch skip rows.
+#[derive(Clone, Copy)]
+struct DeletedAt(i64);
+
+impl Type<Postgres> for DeletedAt {
+    fn type_info() -> PgTypeInfo {
+        <chrono::DateTime<chrono::Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for DeletedAt {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        let bytes = value.as_bytes()?.try_into()?;
+        Ok(Self(i64::from_be_bytes(bytes)))
+    }
+}
+
+impl Encode<'_, Postgres> for DeletedAt {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        <i64 as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(owners: &[&str]) -> impl Iterator<Item = (String, String)> {
+        let rows: Vec<(String, String)> = owners
+            .iter()
+            .map(|owner| ((*owner).to_owned(), (*owner).to_owned()))
+            .collect();
+        rows.into_iter()
+    }
+
+    #[test]
+    fn a_user_counts_once_with_all_of_their_samples() {
+        let mut found = Candidates::default();
+        found.add(EntityType::User, rows(&["user_a", "user_b"]));
+        found.add(EntityType::Sample, rows(&["user_b", "user_c", "user_c"]));
+        assert_eq!(found.affected_users(), 3);
+        assert_eq!(found.counts.of(EntityType::User), 2);
+        assert_eq!(found.counts.of(EntityType::Sample), 3);
+    }
+
+    #[test]
+    fn candidates_above_the_maximum_of_one_pass_are_counted_all_the_same() {
+        let mut found = Candidates::default();
+        let users = (0..MAX_CANDIDATES + 5).map(|n| (format!("user_{n}"), format!("user_{n}")));
+        found.add(EntityType::User, users);
+        assert_eq!(found.first.len() as u64, MAX_CANDIDATES);
+        assert_eq!(found.affected_users(), MAX_CANDIDATES + 5);
+        assert!(found.has_more());
+    }
+}
