@@ -32,8 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
     ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    ("commands", &["app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
-    ("main", &["app", "bench", "cli", "commands", "config", "telemetry"]),
+    ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
+    ("main", &["cli", "commands", "config"]),
 ];
 
 /// The files of the binary, to which the other rooms are the crate `lethe`.
