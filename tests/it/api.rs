@@ -323,8 +323,8 @@ async fn a_user_deleted_with_an_empty_id_is_204_and_counted_as_missing_user() {
     let service = Service::start(&world).await;
     let response = service.user_deleted("m1", "").send().await.unwrap();
     assert_eq!(response.status(), 204);
-    assert_eq!(world.count("webhook_events").await, 1);
-    assert_eq!(world.count("user_tombstones").await, 0);
+    world.expect_rows("webhook_events", 1).await;
+    world.expect_rows("user_tombstones", 0).await;
     let metrics = service
         .client
         .get(format!("{}/metrics", service.url))

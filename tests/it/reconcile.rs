@@ -230,8 +230,8 @@ async fn a_row_deleted_at_infinity_is_not_deleted_yet_and_one_at_minus_infinity_
         .await;
     worker.kill().await.unwrap();
     assert_eq!(world.s3.keys(), ["future/1", "future/2", "kept/1"]);
-    assert_eq!(world.count("users where id = 'user_past'").await, 0);
-    assert_eq!(world.count("cleanup_tasks").await, 3);
+    world.expect_rows("users where id = 'user_past'", 0).await;
+    world.expect_rows("cleanup_tasks", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +360,7 @@ async fn what_has_an_open_task_is_left_alone() {
     world.delete_user("user_b").await;
     let before = world.count("cleanup_tasks").await;
     assert_eq!(world.reconcile().await.unwrap(), DatabaseReport::default());
-    assert_eq!(world.count("cleanup_tasks").await, before);
+    world.expect_rows("cleanup_tasks", before).await;
     // A sample that is marked again after it was restored has no open task.
     world.mark("samples", &format!("id = '{restored}'")).await;
     assert_eq!(samples(&world.reconcile().await.unwrap()).1, 1);
@@ -559,12 +559,12 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
         };
         lease.release(&world.pool, &result).await.unwrap();
     }
-    assert_eq!(
-        world
-            .count("cleanup_reconciliations where claimed_by = 'w4' and found = 0")
-            .await,
-        1
-    );
+    world
+        .expect_rows(
+            "cleanup_reconciliations where claimed_by = 'w4' and found = 0",
+            1,
+        )
+        .await;
     later
         .release(&world.pool, &PassResult::default())
         .await

@@ -12,7 +12,7 @@ use syn::UseTree;
 const LEAVES: &[&str] = &["cause", "cursor", "pauses", "secret", "vocabulary"];
 
 /// Every other room (a folder or a file directly below `src`) and the rooms that it may use beside the leaves.
-/// From the bottom to the top; `main` is `src/main.rs`. `src/lib.rs` only lists the rooms.
+/// From the bottom to the top. `src/lib.rs` only lists the rooms.
 #[rustfmt::skip]
 const ROOMS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
@@ -32,10 +32,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
     ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    // The functions of `main`, one for each command.
     ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
-    ("main", &["commands", "app", "bench", "cli", "config", "db", "reconcile", "schema", "storage", "telemetry"]),
+    ("main", &["cli", "commands", "config"]),
 ];
+
+/// The files of the binary, to which the other rooms are the crate `lethe`.
+const BINARY: &[&str] = &["commands", "main"];
 
 const MAX_LINES_OF_A_FILE: usize = 450;
 
@@ -242,7 +244,7 @@ impl Sources {
             let mut reader = Reader {
                 mentions: sources.mentions.entry(module.clone()).or_default(),
                 names: &mut sources.names,
-                root: if module == &["main"] {
+                root: if BINARY.iter().any(|file| module == &[*file]) {
                     "lethe"
                 } else {
                     "crate"
