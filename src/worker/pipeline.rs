@@ -12,34 +12,32 @@ use super::erasure::settle_step;
 use super::report::report;
 use super::settle::settle;
 use crate::queue::claim::Claim;
+use crate::queue::lease::Lease;
 use crate::vocabulary::{ErrorClass, TaskKind};
 
 /// Claims batches until shutdown, and takes each through the stages in a task of its own.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let mut claimer = Claimer::new(context.clone());
     while let Some(batch) = claimer.next_batch(&shutdown).await {
-        let (shared, lease, claims) = (context.clone(), batch.lease.clone(), batch.claims.clone());
         let may_work = batch.slots.is_some();
-        let stages = async move {
-            let context = &shared;
+        let stages = move |context: Arc<Context>, lease: Arc<Lease>, claims| async move {
             if !may_work {
-                let outcomes = claims.into_iter().map(TaskOutcome::untouched).collect();
-                let settled = settle(context, &lease, outcomes).await;
+                let outcomes = release(claims);
+                let settled = settle(&context, &lease, outcomes).await;
                 return report(&context.metrics, &settled);
             }
             let (roots, claims) = split_roots(claims);
-            let results = delete(context, &lease, &claims).await;
+            let results = delete(&context, &lease, &claims).await;
             let outcomes = decide(claims, &results, context.options.retry_policy());
-            let settled = settle(context, &lease, outcomes).await;
+            let settled = settle(&context, &lease, outcomes).await;
             report(&context.metrics, &settled);
             for root in roots {
-                let settled = settle_step(context, &lease, root).await;
+                let settled = settle_step(&context, &lease, root).await;
                 report(&context.metrics, &settled);
             }
         };
-        context
-            .batches
-            .spawn(survive(context.clone(), batch, stages));
+        let surviving = survive(context.clone(), batch, stages);
+        context.batches.spawn(surviving);
     }
 }
 
@@ -50,18 +48,26 @@ fn split_roots(claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
         .partition(|claim| claim.kind == TaskKind::UserDelete)
 }
 
+/// A shutdown came before there was a slot for these claims.
+fn release(claims: Vec<Claim>) -> Vec<TaskOutcome> {
+    claims.into_iter().map(TaskOutcome::untouched).collect()
+}
+
 /// Runs the stages of a batch and frees its slots. A panic counts as a crash of its tasks, and the worker
 /// survives it.
-async fn survive(
+async fn survive<F>(
     context: Arc<Context>,
     batch: Batch,
-    stages: impl Future<Output = ()> + Send + 'static,
-) {
+    stages: impl FnOnce(Arc<Context>, Arc<Lease>, Vec<Claim>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let Batch {
         lease,
         claims,
         slots: _slots,
     } = batch;
+    let stages = stages(context.clone(), lease.clone(), claims.clone());
     let Err(error) = tokio::spawn(stages).await else {
         return;
     };
