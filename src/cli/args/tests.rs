@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use super::*;
 use crate::config::Section;
 use crate::config::variables::{ALL, Kind};
+use crate::tasks::Reason;
 use crate::worker::Cleanup;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
