@@ -1,2 +1,2 @@
--- Waits for whoever holds the task, so that its status is settled when a retry looks at it.
+-- Waits until nobody else holds the task, so that its status cannot change while a retry decides.
 select status as "status: TaskStatus" from cleanup_tasks where id = $1 for no key update

@@ -275,8 +275,8 @@ async fn retry(
 
 fn stats_text(stats: &Stats) -> String {
     let mut table = new_table(&["STATUS", "TASKS"]);
-    for (status, count) in stats.tasks.by_status() {
-        table.add_row([status.to_string(), count.to_string()]);
+    for status in TaskStatus::ALL {
+        table.add_row([status.to_string(), stats.tasks.count(*status).to_string()]);
     }
     format!(
         "{}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s\n\

@@ -115,7 +115,7 @@ impl Connection {
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = serving.as_mut() => ended,
-                    () = self.usage.no_request_for(self.shared.limits.goodbye) => return,
+                    () = self.usage.no_request_for(self.shared.limits.drain_grace) => return,
                     () = self.shared.cut.cancelled() => return,
                 }
             }

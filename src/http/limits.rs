@@ -30,7 +30,7 @@ pub struct Limits {
     /// into a connection that the server is closing.
     pub idle: Duration,
     /// How long a connection without a request may take to end after it was asked to.
-    pub goodbye: Duration,
+    pub drain_grace: Duration,
 }
 
 impl Default for Limits {
@@ -46,7 +46,7 @@ impl Default for Limits {
             answer: Duration::from_secs(60),
             answer_bytes: 64 * 1024 * 1024,
             idle: Duration::from_secs(75),
-            goodbye: Duration::from_secs(2),
+            drain_grace: Duration::from_secs(2),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::pauses::Pauses;
 
-/// The first and the longest pause after a failed accept (mostly for want of file descriptors).
+/// The first and the longest pause after a failed accept (mostly because there are no file descriptors left).
 const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
 pub use list::{TaskFilter, TaskPage, list};
 pub use retry::{MAX_REASON_CHARS, Reason, RetryError, RetryFilter, retry, retry_all};
 pub use show::{TaskWithHistory, find, show};
-pub use stats::{Stats, TaskCounts, Throughput, stats};
+pub use stats::{QueueState, Stats, TaskCounts, Throughput, stats};
 pub use task::{EXAMPLE_SAMPLE, EXAMPLE_USER, Task, example_time};
 
 /// The tasks of the sample or image with this id, also the finished ones. `None` if no deletion of a sample or

@@ -1,10 +1,9 @@
 //! The queue in numbers.
 
 use poem_openapi::Object;
-use sqlx::{PgConnection, query_file_as};
+use sqlx::{PgConnection, PgExecutor, query_file, query_file_as};
 
 use crate::db::transaction::read_only;
-use crate::telemetry::gauges::QueueState;
 use crate::vocabulary::TaskStatus;
 
 /// Tasks by status. Above a million tasks all but the failed and the dead are estimated.
@@ -19,17 +18,17 @@ pub struct TaskCounts {
 }
 
 impl TaskCounts {
-    /// The counts with their status.
+    /// The number of tasks with this status.
     #[must_use]
-    pub fn by_status(&self) -> [(TaskStatus, i64); 6] {
-        [
-            (TaskStatus::Pending, self.pending),
-            (TaskStatus::Running, self.running),
-            (TaskStatus::Failed, self.failed),
-            (TaskStatus::Completed, self.completed),
-            (TaskStatus::Dead, self.dead),
-            (TaskStatus::Cancelled, self.cancelled),
-        ]
+    pub const fn count(&self, status: TaskStatus) -> i64 {
+        match status {
+            TaskStatus::Pending => self.pending,
+            TaskStatus::Running => self.running,
+            TaskStatus::Failed => self.failed,
+            TaskStatus::Completed => self.completed,
+            TaskStatus::Dead => self.dead,
+            TaskStatus::Cancelled => self.cancelled,
+        }
     }
 }
 
@@ -54,7 +53,37 @@ pub struct Stats {
     pub throughput: Throughput,
 }
 
-/// Reads them from the database.
+/// Counts and ages of the whole queue, for the statistics and for the metrics.
+#[derive(Debug)]
+pub struct QueueState {
+    pub tasks: TaskCounts,
+    pub oldest_due_seconds: f64,
+    pub oldest_erasure_seconds: f64,
+}
+
+impl QueueState {
+    /// # Errors
+    /// Those of the database.
+    pub async fn read(executor: impl PgExecutor<'_>) -> Result<Self, sqlx::Error> {
+        let row = query_file!("sql/tasks/queue_state.sql")
+            .fetch_one(executor)
+            .await?;
+        Ok(Self {
+            tasks: TaskCounts {
+                pending: row.pending,
+                running: row.running,
+                failed: row.failed,
+                completed: row.completed,
+                dead: row.dead,
+                cancelled: row.cancelled,
+            },
+            oldest_due_seconds: row.oldest_due_seconds,
+            oldest_erasure_seconds: row.oldest_erasure_seconds,
+        })
+    }
+}
+
+/// Reads the statistics from the database.
 ///
 /// # Errors
 /// Those of the database.
@@ -65,14 +94,7 @@ pub async fn stats(connection: &mut PgConnection) -> Result<Stats, sqlx::Error> 
         .fetch_one(&mut *tx)
         .await?;
     Ok(Stats {
-        tasks: TaskCounts {
-            pending: queue.pending,
-            running: queue.running,
-            failed: queue.failed,
-            completed: queue.completed,
-            dead: queue.dead,
-            cancelled: queue.cancelled,
-        },
+        tasks: queue.tasks,
         oldest_due_age_seconds: queue.oldest_due_seconds,
         oldest_unfinished_erasure_age_seconds: queue.oldest_erasure_seconds,
         throughput,

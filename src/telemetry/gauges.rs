@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::{PgPool, query_file, query_file_as};
+use sqlx::{PgPool, query_file};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::metrics::Metrics;
 use crate::cause::chain;
 use crate::db::timeout::with_timeout;
+use crate::tasks::QueueState;
 use crate::vocabulary::{ReconcileSource, TaskStatus};
 
 /// A scrape waits no longer for the database than this. Prometheus itself gives up after 10 s, and many set 5 s.
@@ -24,42 +25,6 @@ const REST_FACTOR: u32 = 50;
 const BEGIN: &str = "begin read only; set local statement_timeout = '4s'";
 /// No answer within this time means that none will come. Longer than the server's own limit.
 const READ_LIMIT: Duration = Duration::from_secs(6);
-
-/// Counts and ages of the whole queue.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct QueueState {
-    pub pending: i64,
-    pub running: i64,
-    pub failed: i64,
-    pub completed: i64,
-    pub dead: i64,
-    pub cancelled: i64,
-    pub oldest_due_seconds: f64,
-    pub oldest_erasure_seconds: f64,
-}
-
-impl QueueState {
-    /// # Errors
-    /// Of the database.
-    pub async fn read<'e>(executor: impl sqlx::PgExecutor<'e>) -> Result<QueueState, sqlx::Error> {
-        query_file_as!(QueueState, "sql/telemetry/queue_state.sql")
-            .fetch_one(executor)
-            .await
-    }
-
-    /// How many tasks have this status.
-    #[must_use]
-    pub const fn count(&self, status: TaskStatus) -> i64 {
-        match status {
-            TaskStatus::Pending => self.pending,
-            TaskStatus::Running => self.running,
-            TaskStatus::Failed => self.failed,
-            TaskStatus::Completed => self.completed,
-            TaskStatus::Dead => self.dead,
-            TaskStatus::Cancelled => self.cancelled,
-        }
-    }
-}
 
 /// Reads the gauges of one process from the database when they are asked for.
 #[derive(Debug)]
@@ -128,7 +93,7 @@ impl Reader {
         tx.commit().await?;
         let gauges = &self.metrics.database.queue;
         for status in TaskStatus::ALL {
-            gauges.tasks.of(*status).set(state.count(*status));
+            gauges.tasks.of(*status).set(state.tasks.count(*status));
         }
         gauges.oldest_due.set(state.oldest_due_seconds);
         gauges.oldest_erasure.set(state.oldest_erasure_seconds);

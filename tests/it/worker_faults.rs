@@ -188,7 +188,7 @@ async fn a_second_sigterm_ends_at_once_and_nothing_is_lost() {
     let log = Log::new();
     let (mut worker, task) = worker_at_the_store(&world, &log).await;
     send(&worker, Signal::SIGTERM);
-    log.until("another signal ends at once").await;
+    log.until("a second signal exits at once").await;
     assert!(worker.try_wait().unwrap().is_none(), "work is in flight");
     send(&worker, Signal::SIGTERM);
     let asked = Instant::now();

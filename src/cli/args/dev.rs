@@ -12,7 +12,7 @@ pub struct DevArgs {
     /// Where everything is kept between runs
     #[arg(long, value_name = "PATH", default_value = "./.lethe")]
     pub data_dir: std::path::PathBuf,
-    /// Add so many sample users with images (rows and real objects)
+    /// Add this number of sample users with images (rows and real objects)
     #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub seed: Option<u32>,
     /// Samples of each sample user

@@ -196,7 +196,7 @@ Examples:
 Exit codes:
   0  done
   1  failed, or stopped because too many users would be taken
-  2  bad flags or bad configuration; nothing was looked at")]
+  2  bad flags or bad configuration; nothing was compared")]
     Reconcile(ReconcileArgs),
 
     /// Send the webhook that Clerk would send when a user is deleted

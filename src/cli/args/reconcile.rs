@@ -40,6 +40,6 @@ Examples:
 Exit codes:
   0  done
   1  failed, or stopped because too many users would be taken
-  2  bad flags or bad configuration; nothing was looked at")]
+  2  bad flags or bad configuration; nothing was compared")]
     Clerk,
 }
