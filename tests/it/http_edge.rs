@@ -51,7 +51,7 @@ fn short_limits() -> Limits {
         body_bytes: 64 * 1024,
         request: Duration::from_millis(1500),
         idle: Duration::from_millis(600),
-        goodbye: Duration::from_millis(200),
+        drain_grace: Duration::from_millis(200),
         ..Limits::default()
     }
 }
