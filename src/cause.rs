@@ -37,15 +37,15 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
-    struct Layer {
+    struct TestError {
         text: &'static str,
         #[source]
-        cause: Option<Box<Layer>>,
+        cause: Option<Box<TestError>>,
     }
 
-    fn layers(texts: &[&'static str]) -> Layer {
+    fn layers(texts: &[&'static str]) -> TestError {
         let (text, rest) = texts.split_first().unwrap();
-        Layer {
+        TestError {
             text,
             cause: (!rest.is_empty()).then(|| Box::new(layers(rest))),
         }

@@ -45,7 +45,7 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let store = Store::connect(config.storage.clone()).await;
     let options = options(&config, host_and_pid());
     if migrated::wait(&pool, &shutdown).await {
-        let reconciling = reconciling(&config, &pool, &metrics, &shutdown);
+        let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
         worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
         wait_for(reconciling).await?;
     }
@@ -83,7 +83,7 @@ async fn wait_for(mut reconciling: JoinHandle<()>) -> anyhow::Result<()> {
 }
 
 /// Starts the reconciliation, which finds deletions that have no task. It ends at `shutdown`.
-pub fn reconciling(
+pub fn start_reconciliation(
     config: &Worker,
     pool: &PgPool,
     metrics: &Arc<Metrics>,

@@ -260,7 +260,7 @@ pub struct Process {
 
 /// Memory and CPU time of a process.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// The largest resident memory, in bytes.
     pub peak_rss: u64,
     /// User and system time, in seconds.
@@ -295,7 +295,7 @@ impl Process {
     }
 
     /// From `/proc`.
-    pub fn usage(&self) -> anyhow::Result<Usage> {
+    pub fn usage(&self) -> anyhow::Result<ProcessUsage> {
         let id = self.child.id().context("a process of Lethe ended")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let peak_rss = status
@@ -314,7 +314,7 @@ impl Process {
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
         let (user, system) = ticks(11).zip(ticks(12)).context("/proc/<pid>/stat")?;
         // USER_HZ is 100 on Linux.
-        Ok(Usage {
+        Ok(ProcessUsage {
             peak_rss,
             cpu_seconds: (user + system) / 100.0,
         })
@@ -361,8 +361,8 @@ impl Fleet {
     }
 
     /// The largest memory of one worker, and the CPU time of all.
-    pub fn usage(&self) -> anyhow::Result<Usage> {
-        let mut all = Usage::default();
+    pub fn usage(&self) -> anyhow::Result<ProcessUsage> {
+        let mut all = ProcessUsage::default();
         for process in &self.0 {
             let usage = process.usage()?;
             all.peak_rss = all.peak_rss.max(usage.peak_rss);

@@ -116,7 +116,7 @@ mod tests {
         let error = parse(&[("CLEANUP_CLAIM_BATCH", "0")]).unwrap_err();
         assert_eq!(
             error.faults[0].remedy,
-            "Give tasks from 1 to 10000; unset, it is 500."
+            "Give tasks from 1 to 10000; the default is 500."
         );
     }
 

@@ -58,6 +58,7 @@ impl Section for SessionConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         read_all!(Self {
             keys: session_keys(reader),
+            // `Some`, because to `read_all!` a `None` means a fault, and these two may be unset.
             issuer: Some(reader.text(&CLERK_ISSUER).map(str::to_owned)),
             authorized_parties: Some(reader.list(&CLERK_AUTHORIZED_PARTIES))
                 .map(|parties| parties.into_iter().map(str::to_owned).collect()),

@@ -1,4 +1,4 @@
-//! Reads settings one by one and keeps every fault, so that all of them are told at once.
+//! Reads settings one by one and collects every fault, so that all of them are reported at once.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -11,8 +11,9 @@ use super::source::Source;
 use super::variables::{self, DefaultValue, Kind, Variable};
 use crate::secret::Secret;
 
-/// A section whose fields are all read before one that is missing ends the reading, so that every
-/// fault is found. A value of `None` has left a fault; a field that may be unset is `Some(None)`.
+/// Builds a section. It first reads every field, so that every fault is found, and only then returns
+/// `None` if a field failed. A field expression gives `None` after a fault. An optional field that is
+/// unset gives `Some(None)`.
 macro_rules! read_all {
     ($section:ident { $($field:ident: $value:expr),* $(,)? }) => {{
         $(let $field = $value;)*
@@ -26,7 +27,7 @@ pub(super) use read_all;
 /// Tuples are sections too: `<(Log, Serve, Worker)>::parse(&source)` merges the faults of all
 /// three, each told once.
 pub trait Section: Sized {
-    /// Reads the section, leaving faults in `reader`; `None` only if it left one.
+    /// Reads the section and records its faults in `reader`. It returns `None` only after a fault.
     fn read(reader: &mut Reader<'_>) -> Option<Self>;
 
     /// Parses the section.
@@ -39,8 +40,8 @@ pub trait Section: Sized {
         reader.finish(section)
     }
 
-    /// Checks what is given and does not mind what is missing: for `lethe dev`, which adds the
-    /// missing part, but only after the rest is known to be right.
+    /// Checks the settings that are set and ignores missing ones. `lethe dev` calls it first and then
+    /// supplies the missing ones.
     ///
     /// # Errors
     /// With every fault of a value that is set.
@@ -73,7 +74,7 @@ impl<A: Section, B: Section, C: Section> Section for (A, B, C) {
     }
 }
 
-/// Takes values out of a [`Source`] and collects what is wrong with them.
+/// Reads values from a [`Source`] and collects their faults.
 pub struct Reader<'a> {
     source: &'a Source,
     faults: Vec<Fault>,
@@ -91,7 +92,7 @@ impl<'a> Reader<'a> {
         match section {
             Some(section) if self.faults.is_empty() => Ok(section),
             _ => {
-                // In the documented order; what is no variable (`.env`) comes first.
+                // Sort faults in the documented order of the variables. Faults of `.env` itself come first.
                 let place = |fault: &Fault| {
                     variables::ALL
                         .iter()
@@ -105,8 +106,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes what is wrong with `variable`. The problem continues the sentence that the name
-    /// begins; where the value came from is added.
+    /// Records a fault of `variable`. `problem` follows the variable's name, for example `PORT` + `is 0`.
+    /// The origin of the value is appended.
     pub(super) fn fault(&mut self, variable: &Variable, problem: &str, remedy: impl Into<String>) {
         let origin = self
             .source
@@ -127,7 +128,8 @@ impl<'a> Reader<'a> {
         self.source.find(variable).map(|value| value.rank)
     }
 
-    /// The text of `variable`, or its default; a file that could not be read leaves a fault.
+    /// The text of `variable`, or its default. If its file could not be read, the result is `None` and a
+    /// fault is recorded. For an unset variable that has no default, it is `None` without a fault.
     pub(super) fn text(&mut self, variable: &Variable) -> Option<&'a str> {
         let Some(value) = self.source.find(variable) else {
             return match variable.default {
@@ -144,7 +146,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of `variable`; its absence is a fault.
+    /// The text of `variable`. If it is unset, a fault is recorded.
     pub(super) fn required(&mut self, variable: &Variable, remedy: &str) -> Option<&'a str> {
         if !self.source.is_set(variable) {
             let or_file = match variable.file_name() {
@@ -169,7 +171,7 @@ impl<'a> Reader<'a> {
         T::try_from(value).ok()
     }
 
-    /// A whole number within the variable's bounds; `None` if it is unset or at fault.
+    /// A whole number within the variable's bounds. `None` if it is unset or has a fault.
     fn explicit_number(&mut self, variable: &Variable) -> Option<u64> {
         let Kind::Number { unit, min, max } = variable.kind else {
             return None;
@@ -185,14 +187,14 @@ impl<'a> Reader<'a> {
             None if !digits => format!("is `{text}`, which is not a whole number"),
             _ => format!("is {text}, which is too large"),
         };
-        let unset = match variable.default_number() {
-            Some(default) => format!("unset, it is {default}"),
-            None => "unset, there is no limit".to_owned(),
+        let default = match variable.default_number() {
+            Some(default) => format!("the default is {default}"),
+            None => "without it there is no limit".to_owned(),
         };
         self.fault(
             variable,
             &problem,
-            format!("Give {unit} from {min} to {max}; {unset}."),
+            format!("Give {unit} from {min} to {max}; {default}."),
         );
         None
     }
@@ -204,8 +206,7 @@ impl<'a> Reader<'a> {
 
     /// Two durations of which the first may not exceed the second.
     ///
-    /// If only one is set, the other's default gives way, so that setting one limit never makes a
-    /// default a fault.
+    /// If only one is set, the other's default is adjusted to fit, so that the pair is always valid.
     pub(super) fn ordered_millis(
         &mut self,
         shorter: &Variable,
@@ -235,8 +236,8 @@ impl<'a> Reader<'a> {
             "true" | "yes" | "on" | "1" => Some(true),
             "false" | "no" | "off" | "0" => Some(false),
             _ => {
-                let unset = variable.default_text();
-                let remedy = format!("Give true or false; unset, it is {unset}.");
+                let default = variable.default_text();
+                let remedy = format!("Give true or false; the default is {default}.");
                 self.fault(variable, &format!("is `{text}`"), remedy);
                 None
             }

@@ -1,5 +1,5 @@
-//! The root task of a user's erasure, one bounded step at a time: it plans the parts, waits for them, plans again
-//! for what came late, and removes the rows that are left.
+//! Runs the root task of a user's erasure in bounded steps: it plans the parts, waits for them, plans again for late
+//! rows, and removes the rows that are left.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct ErasedRows {
 /// Does the next step of the erasure whose root task is `root`, which the caller has locked.
 ///
 /// # Errors
-/// When the database refuses; the transaction is to be rolled back.
+/// When the database refuses. The caller must roll the transaction back.
 pub async fn erase_user_step(
     connection: &mut PgConnection,
     root: TaskId,
@@ -51,7 +51,7 @@ pub async fn erase_user_step(
     if !state.planning && state.parts_open {
         return Ok((ErasureStep::Again(PARTS_WAIT), removed));
     }
-    // An open planning pass goes on. Without one and without open parts, a new pass finds what came late.
+    // An open planning pass goes on. Without one and without open parts, a new pass finds the late rows.
     let written = sqlx::query_file_scalar!("sql/deletion/plan_user.sql", root.0)
         .fetch_one(&mut *connection)
         .await?;

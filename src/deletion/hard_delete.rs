@@ -1,60 +1,62 @@
-//! Removing the rows whose objects are gone, within the settle's transaction.
+//! Removes the rows whose objects are gone, within the settle's transaction.
 
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A sample's task takes up at most this many late images at once.
+/// Most late images that are added to one sample's task in one settle.
 const MAX_LATE_IMAGES_PER_SAMPLE: i64 = 1_000;
-/// One settle takes up at most this many late images, for all of its tasks.
+/// Most late images that are added to all tasks of one settle.
 const MAX_LATE_IMAGES_PER_SETTLE: i64 = 10_000;
 
-/// A task whose objects were deleted or kept.
+/// A task that the settle holds, whether or not its attempt succeeded.
 #[derive(Debug)]
 pub struct TaskScope {
     /// `cleanup_tasks.id`.
     pub task: i64,
-    /// The sample, when the task is one sample's and none of its keys remains.
+    /// The sample, if the task deletes one sample and has no remaining key.
     pub sample: Option<Uuid>,
 }
 
 /// Keys whose objects are gone, or kept because another image needs them. Their rows are removed.
 #[derive(Debug, Default)]
 pub struct SettledKeys {
-    /// Tasks of which no key remains.
+    /// Tasks without remaining keys.
     pub whole: Vec<i64>,
-    /// Of the others: a task for each of `keys`.
+    /// For tasks with remaining keys: the task of `keys[i]`.
     pub tasks: Vec<i64>,
-    /// Of the others: the keys.
+    /// Deleted or kept keys, parallel to `tasks`.
     pub keys: Vec<String>,
 }
 
 impl SettledKeys {
-    /// Whether there is none.
+    /// Whether there are no such keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.whole.is_empty() && self.keys.is_empty()
     }
 }
 
-/// The rows that went, and what the tasks have to know.
+/// Deleted rows, and the tasks that must run again.
 #[derive(Debug, Default)]
 pub struct HardDeletion {
-    /// Removed `sample_images`: task and row.
+    /// Deleted `sample_images`: task and row.
     pub images: Vec<(i64, Uuid)>,
-    /// Removed `samples`: task and row.
+    /// Deleted `samples`: task and row.
     pub samples: Vec<(i64, Uuid)>,
-    /// Keys of images that a sample's task did not know: it runs again with these.
+    /// By task: keys of images that were not yet in the task. The task runs again with them.
     pub late: HashMap<i64, Vec<String>>,
-    /// Tasks whose sample another transaction holds: they run again.
+    /// Tasks that run again because another transaction holds their sample, or because its late images did not fit
+    /// into this settle's limit.
     pub held: HashSet<i64>,
 }
 
-/// Removes images by key, then samples that have no image left, always soft-deleted ones.
+/// Deletes image rows by key, then soft-deleted samples without images. It never deletes a live image of a live
+/// sample.
 ///
 /// # Errors
-/// When the database refuses; the transaction is to be rolled back.
+/// When the database refuses. The caller must roll the transaction back.
 pub async fn hard_delete(
     connection: &mut PgConnection,
     scopes: &[TaskScope],
@@ -69,7 +71,7 @@ pub async fn hard_delete(
     .fetch_all(&mut *connection)
     .await?;
 
-    // A sample may be empty now if it is the sample of a task, or if one of its images was removed.
+    // A sample may be empty now if it is the sample of a task, or if one of its images was deleted.
     let mut owners: HashMap<Uuid, i64> = images
         .iter()
         .map(|image| (image.sample_id, image.task_id))
@@ -99,12 +101,13 @@ pub async fn hard_delete(
         .into_iter()
         .filter_map(|sample| Some((*owners.get(&sample)?, sample)))
         .collect();
-    find_what_is_left(connection, scopes, &locked, &mut deleted).await?;
+    collect_late_images(connection, scopes, &locked, &mut deleted).await?;
     Ok(deleted)
 }
 
-/// Of the tasks whose sample is still there: the late images, and the tasks that must wait for another transaction.
-async fn find_what_is_left(
+/// For each task whose sample still exists: soft-deletes and collects its late images, or records that the task must
+/// run again.
+async fn collect_late_images(
     connection: &mut PgConnection,
     scopes: &[TaskScope],
     locked: &[Uuid],
@@ -147,7 +150,7 @@ async fn find_what_is_left(
     let held = sqlx::query_file_scalar!("sql/deletion/held_samples.sql", &unlocked)
         .fetch_all(&mut *connection)
         .await?;
-    // A sample with more images than this settle may take up waits too.
+    // The task of a sample whose late images no longer fit into this settle's limit also runs again.
     let crowded = kept
         .iter()
         .filter(|sample| !deleted.late.contains_key(&own[sample]));

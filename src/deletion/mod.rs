@@ -1,4 +1,4 @@
-//! What a user or a sample consists of: soft delete, plan, hard delete, restore.
+//! Deletes users and samples: soft delete, plan, hard delete and restore.
 
 pub mod erase_user;
 pub mod hard_delete;

@@ -1,13 +1,13 @@
-//! No live data is ever deleted: a key is kept if a live image names it, or one that a restore would bring back.
+//! Protects live data: a key is kept if a live image names it, or an image that a restore would bring back.
 
 use std::collections::HashSet;
 
 use sqlx::PgPool;
 
-/// Which of these keys must not be deleted. Asked right before the store is.
+/// Returns those of these keys that must not be deleted. It is called right before the store is asked to delete.
 ///
 /// # Errors
-/// When the database cannot be asked; nothing may be deleted then.
+/// When the query fails. Nothing may be deleted then.
 pub async fn protected_keys(
     pool: &PgPool,
     keys: &[String],

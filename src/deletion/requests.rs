@@ -1,4 +1,4 @@
-//! What asks for a deletion. Each use case is one transaction.
+//! The requests for a deletion. Each one is one transaction.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
 use crate::vocabulary::{TaskId, UserId, WebhookOutcome};
 
-/// Who the audit trail names for a deletion that Clerk told us of.
+/// The actor in the audit trail for a deletion that Clerk reported.
 pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
-/// The one event that deletes.
+/// The only event type that causes a deletion.
 pub const USER_DELETED: &str = "user.deleted";
 
 /// On whose behalf a sample is deleted or restored.
@@ -31,10 +31,10 @@ impl Authority<'_> {
     }
 }
 
-/// Takes a verified delivery: remembers it and, for `user.deleted`, asks for the erasure.
+/// Handles a verified delivery: stores its id and, for `user.deleted`, requests the erasure.
 ///
 /// # Errors
-/// Of the database; nothing was written then.
+/// When the database fails. Nothing was written then.
 pub async fn delete_user_by_webhook(
     pool: &PgPool,
     svix_id: &str,
@@ -78,10 +78,10 @@ pub async fn delete_user_by_webhook(
     .await
 }
 
-/// Asks for the erasure of a user, known or not, and returns its task's id.
+/// Requests the erasure of a user, who need not exist, and returns its task's id.
 ///
 /// # Errors
-/// Of the database; nothing was written then.
+/// When the database fails. Nothing was written then.
 pub async fn delete_user(
     pool: &PgPool,
     user_id: &UserId,
@@ -96,11 +96,11 @@ pub async fn delete_user(
     .await
 }
 
-/// Asks for the deletion of a sample, which can be restored for `grace`, and returns its task's id.
+/// Requests the deletion of a sample, which can be restored for `grace`, and returns its task's id.
 /// `None` if there is no such sample for this caller, or if its user is deleted.
 ///
 /// # Errors
-/// Of the database; nothing was written then.
+/// When the database fails. Nothing was written then.
 pub async fn delete_sample(
     pool: &PgPool,
     sample_id: Uuid,
@@ -143,8 +143,8 @@ pub(super) struct LockedSample {
     pub owner_deleted: bool,
 }
 
-/// Locks the sample against its owner's deletion and against others. The owner's lock comes first,
-/// as in the erasure. `None` if there is none, or none that `authority` covers.
+/// Locks the sample against its owner's deletion and against other requests. The owner is locked first, as in the
+/// erasure. `None` if there is no such sample, or if `authority` does not cover it.
 pub(super) async fn lock_sample(
     connection: &mut PgConnection,
     sample_id: Uuid,
@@ -163,7 +163,7 @@ pub(super) async fn lock_sample(
     let sample = sqlx::query_file_as!(LockedSample, "sql/deletion/lock_sample.sql", sample_id)
         .fetch_optional(&mut *connection)
         .await?;
-    // It may have been given to somebody else since.
+    // The sample may have been given to another user since its owner was read.
     Ok(sample.filter(|sample| sample.user_id == owner))
 }
 

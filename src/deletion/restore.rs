@@ -1,4 +1,4 @@
-//! Takes a sample's deletion back, as long as nothing of it has begun.
+//! Takes a sample's deletion back, as long as its cleanup has not begun.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, query_file};
@@ -18,28 +18,28 @@ pub struct LiveSample {
     pub created_at: DateTime<Utc>,
 }
 
-/// What became of a restore.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoreOutcome {
-    /// The sample is live, now or still.
+    /// The sample is live. It was restored, or it had not been deleted.
     Live(LiveSample),
-    /// There is no such sample for this caller, or no longer.
+    /// This caller has no such sample, or it no longer exists.
     NotFound,
-    /// Its user is deleted, and everything of theirs goes.
+    /// Its user is deleted, and so everything of this user will be deleted.
     UserDeleted,
-    /// Somebody else asked for the deletion. Only an admin may take it back.
+    /// Somebody else requested the deletion. Only an admin may take it back.
     DeletedByOther,
-    /// Cleanup has begun: objects may be gone.
+    /// Cleanup has begun, so objects may be gone.
     Begun,
     /// It was soft-deleted by something else than Lethe, so there is no deletion to take back.
     NotRequested,
 }
 
 /// Restores a sample and the images that were deleted with it. Its task is cancelled and keeps its
-/// keys. An owner can take back only what `actor`, which is the owner, asked for.
+/// keys. An owner can take a deletion back only if `actor`, which is the owner, requested it.
 ///
 /// # Errors
-/// Of the database; nothing was written then.
+/// When the database fails. Nothing was written then.
 pub async fn restore_sample(
     pool: &PgPool,
     sample_id: Uuid,

@@ -7,10 +7,10 @@ use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 /// Most rows removed by one statement.
 const BATCH: i64 = 1_000;
 
-/// Removes ids past their time.
+/// Removes ids whose retention is over.
 ///
 /// # Errors
-/// When the database cannot be asked.
+/// When the statement fails.
 pub async fn prune(pool: &PgPool, retention_days: u32) -> Result<(), sqlx::Error> {
     let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
     let statement = sqlx::query_file!("sql/deletion/prune_webhooks.sql", days, BATCH).execute(pool);

@@ -38,7 +38,7 @@ pub struct Volume {
 
 /// What was seeded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct SeedSummary {
     /// Users that are new.
     pub users: u64,
     /// Users that were there already.
@@ -85,7 +85,7 @@ pub async fn seed<Put, Done, E>(
     put: Put,
     volume: Volume,
     mut progress: impl FnMut(u32),
-) -> Result<Summary, SeedError>
+) -> Result<SeedSummary, SeedError>
 where
     Put: Fn(String, Vec<u8>) -> Done,
     Done: Future<Output = Result<(), E>>,
@@ -94,7 +94,7 @@ where
     let images_per_user = volume.samples_per_user as usize * volume.images_per_sample as usize;
     let users_per_batch = (IMAGES_PER_TRANSACTION / images_per_user.max(1)).clamp(1, 500);
     let numbers: Vec<u32> = (1..=volume.users).collect();
-    let mut summary = Summary::default();
+    let mut summary = SeedSummary::default();
     let mut done = 0;
     for batch in numbers.chunks(users_per_batch) {
         let rows = missing(pool, batch, volume, &mut summary).await?;
@@ -116,8 +116,8 @@ async fn missing(
     pool: &PgPool,
     batch: &[u32],
     volume: Volume,
-    summary: &mut Summary,
-) -> Result<Rows, SeedError> {
+    summary: &mut SeedSummary,
+) -> Result<SeedRows, SeedError> {
     let ids: Vec<String> = batch.iter().map(|number| user_id(*number)).collect();
     let present: HashMap<String, bool> = sqlx::query_file!("sql/embedded/present_users.sql", &ids)
         .fetch_all(pool)
@@ -125,7 +125,7 @@ async fn missing(
         .into_iter()
         .map(|row| (row.id, row.is_erased))
         .collect();
-    let mut rows = Rows::default();
+    let mut rows = SeedRows::default();
     for (number, id) in batch.iter().zip(ids) {
         match present.get(&id) {
             Some(true) => summary.users_erased += 1,
@@ -158,7 +158,7 @@ where
 
 /// The rows of some users, column by column, as `unnest` takes them.
 #[derive(Debug, Default)]
-struct Rows {
+struct SeedRows {
     users: Vec<String>,
     emails: Vec<String>,
     collections: Vec<Uuid>,
@@ -171,7 +171,7 @@ struct Rows {
     object_keys: Vec<String>,
 }
 
-impl Rows {
+impl SeedRows {
     fn add_user(&mut self, number: u32, user: String, volume: Volume) {
         let collection = stable_id(&format!("{user}/collection"));
         for sample_number in 1..=volume.samples_per_user {

@@ -91,6 +91,8 @@ impl DevState {
         // but not list it: every file and folder in it is private by itself. A directory that existed keeps
         // its mode, because somebody else may use it, too.
         let is_new = !directory.exists();
+        // `recursive` also creates missing parents with this mode. They are not ours alone, so they get the usual
+        // 0755, and only the directory itself is narrowed afterwards.
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)

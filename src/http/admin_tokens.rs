@@ -7,13 +7,13 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 /// The index that stands for "no admin has this token".
 const NOBODY: u64 = u64::MAX;
-/// Shortest token: 16 random characters of base64 are 96 bits, beyond any guessing.
+/// The shortest token that is accepted. 16 random characters of base64 are 96 bits, which nobody can guess.
 const MIN_TOKEN_CHARS: usize = 16;
-/// Longest name: it stands in every audit row of this operator.
+/// The longest name. It is stored in every audit row of this admin.
 const MAX_NAME_CHARS: usize = 100;
 
-/// Every admin's name with the digest of the token; names and tokens are each unique. The tokens themselves
-/// are not kept. Without an entry nobody is an admin.
+/// Every admin's name with the digest of the token. Names are unique, and so are tokens. The tokens themselves are
+/// not kept. Without an entry nobody is an admin.
 #[derive(Clone, Default)]
 pub struct AdminTokens {
     admins: Vec<Admin>,
@@ -25,7 +25,8 @@ struct Admin {
     token_digest: [u8; 32],
 }
 
-/// Why an admin cannot be added. The message goes on from "an entry", and repeats neither name nor token.
+/// Why an admin cannot be added. The message continues a sentence that begins with "an entry". It repeats neither
+/// name nor token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdminTokenError {
     #[error("without a name")]
@@ -49,7 +50,7 @@ impl AdminTokens {
     /// Adds an admin. The name goes to the audit trail as `admin:<name>`.
     ///
     /// # Errors
-    /// [`AdminTokenError`]; then nothing is added.
+    /// [`AdminTokenError`]. Nothing is added then.
     pub fn add(&mut self, name: &str, token: &str) -> Result<(), AdminTokenError> {
         let error = if name.is_empty() {
             AdminTokenError::NoName

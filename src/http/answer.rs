@@ -1,5 +1,5 @@
-//! Answers that peers have not read yet: how many bytes of them are in memory. A peer with a closed HTTP/2
-//! window, or one that does not read its socket, keeps its answers in memory as long as its connection lives.
+//! Limits how many bytes of unread answers are in memory. A peer that closes its HTTP/2 window, or does not read its
+//! socket, keeps its answers in memory until its connection ends.
 
 use std::{
     pin::Pin,
@@ -56,14 +56,14 @@ impl AnswerBudget {
     }
 }
 
-/// The body of an answer, which gives its bytes back to the budget, and counts as read, when its last byte
-/// is written to the socket.
+/// An answer's body. When its last byte is written to the socket, or the connection ends, it frees its bytes in the
+/// budget and counts as read.
 pub(super) struct AnswerBody<B> {
     body: B,
     held: Arc<Held>,
 }
 
-/// Is dropped with the body and with the last of its chunks, wherever hyper keeps them.
+/// It is dropped when the body and all of its chunks, which hyper may keep longer, are dropped.
 struct Held {
     _bytes: Option<OwnedSemaphorePermit>,
     _unread: UnreadAnswer,

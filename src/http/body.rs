@@ -1,4 +1,4 @@
-//! A request's body, which must be small enough and arrive in time.
+//! Limits the size of a request's body and the time in which it must arrive.
 
 use std::{
     error::Error as StdError,
@@ -24,14 +24,14 @@ pub(super) enum BodyRefused {
 }
 
 impl BodyRefused {
-    /// Finds the reason in the error that poem made of it.
+    /// Finds the reason in the error into which poem wrapped it.
     pub(super) fn behind(error: &io::Error) -> Option<Self> {
         let mut next: Option<&(dyn StdError + 'static)> = Some(error);
         while let Some(error) = next {
             if let Some(refused) = error.downcast_ref::<Self>() {
                 return Some(*refused);
             }
-            // `source()` of an `io::Error` passes over the error that it wraps.
+            // `source()` of an `io::Error` skips the error that it wraps.
             let wrapped = error
                 .downcast_ref::<io::Error>()
                 .and_then(io::Error::get_ref);
@@ -44,7 +44,7 @@ impl BodyRefused {
     }
 }
 
-/// The same body, which fails when it grows too large or has not arrived in time.
+/// Wraps the body so that it fails when it grows too large or has not arrived in time.
 pub(super) fn limited(body: Body, limits: &Limits) -> Body {
     Body::from_bytes_stream(LimitedBody {
         chunks: Some(body.into_bytes_stream().boxed()),
@@ -54,7 +54,7 @@ pub(super) fn limited(body: Body, limits: &Limits) -> Body {
 }
 
 struct LimitedBody {
-    /// None after the end, or a failure.
+    /// `None` after the end or a failure.
     chunks: Option<BoxStream<'static, io::Result<Bytes>>>,
     bytes_left: usize,
     deadline: Pin<Box<Sleep>>,
@@ -99,9 +99,8 @@ impl Stream for LimitedBody {
     }
 }
 
-/// A handler that answers before the end of the body (413, 401) must not cut the peer short: closing
-/// a socket with unread bytes resets it, and the answer is lost. So the rest is read, within the
-/// limits, and thrown away.
+/// A handler may answer before it has read the whole body (413, 401). Closing a socket with unread bytes resets
+/// it, and the peer would lose the answer. So the rest is read, within the limits, and discarded.
 impl Drop for LimitedBody {
     fn drop(&mut self) {
         let Some(chunks) = self.chunks.take() else {

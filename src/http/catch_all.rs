@@ -12,7 +12,7 @@ use poem_openapi::error::{
 use super::{body::BodyRefused, problem::Problem};
 use crate::cause;
 
-/// The answer for an error. One that carries an answer already, as a [`Problem`] does, keeps it.
+/// Makes the answer for an error. If the error already contains an answer, as a [`Problem`] does, that is used.
 pub(super) fn respond(error: poem::Error) -> Response {
     if error.is_from_response() {
         return error.into_response();
@@ -20,8 +20,8 @@ pub(super) fn respond(error: poem::Error) -> Response {
     translate(&error).into_response()
 }
 
-/// Only the messages of types that speak of the request itself are passed on. Any other error may carry SQL,
-/// addresses or secrets; the client learns its status only.
+/// Passes on only the messages of error types that are about the request itself. Any other error may contain SQL,
+/// addresses or secrets, so the client learns only its status.
 fn translate(error: &poem::Error) -> Problem {
     if let Some(fault) = error.downcast_ref::<ParseParamError>() {
         return Problem::bad_field(fault.name, &fault.reason);

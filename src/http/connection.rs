@@ -40,10 +40,10 @@ use super::{
     usage::{EndReason, Usage},
 };
 
-/// Bytes of one request's head, HTTP/1 and HTTP/2.
+/// Most bytes of one request's head, for HTTP/1 and for HTTP/2.
 const MAX_HEAD_BYTES_HTTP1: usize = 32 * 1024;
 const MAX_HEAD_BYTES_HTTP2: u32 = 16 * 1024;
-/// Requests and unread answers on one HTTP/2 connection.
+/// Most requests and unread answers on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 32;
 /// How long a client is told to wait when there are too many requests, or when its own took too long.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -53,9 +53,9 @@ pub(super) struct Shared {
     pub endpoint: BoxEndpoint<'static, Response>,
     pub limits: Limits,
     pub shutdown: CancellationToken,
-    /// Cancelled when the shutdown's own limit has passed.
+    /// Cancelled when the time limit of the shutdown has passed. The remaining connections are cut then.
     pub cut: CancellationToken,
-    /// Connections, and handlers, which may outlive theirs.
+    /// The connections and the handlers. A handler may outlive its connection.
     pub tasks: TaskTracker,
     pub requests: Arc<Semaphore>,
     pub answers: AnswerBudget,
@@ -80,7 +80,7 @@ impl Connection {
 
     /// Serves the connection to its end.
     pub(super) async fn run(self: Arc<Self>, stream: TcpStream) {
-        // Without it, small answers may wait for the peer's delayed acknowledgements.
+        // Without TCP_NODELAY, small answers may wait for the peer's delayed acknowledgements.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
@@ -146,8 +146,8 @@ impl Connection {
         answer.map(|body| AnswerBody::new(body, bytes, unread))
     }
 
-    /// Runs the endpoint in a task of its own: neither a peer that goes away nor a time-out may drop
-    /// a handler in the middle of its transaction.
+    /// Runs the endpoint in a task of its own, so that neither a peer that disconnects nor a time-out drops a handler
+    /// in the middle of its transaction.
     async fn response(
         &self,
         request: http::Request<Incoming>,
@@ -199,7 +199,7 @@ fn busy(detail: &str, id: &str) -> Response {
     without_endpoint(Problem::unavailable(detail, BUSY_RETRY_AFTER), id)
 }
 
-/// An answer in which the endpoint, with its middleware, has no part.
+/// Makes an answer without the endpoint and its middleware.
 fn without_endpoint(problem: Problem, id: &str) -> Response {
     let mut response = problem.with_request_id(id).into_response();
     correlation::set(response.headers_mut(), id);
@@ -211,7 +211,7 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // hyper counts from the end of the request before, so this takes effect after our own limits.
+        // hyper's time starts at the end of the previous request, so our own limits take effect first.
         .header_read_timeout(limits.idle + limits.head)
         .max_buf_size(MAX_HEAD_BYTES_HTTP1);
     builder
@@ -222,7 +222,7 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// The peer's socket, which tells the connection's usage when bytes come.
+/// The peer's socket. It reports to the connection's usage when bytes arrive.
 struct Socket {
     stream: TcpStream,
     usage: Arc<Usage>,

@@ -1,4 +1,4 @@
-//! The id of a request, which joins its answer with its log lines.
+//! The id of a request, which connects its answer with its log lines.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(super) async fn scope<F: Future>(id: String, request: F) -> F::Output {
     CURRENT.scope(id, request).await
 }
 
-/// The caller's own id if it is sane (1 to 128 visible ASCII characters), or a new UUID v7.
+/// The caller's own id if it is valid (1 to 128 visible ASCII characters), or a new UUID v7.
 pub(super) fn id_for(headers: &HeaderMap) -> String {
     headers
         .get(HEADER)
@@ -32,7 +32,7 @@ pub(super) fn id_for(headers: &HeaderMap) -> String {
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// Writes the id into `headers`, where it has been checked to fit.
+/// Writes the id into `headers`. The id must be valid for a header.
 pub(super) fn set(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(HEADER, value);

@@ -1,4 +1,4 @@
-//! A JSON request body whose faults are reported by the field.
+//! A JSON request body. An error names the faulty field.
 
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::{
@@ -59,7 +59,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         b"" => b"{}",
         text => text,
     };
-    // serde would accept an array of the fields' values.
+    // serde would also accept an array of the fields' values.
     if text.starts_with(b"[") {
         return Err(Problem::bad_field("body", "must be a JSON object"));
     }
@@ -67,7 +67,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let field = match path.as_str() {
-            // The object itself is at fault, where the message names a missing field; or the text is no JSON.
+            // The object itself is at fault (the message names a missing field), or the text is not JSON.
             "." | "?" => "body",
             path => path,
         };
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
-    struct Retry {
+    struct TestBody {
         reason: String,
         filter: Option<Filter>,
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_good_body_is_parsed() {
         let body = br#" {"reason":"fixed","filter":{"status":"dead","userId":null}} "#;
-        let retry: Retry = parse(body).unwrap();
+        let retry: TestBody = parse(body).unwrap();
         assert_eq!(retry.reason, "fixed");
         let filter = retry.filter.unwrap();
         assert_eq!(filter.status, Some(TaskStatus::Dead));
@@ -130,7 +130,7 @@ mod tests {
             ("{", "`body`"),
             (r#"{"reason":"x"} {}"#, "`body`"),
         ] {
-            let problem = parse::<Retry>(body.as_bytes()).unwrap_err();
+            let problem = parse::<TestBody>(body.as_bytes()).unwrap_err();
             assert_eq!(problem.status().as_u16(), 400);
             assert!(
                 problem.detail().contains(part),

@@ -1,4 +1,5 @@
-//! A cached JSON Web Key Set: fetched rarely, never by a storm, and kept while its source is away.
+//! A cached JSON Web Key Set. It is fetched rarely, by one request at a time, and kept while its source cannot be
+//! reached.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,17 +17,17 @@ use crate::cause::chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Clerk's set has one key, or two while rotating: some 2 KiB.
+/// Clerk's set has one key, or two during a rotation, which is about 2 KiB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// How often the set is fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct JwksTiming {
-    /// An older set is fetched again when it is next needed.
+    /// A set that is older than this is fetched again when it is next needed.
     pub max_age: Duration,
     /// The least time between two fetches, whatever keys are asked for.
     pub min_interval: Duration,
-    /// The same as long as there is no set at all.
+    /// The least time between two fetches as long as there is no set at all.
     pub min_interval_empty: Duration,
 }
 
@@ -42,13 +43,13 @@ impl Default for JwksTiming {
 
 pub(super) enum KeyLookup {
     Found(DecodingKey),
-    /// The newest set that could be had does not know the key.
+    /// The newest set that could be fetched does not have the key.
     Unknown,
     /// There is no set.
     Unavailable,
 }
 
-/// Cheap to clone: all clones share one cache.
+/// All clones share one cache.
 #[derive(Clone)]
 pub(super) struct Jwks {
     shared: Arc<Cache>,
@@ -65,7 +66,7 @@ struct Cache {
 struct CacheState {
     keys: Option<KeySet>,
     last_attempt: Option<Instant>,
-    /// The fetch under way, for all who need it.
+    /// The fetch under way. Everyone who needs the set waits for the same one.
     fetch: Option<Shared<BoxFuture<'static, ()>>>,
 }
 
@@ -91,7 +92,7 @@ impl Jwks {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(FETCH_TIMEOUT)
-            // A redirect could lead to keys of somebody else.
+            // A redirect could lead to somebody else's keys.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let shared = Arc::new(Cache {
@@ -103,7 +104,7 @@ impl Jwks {
         Ok(Self { shared })
     }
 
-    /// Looks `kid` up, fetching the set first if it is missing, old, or does not know the key.
+    /// Looks `kid` up, and fetches the set first if it is missing, too old, or does not have the key.
     pub(super) async fn find(&self, kid: &str) -> KeyLookup {
         let wait = {
             let mut state = self.shared.state.lock();
@@ -113,7 +114,7 @@ impl Jwks {
             });
             match known {
                 Some((key, true)) => return KeyLookup::Found(key),
-                // One caller fetches an old set anew; the others go on with the key they have.
+                // One caller fetches the set again; meanwhile the others use the key that they have.
                 Some((key, false)) if state.is_fetching() => return KeyLookup::Found(key),
                 _ => self.fetch_if_due(&mut state),
             }
@@ -132,8 +133,8 @@ impl Jwks {
         }
     }
 
-    /// The fetch under way, or a new one if the last is long enough ago. It runs in a task of its
-    /// own, so a caller who goes away neither stops it nor wastes it.
+    /// Returns the fetch under way, or starts a new one if the last was long enough ago. It runs in a task of its own,
+    /// so that it goes on when a caller disconnects.
     fn fetch_if_due(&self, state: &mut CacheState) -> Option<Shared<BoxFuture<'static, ()>>> {
         if state.is_fetching() {
             return state.fetch.clone();
@@ -167,7 +168,7 @@ impl CacheState {
 }
 
 impl Cache {
-    /// A failure leaves the keys of before in place.
+    /// Fetches the set. After a failure the previous keys are kept.
     async fn refresh(self: Arc<Self>) {
         match self.fetch().await {
             Ok(by_kid) => {
@@ -209,7 +210,7 @@ struct JwkSet {
     keys: Vec<Value>,
 }
 
-/// Only the fields that matter; a key of another kind does not parse, and is passed over.
+/// Only the fields that matter. A key of another kind does not parse and is skipped.
 #[derive(Deserialize)]
 struct RsaJwk {
     kid: String,
@@ -221,7 +222,7 @@ struct RsaJwk {
     e: String,
 }
 
-/// A key that is not understood must not make the others useless.
+/// Parses a set. A key that cannot be read is skipped, so that the others remain usable.
 fn parse(body: &[u8]) -> Result<HashMap<String, DecodingKey>, FetchError> {
     let set: JwkSet = serde_json::from_slice(body)?;
     let by_kid: HashMap<_, _> = set

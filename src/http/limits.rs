@@ -1,19 +1,19 @@
-//! What one peer, and all of them together, may take.
+//! The limits for one peer, and for all peers together.
 
 use std::time::Duration;
 
 /// The limits of one server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; further ones wait in the kernel's backlog.
+    /// Most open connections. Further ones wait in the kernel's backlog.
     pub connections: usize,
-    /// Requests being handled, over all connections; further ones are answered with 503.
+    /// Most requests that are handled at the same time, over all connections. Further ones are answered with 503.
     pub requests: usize,
-    /// From the accept to the head of the first request: for silent peers.
+    /// From the accept to the head of the first request. This closes the connections of silent peers.
     pub first_request: Duration,
     /// From the first byte of a request's head to its last.
     pub head: Duration,
-    /// For a request's body, from its head on.
+    /// From a request's head to the end of its body.
     pub body: Duration,
     /// The largest request body. A route may allow less.
     pub body_bytes: usize,
@@ -22,7 +22,7 @@ pub struct Limits {
     pub request: Duration,
     /// From the head of an answer to its last byte: a peer that has not read it by then loses its connection.
     pub answer: Duration,
-    /// Bytes of answers in memory that no peer has read yet, over all connections. Further answers are
+    /// Most bytes in memory of answers that are not fully read yet, over all connections. Further answers are
     /// replaced by 503. Small answers are not counted, because the number of streams limits them.
     pub answer_bytes: usize,
     /// A connection without a request and without an unread answer is closed after this time. It is longer

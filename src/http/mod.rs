@@ -1,4 +1,4 @@
-//! What is seen from outside: routes, credentials, problem bodies, and the server that carries them.
+//! The HTTP interface: routes, credentials, problem bodies, and the server.
 
 pub mod admin_tokens;
 pub mod answer;

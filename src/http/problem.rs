@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 `application/problem+json`. Whatever goes wrong leaves the service in this form.
+//! Errors as RFC 9457 `application/problem+json`. The service answers every error in this form.
 
 use std::{error::Error as StdError, marker::PhantomData, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::cause;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
-/// What a client may be told of a fault of ours: where to look it up, nothing of its cause.
+/// What a client is told about an internal error: where to look it up, and nothing about its cause.
 const INTERNAL_DETAIL: &str =
     "Something failed on our side. Its cause stands in the log under this request id.";
 
@@ -36,7 +36,7 @@ pub struct ProblemDetails {
     pub request_id: String,
 }
 
-/// An error on its way out: what handlers return, and `?` turns into a [`poem::Error`].
+/// An error that handlers return. `?` turns it into a [`poem::Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -100,12 +100,12 @@ impl Problem {
         Self::opaque(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// A fault of ours that is logged already.
+    /// An internal error that is already logged.
     pub(super) fn opaque(status: StatusCode) -> Self {
         Self::new(status, INTERNAL_DETAIL)
     }
 
-    /// For problems that are made outside the request's own task.
+    /// Sets the request id, for problems that are made outside the request's own task.
     pub(super) fn with_request_id(mut self, id: &str) -> Self {
         self.request_id = Some(id.to_owned());
         self
@@ -119,7 +119,7 @@ impl Problem {
         &self.detail
     }
 
-    /// What stands in the body.
+    /// The body of the answer.
     pub fn details(&self) -> ProblemDetails {
         ProblemDetails {
             kind: "about:blank".to_owned(),

@@ -69,8 +69,8 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// One line for each request, also for one that is dropped before its answer. Neither headers nor
-/// the query are logged: both carry secrets.
+/// Writes one log line for each request, also for one that is dropped before its answer. Neither the headers nor
+/// the query are logged, because both may contain secrets.
 struct LogLine {
     method: Method,
     path: String,

@@ -22,8 +22,8 @@ use crate::pauses::Pauses;
 const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves `endpoint` until `shutdown` is cancelled, then takes no more connections and returns when
-/// all requests are answered, or after `limit`. Connections that are still open then are cut.
+/// Serves `endpoint` until `shutdown` is cancelled. Then it accepts no more connections and returns when all
+/// requests are answered, or after `limit`. Connections that are still open then are cut.
 pub async fn serve(
     listener: TcpListener,
     endpoint: impl Endpoint + 'static,
@@ -69,7 +69,7 @@ async fn accept_loop(shared: &Arc<Shared>, listener: &TcpListener) {
     let places = Arc::new(Semaphore::new(shared.limits.connections));
     let mut pauses = Pauses::new(MIN_ACCEPT_PAUSE, MAX_ACCEPT_PAUSE);
     loop {
-        // The semaphore is never closed.
+        // This never returns an error, because the semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };

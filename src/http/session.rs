@@ -1,4 +1,4 @@
-//! Verifies Clerk session tokens, and nothing else that Clerk signs with the same key.
+//! Verifies Clerk session tokens. Other tokens that Clerk signs with the same key are refused.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::session_keys::SessionKeys;
 
 /// Clock skew that is tolerated for `exp`, `nbf` and `iat`; Clerk's own SDKs allow the same.
 const LEEWAY_SECONDS: u64 = 5;
-/// A longer token is refused unread. Clerk's must fit into a cookie of 4 KiB.
+/// A longer token is refused before it is parsed. Clerk's must fit into a cookie of 4 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// A longer user id is refused; Clerk's have 32 characters.
 const MAX_USER_ID_BYTES: usize = 255;
@@ -51,7 +51,7 @@ enum Keys {
 }
 
 impl SessionVerifier {
-    /// Fetches nothing yet.
+    /// Makes a verifier. It does not fetch the JWKS yet.
     ///
     /// # Errors
     /// When the HTTP client for the JWKS cannot be made.
@@ -77,7 +77,7 @@ impl SessionVerifier {
     }
 
     /// # Errors
-    /// [`SessionError`]; 401 is decided before 403, so that only a valid token learns of the latter.
+    /// [`SessionError`]. 401 is decided before 403, so that only the holder of a valid token can get a 403.
     pub async fn verify(&self, token: &str) -> Result<Session, SessionError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(SessionError::Invalid("is too long"));
@@ -149,7 +149,7 @@ impl SessionVerifier {
         {
             return Err(SessionError::Invalid("was issued to another party"));
         }
-        // Where the category is silent, only a session id tells a session from a template.
+        // If the category says nothing, only the session id distinguishes a session from a template.
         if category(header)?.as_deref() == Some(CATEGORY_UNSPECIFIED) && claims.sid.is_none() {
             return Err(SessionError::Invalid("is not a session's"));
         }

@@ -1,4 +1,4 @@
-//! What a session token says: its class, its claims, and why it is refused.
+//! The class and the claims of a session token, and the reasons to refuse it.
 
 use jsonwebtoken::{Algorithm, Header};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Clerk's JavaScript backend SDK, "kept in sync with clerk_go (pkg/jwt/jwt.go)", which also knows
 /// `cl_B7d4PD222AAA` (templates) and `cl_B7d4PD333AAA` (machines). OAuth tokens have another `typ`.
 pub(super) const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
-/// Some instances stamp this on tokens of every class, so it says nothing about the class.
+/// Some instances put this on tokens of every class, so it says nothing about the class.
 pub(super) const CATEGORY_UNSPECIFIED: &str = "cl_I7d4PD111III";
 
 /// Why a token was refused.
@@ -28,7 +28,7 @@ pub enum SessionError {
     Unavailable,
 }
 
-/// The claims that decide; times are left to [`Validation`], except `iat`, which it does not know.
+/// The claims that are checked here. [`Validation`] checks the times, except `iat`, which it does not know.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     pub(super) sub: String,
@@ -40,8 +40,8 @@ pub(super) struct Claims {
     pub(super) act: Option<Value>,
 }
 
-/// Clerk's SDK takes a token without `typ` or `cat` for a session: tokens from before the
-/// categories have none.
+/// Checks the header. A token without `typ` or `cat` counts as a session, as in Clerk's SDK, because tokens were
+/// issued without them before there were categories.
 pub(super) fn check_header(header: &Header) -> Result<(), SessionError> {
     if header.alg != Algorithm::RS256 {
         return Err(SessionError::Invalid("is not signed with RS256"));
@@ -62,7 +62,7 @@ pub(super) fn category(header: &Header) -> Result<Option<String>, SessionError> 
         .map_err(|_| SessionError::Invalid("is malformed"))
 }
 
-/// A session may be valid and still not be allowed to erase anything.
+/// Checks whether a valid session may erase anything.
 pub(super) fn check_rights(claims: &Claims) -> Result<(), SessionError> {
     if claims.act.is_some() {
         return Err(SessionError::Impersonated);

@@ -1,4 +1,4 @@
-//! The public keys that verify session tokens, or the place that they are fetched from.
+//! The public keys that verify session tokens, or the URL from which they are fetched.
 
 use jsonwebtoken::DecodingKey;
 use reqwest::Url;
@@ -15,7 +15,7 @@ pub enum SessionKeys {
 /// Why a text is not a public key. No message repeats key material.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    /// The library would read it as if it were a public one, and then refuse every token.
+    /// Without this error, the library would read it like a public key and then refuse every token.
     #[error("is a private key")]
     Private,
     #[error("is not an RSA public key in PEM form")]
@@ -26,7 +26,7 @@ impl SessionKeys {
     /// One RSA public key in PEM form. Its line breaks may be written as `\n`.
     ///
     /// # Errors
-    /// [`PemError`] if it is no such key.
+    /// [`PemError`] if the text is not such a key.
     pub fn from_pem(text: &str) -> Result<Self, PemError> {
         let pem = text.replace("\\r", "").replace("\\n", "\n");
         if pem.contains("PRIVATE KEY") {

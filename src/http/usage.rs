@@ -1,4 +1,4 @@
-//! What a connection is in use for, and how long it may stay open.
+//! Counts the requests and unread answers of a connection, and decides how long it may stay open.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,38 +13,38 @@ use super::limits::Limits;
 /// The use of one connection.
 pub(super) struct Usage {
     limits: Limits,
-    counts: Mutex<Counts>,
-    /// Notified when the time changed at which the connection must end.
+    counts: Mutex<UsageCounts>,
+    /// Notified when the end time of the connection changes.
     changed: Notify,
 }
 
-struct Counts {
+struct UsageCounts {
     requests: usize,
-    /// For each answer that the peer has not read to its end: when the peer must have done so. The keys
-    /// ascend with time, so that the first entry is the first to be overdue.
+    /// Deadline of each answer that is not fully read yet. Keys ascend, so the first entry has the earliest
+    /// deadline.
     unread_answers: BTreeMap<u64, Instant>,
     next_answer: u64,
     idle_until: Instant,
-    /// Bytes of a next request have come.
+    /// Some bytes of the next request have arrived, but not its whole head.
     head_begun: bool,
 }
 
 /// Why a connection must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndReason {
-    /// There was no request for as long as there may be none.
+    /// No complete request head arrived in time (limits `first_request`, `head` or `idle`).
     Idle,
     /// The peer did not read an answer within the limit.
     UnreadAnswer,
 }
 
-impl Counts {
+impl UsageCounts {
     fn in_use(&self) -> bool {
         self.requests > 0 || !self.unread_answers.is_empty()
     }
 
-    /// When the connection must end if nothing changes, and why. `None` while a request is handled, which
-    /// has a limit of its own.
+    /// When the connection must end if nothing changes, and why. `None` while a request is handled and no answer
+    /// is unread, because a request has a limit of its own.
     fn end(&self) -> Option<(Instant, EndReason)> {
         match self.unread_answers.first_key_value() {
             Some((_, until)) => Some((*until, EndReason::UnreadAnswer)),
@@ -56,7 +56,7 @@ impl Counts {
 
 impl Usage {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        let counts = Counts {
+        let counts = UsageCounts {
             requests: 0,
             unread_answers: BTreeMap::new(),
             next_answer: 0,
@@ -92,7 +92,9 @@ impl Usage {
         }
     }
 
-    /// Bytes from the peer, when the connection is not in use, are the beginning of a head.
+    /// Bytes that arrive while the connection is not in use count as the beginning of a request's head. On HTTP/2
+    /// they may also be a `PING` or `WINDOW_UPDATE` frame, which is counted alike: without a request, the connection
+    /// then ends after the limit `head`.
     pub(super) fn bytes_came(&self) {
         let head_until = Instant::now() + self.limits.head;
         let mut counts = self.counts.lock();
@@ -103,20 +105,21 @@ impl Usage {
         }
     }
 
-    /// Returns when the connection must end.
+    /// Waits until the connection must end, and returns the reason.
     pub(super) async fn must_end(&self) -> EndReason {
         loop {
             let end = self.counts.lock().end();
             match end {
                 Some((until, reason)) if until <= Instant::now() => return reason,
-                // After a notification or the time itself, the next round decides.
+                // After a notification, or when the time has come, the loop checks again.
                 Some((until, _)) => drop(timeout_at(until, self.changed.notified()).await),
                 None => self.changed.notified().await,
             }
         }
     }
 
-    /// Returns when, from now on, no request was handled for `time`.
+    /// Waits until no request has been seen for `time`. It checks four times per `time`, so it can miss a short
+    /// request.
     pub(super) async fn no_request_for(&self, time: Duration) {
         let mut since = Instant::now();
         while since.elapsed() < time {
@@ -127,7 +130,7 @@ impl Usage {
         }
     }
 
-    fn end_use(&self, change: impl FnOnce(&mut Counts)) {
+    fn end_use(&self, change: impl FnOnce(&mut UsageCounts)) {
         let mut counts = self.counts.lock();
         change(&mut counts);
         counts.head_begun = false;
@@ -136,7 +139,7 @@ impl Usage {
     }
 }
 
-/// Counts a request of a connection as long as it lives.
+/// Counts a request of a connection until it is dropped.
 pub(super) struct RequestGuard(Arc<Usage>);
 
 impl Drop for RequestGuard {
@@ -145,7 +148,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// Counts an answer as unread as long as it lives.
+/// Counts an answer as unread until it is dropped.
 pub(super) struct UnreadAnswer {
     usage: Arc<Usage>,
     number: u64,

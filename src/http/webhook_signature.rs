@@ -1,4 +1,4 @@
-//! Whether a webhook really comes from Clerk: the Svix signature over the raw body.
+//! Verifies that a webhook comes from Clerk, by the Svix signature over the raw body.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,8 @@ const SECRET_PREFIX: &str = "whsec_";
 #[derive(Debug, Clone)]
 pub struct WebhookSecret(Arc<Webhook>);
 
-/// Why a text is not a signing secret. The message goes on from "an entry", and never repeats the secret.
+/// Why a text is not a signing secret. The message continues a sentence that begins with "an entry". It never
+/// repeats the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookSecretError {
     #[error("that does not begin with whsec_")]
@@ -44,7 +45,7 @@ impl WebhookSecret {
     /// The value of `svix-signature` for a delivery.
     ///
     /// # Errors
-    /// Those of the svix crate.
+    /// The errors of the svix crate.
     pub fn sign(&self, svix_id: &str, timestamp: i64, body: &str) -> Result<String, WebhookError> {
         self.0.sign(svix_id, timestamp, body.as_bytes())
     }
@@ -68,11 +69,11 @@ pub enum SignatureError {
 /// A delivery whose signature, by one of our secrets, covers its id, its timestamp and its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedWebhook {
-    /// The same for every retry of one event, and for both endpoints of a rotation.
+    /// The id is the same for every retry of one event, and for both endpoints during a rotation.
     pub svix_id: String,
 }
 
-/// Holds the signing secrets: usually one, two while rotating. Without any, every delivery is refused.
+/// Holds the signing secrets: usually one, or two during a rotation. Without any, every delivery is refused.
 pub struct WebhookVerifier {
     secrets: Vec<WebhookSecret>,
 }

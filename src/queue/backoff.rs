@@ -1,4 +1,4 @@
-//! When a failed task is tried again: exponential, with full jitter.
+//! Computes when a failed task is tried again: exponential backoff with full jitter.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Backoff {
     /// The longest delay after the first failure.
     pub base: Duration,
-    /// The longest delay ever.
+    /// The longest delay after any failure.
     pub max: Duration,
 }
 
@@ -29,12 +29,12 @@ impl Backoff {
     }
 }
 
-/// When a failed task is tried again, and when no more.
+/// When a failed task is tried again, and after which attempt it is not tried any more.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     /// The delay before the next attempt.
     pub backoff: Backoff,
-    /// Refused this often, a task is dead.
+    /// A task that is refused at the attempt with this number is dead.
     pub max_attempts: i32,
 }
 

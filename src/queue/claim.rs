@@ -1,4 +1,4 @@
-//! Taking due tasks.
+//! Claims due tasks.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::vocabulary::{TaskId, TaskKind, UserId, WorkerId};
 
-/// A task that this worker holds, with the token that fences every later write.
+/// A task that this worker holds, with the token that every later write must match.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The task.
@@ -15,15 +15,15 @@ pub struct Claim {
     pub kind: TaskKind,
     /// `cleanup_tasks.lane`.
     pub lane: i16,
-    /// The sample's or user's id.
+    /// The id of the sample, image or user that the task deletes.
     pub entity_id: String,
-    /// Whose data it is.
+    /// The user whose data is deleted.
     pub user_id: UserId,
-    /// What remains to be deleted.
+    /// The keys of the objects that remain to be deleted.
     pub object_keys: Vec<String>,
     /// This attempt's number, from 1.
     pub attempts: i32,
-    /// The fence: grows with each claim.
+    /// The fence. It grows with each claim.
     pub lease_token: i64,
     /// When the task was due.
     pub scheduled_at: DateTime<Utc>,
@@ -33,22 +33,22 @@ pub struct Claim {
     pub waited_seconds: f64,
 }
 
-/// How many tasks of each lane to claim at most, and from which due time on.
+/// The maximum number of tasks to claim from each lane, and the due time from which to claim.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest {
-    /// Most tasks, by lane in the order of `Lane::ALL`.
+    /// Maximum number of tasks, by lane in the order of `Lane::ALL`.
     pub limits: [u32; 3],
-    /// The due time from which to claim, by lane: where the last claim ended. The index entries of what was
-    /// claimed before are not read again then.
+    /// For each lane, the earliest due time to claim. Normally the last claim ended there, so index entries of
+    /// earlier claims are not read again.
     pub watermarks: [DateTime<Utc>; 3],
 }
 
-/// Claims due tasks of all lanes in one statement, in order of due time. Tasks of kinds that only a newer
-/// version knows are left to it.
+/// Claims due tasks of all lanes in one statement, in order of due time. It does not claim tasks of kinds that only
+/// a newer version knows.
 ///
 /// # Errors
-/// When the database cannot be asked. Tasks may have been claimed all the same, if only the answer was lost:
-/// the caller must then give up this worker's id, so that others rescue them.
+/// When the statement fails. If only its answer was lost, tasks may have been claimed: then the caller must stop
+/// claiming under this worker's id and deregister it, so that the tasks are rescued.
 pub async fn claim(
     pool: &PgPool,
     worker: &WorkerId,

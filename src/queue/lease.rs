@@ -1,4 +1,4 @@
-//! A worker's row, whose heartbeat renews all of its leases at once.
+//! A worker's row. One heartbeat renews the worker's leases of all its tasks.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use super::due::FirstDue;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::vocabulary::{TaskKind, WorkerId};
 
-/// A worker stops asking the store for a task's keys this part of the lease before it ends: a database
-/// cannot fence S3.
+/// A worker stops sending requests to the store when one part in this many of the lease is left, because the
+/// database cannot fence S3.
 const MARGIN_DIVISOR: u32 = 5;
 
-/// What this process knows of its own lease, by its own monotonic clock, counted from before each heartbeat
-/// was sent: it always ends here before it ends in the database.
+/// The lease as this process measures it, with its own monotonic clock, from the moment before each heartbeat was
+/// sent. Therefore it always ends here before it ends in the database.
 #[derive(Debug)]
 pub struct Lease {
-    /// This boot's id: `cleanup_tasks.lease_owner`.
+    /// The id under which the worker is registered, as in `cleanup_tasks.lease_owner`.
     pub worker: WorkerId,
     length: Duration,
     valid_until: Mutex<Instant>,
@@ -27,15 +27,16 @@ pub struct Lease {
 /// The answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heartbeat {
-    /// Whether the lease stands. If not, another worker declared this one lost: it needs a new id.
+    /// Whether the lease was renewed. If not, another worker declared this one lost, and it must register under a new
+    /// id.
     pub renewed: bool,
-    /// How many workers are alive, this one among them.
+    /// How many workers are alive, including this one.
     pub alive: i64,
     /// How many workers this heartbeat declared lost.
     pub newly_lost: i64,
-    /// Lost workers may still hold tasks.
+    /// Whether lost workers may still hold tasks.
     pub to_rescue: bool,
-    /// What is due, from the given due times on.
+    /// The first due task of each lane, from the given due times on.
     pub due: FirstDue,
 }
 
@@ -53,7 +54,7 @@ impl Lease {
     /// Registers a worker under a new id.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the statement fails.
     pub async fn register(
         pool: &PgPool,
         name: &str,
@@ -76,13 +77,13 @@ impl Lease {
         })
     }
 
-    /// Renews every lease of this worker, and finds lost workers and due tasks: the one statement that a
-    /// worker sends once in a poll interval. `may_declare_lost` is false after a gap in this worker's own
-    /// heartbeats, when everybody looks lost. `watermarks` are the due times, by lane, from which on it
-    /// finds due tasks.
+    /// Renews every lease of this worker, and finds lost workers and due tasks, in one statement that a worker sends
+    /// at least once in a poll interval. `may_declare_lost` is false after a gap in this worker's own heartbeats,
+    /// because then all leases look expired. `watermarks` are the due times, by lane, from which on it finds due
+    /// tasks.
     ///
     /// # Errors
-    /// When the database cannot be asked: the lease goes on until its end.
+    /// When the statement fails. The lease is then valid until its previous end.
     pub async fn heartbeat<'c>(
         &self,
         executor: impl sqlx::PgExecutor<'c>,
@@ -117,19 +118,19 @@ impl Lease {
         })
     }
 
-    /// Until when the store may be asked for a key of this worker's tasks.
+    /// Until when this worker may send the keys of its tasks to the store.
     #[must_use]
     pub fn usable_until(&self) -> Instant {
         *self.valid_until.lock() - self.length / MARGIN_DIVISOR
     }
 
-    /// Whether the lease still stands, with its margin.
+    /// Whether more than the margin of the lease is left.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         Instant::now() < self.usable_until()
     }
 
-    /// Waits until the lease is no longer usable; for ever, as long as it is renewed.
+    /// Waits until the lease is no longer usable. It does not return while the lease is being renewed.
     pub async fn ended(&self) {
         while self.is_usable() {
             tokio::time::sleep_until(self.usable_until().into()).await;
@@ -139,7 +140,7 @@ impl Lease {
     /// Records whether this worker wants to be notified.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the statement fails. The value may have been stored although the answer was lost.
     pub async fn set_sleeping(&self, pool: &PgPool, sleeping: bool) -> Result<(), sqlx::Error> {
         let statement =
             sqlx::query_file!("sql/queue/set_sleeping.sql", self.worker.as_str(), sleeping)
@@ -148,11 +149,11 @@ impl Lease {
         Ok(())
     }
 
-    /// Deregisters this worker: from now on it can claim nothing. What it still holds is rescued by others at
-    /// their next heartbeat.
+    /// Deregisters this worker, so that it can claim nothing more. Other workers rescue the tasks that it still holds
+    /// after their next heartbeat.
     ///
     /// # Errors
-    /// When the database cannot be asked: others will find the row expired.
+    /// When the statement fails. Other workers will find the lease expired.
     pub async fn leave(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let statement =
             sqlx::query_file!("sql/queue/leave.sql", self.worker.as_str()).execute(pool);

@@ -1,4 +1,4 @@
-//! LISTEN on a connection of its own. A round trip once in an interval proves that the connection lives.
+//! Runs LISTEN on a separate connection. A regular round trip proves that the connection is alive.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// The round trip over the listening connection.
 pub trait KeepAlive: Send + Sync {
-    /// Asks once. An answer proves that the connection is alive.
+    /// Sends one query. Its answer proves that the connection is alive.
     fn ask<'l>(&'l self, connection: &'l mut PgListener) -> BoxFuture<'l, Result<(), sqlx::Error>>;
 }
 
-/// Wakes `wake` at each notification, and at each (re)connection, because something may have been missed
-/// meanwhile. Without LISTEN the poll works alone. Returns when cancelled.
+/// Wakes `wake` at each notification, and after each (re)connection, because notifications may have been missed
+/// before it. While LISTEN is interrupted, only the poll finds tasks. Returns when cancelled.
 ///
-/// Once in `every`, `keep_alive` asks over this connection: sqlx sets no TCP keepalive, so a database that
-/// vanished without a FIN would never be noticed.
+/// Once in `every`, `keep_alive` sends a query over this connection. sqlx sets no TCP keepalive, so without the query
+/// nobody would notice that the database vanished without a FIN.
 pub async fn listen(
     url: String,
     wake: &Notify,
@@ -60,7 +60,7 @@ async fn receive(
     pauses: &mut Pauses,
 ) -> Result<(), sqlx::Error> {
     let mut listener = bounded(PgListener::connect(&named(url))).await?;
-    // A lost connection is an error here and never reconnected silently: every gap must end in a poll.
+    // A lost connection is an error here and is not replaced silently, because a poll must follow every gap.
     listener.eager_reconnect(false);
     bounded(listener.listen(CHANNEL)).await?;
     pauses.reset();
@@ -68,7 +68,7 @@ async fn receive(
     wake.notify_one();
     let mut due = Instant::now();
     loop {
-        // The deadline holds under a stream of notifications too.
+        // A stream of notifications does not delay the deadline.
         match tokio::time::timeout_at(due, listener.try_recv()).await {
             Ok(received) => {
                 if received?.is_none() {
@@ -85,7 +85,7 @@ async fn receive(
     }
 }
 
-/// The URL with a name for `pg_stat_activity`, unless it has one.
+/// Adds a name for `pg_stat_activity` to the URL, unless it has one.
 fn named(url: &str) -> String {
     let separator = match url.split_once('?') {
         Some((_, parameters)) if parameters.contains("application_name") => return url.to_owned(),

@@ -1,5 +1,5 @@
-//! The queue: claim, lease, fence, settle, rescue, prune. It knows PostgreSQL and the words of a task, and
-//! nothing of what a task does: user, keys and parent are columns to it.
+//! The queue: claim, lease, fence, settle, rescue, prune. It knows PostgreSQL and the vocabulary of a task, but not
+//! what a task does: user, keys and parent are only columns here.
 
 pub mod backoff;
 pub mod claim;
@@ -13,14 +13,15 @@ pub mod settle;
 /// The NOTIFY channel that wakes sleeping workers.
 pub const CHANNEL: &str = "cleanup_tasks";
 
-/// Which line a task stands in. Lines are claimed apart, so that bulk work cannot make small work wait.
+/// The part of the queue that a task belongs to. Each lane is claimed with a limit of its own, so that bulk work
+/// cannot delay small work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// A sample, a small user, the next step of an erasure.
     Small,
     /// Parts of a large erasure, samples with many images.
     Bulk,
-    /// Tasks whose worker vanished twice in a row: taken one at a time.
+    /// Tasks whose worker vanished twice in a row. A worker runs only one of them at a time.
     Quarantine,
 }
 

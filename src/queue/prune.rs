@@ -1,18 +1,19 @@
-//! Removing what is finished and past its retention.
+//! Removes finished tasks whose retention is over.
 
 use sqlx::PgPool;
 
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 
-/// Most rows removed by one statement.
+/// One statement removes at most this many rows.
 const BATCH: i64 = 1_000;
-/// Most statements of one round; the next round goes on.
+/// One round sends at most this many statements. The next round removes the rest.
 const MAX_BATCHES: u32 = 100;
 
-/// Removes finished tasks and workers' rows past their time. Returns how many tasks were removed.
+/// Removes finished tasks whose retention is over, and the rows of workers that were rescued. Returns the number of
+/// tasks.
 ///
 /// # Errors
-/// When the database cannot be asked; what was pruned before stays pruned.
+/// When a statement fails. The rows that earlier statements removed stay removed.
 pub async fn prune(pool: &PgPool, retention_days: u32) -> Result<u64, sqlx::Error> {
     let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
     let mut pruned = 0;

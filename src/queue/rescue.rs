@@ -1,4 +1,4 @@
-//! Rescuing the tasks of workers that vanished, or left without releasing everything.
+//! Rescues the tasks of workers that vanished, or that deregistered themselves before they released every task.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::db::transaction;
 use crate::failpoint;
 use crate::vocabulary::{TaskId, WorkerId};
 
-/// Open tasks scanned by one statement, of which few are held by anybody.
+/// The number of open tasks that one statement scans. Workers hold only few of them.
 const BATCH: i64 = 10_000;
 
-/// Gives the tasks of lost workers back to the queue and returns how many: as a failed attempt, or, if the
-/// worker deregistered itself, as if it had not been tried. A worker counts as rescued when a whole scan over
-/// the open tasks is complete; a scan that breaks off is begun again by another worker.
+/// Gives the tasks of lost workers back to the queue, and returns their number. The attempt counts as failed, unless
+/// the worker deregistered itself; then it is not counted. A lost worker is marked as rescued only after a full
+/// scan of the open tasks. If the scan fails, any worker later repeats it from the start.
 ///
 /// # Errors
-/// When the database cannot be asked; what was rescued before stays rescued.
+/// When a statement fails. The tasks that were rescued before it stay rescued.
 pub async fn rescue(
     pool: &PgPool,
     rescuer: &WorkerId,
@@ -63,17 +63,19 @@ struct Rescue<'a> {
     policy: RetryPolicy,
 }
 
-/// A task that a lost worker holds; this transaction has locked it.
+/// A task that a lost worker holds. This transaction has locked it.
 struct LostTask {
     id: TaskId,
     attempts: i32,
     crashed_before: bool,
     lease_owner: String,
+    /// The worker deregistered itself. The name is a column of `lost_tasks.sql`.
     left_in_order: bool,
 }
 
 impl Rescue<'_> {
-    /// One batch, one transaction: how many tasks were rescued, and after which the next batch begins.
+    /// Rescues one batch in one transaction. Returns the number of tasks and the position after which the next batch
+    /// starts.
     async fn batch(
         &self,
         lane: Lane,
@@ -96,7 +98,7 @@ impl Rescue<'_> {
                 sqlx::query_file_as!(LostTask, "sql/queue/lost_tasks.sql", &batch.held, self.lost)
                     .fetch_all(&mut *tx)
                     .await?;
-            self.give_back(&mut tx, &tasks).await?;
+            self.return_to_queue(&mut tx, &tasks).await?;
             self.audit(&mut tx, &tasks).await?;
             rescued = tasks.len() as u64;
             failpoint::reach("rescue-written");
@@ -106,13 +108,13 @@ impl Rescue<'_> {
         Ok((rescued, last.filter(|_| batch.scanned == BATCH)))
     }
 
-    async fn give_back(
+    async fn return_to_queue(
         &self,
         connection: &mut PgConnection,
         tasks: &[LostTask],
     ) -> Result<(), sqlx::Error> {
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        let given_back: Vec<bool> = tasks.iter().map(|task| task.left_in_order).collect();
+        let attempt_not_counted: Vec<bool> = tasks.iter().map(|task| task.left_in_order).collect();
         let dead: Vec<bool> = tasks
             .iter()
             .map(|task| self.is_last_attempt(task))
@@ -128,7 +130,7 @@ impl Rescue<'_> {
         sqlx::query_file!(
             "sql/queue/rescue.sql",
             &ids as &[TaskId],
-            &given_back,
+            &attempt_not_counted,
             &dead,
             &quarantine,
             &delays
@@ -138,7 +140,7 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// Writes the crashes into the audit and all rescued tasks into the log.
+    /// Writes the crashes into the audit, and all tasks that are about to be rescued into the log.
     async fn audit(
         &self,
         connection: &mut PgConnection,
@@ -161,9 +163,9 @@ impl Rescue<'_> {
                 task_id = task.id.0,
                 worker = task.lease_owner,
                 attempt = task.attempts,
-                left_in_order = task.left_in_order,
+                deregistered_itself = task.left_in_order,
                 dead = self.is_last_attempt(task) && !task.left_in_order,
-                "rescued a task of a lost worker"
+                "rescuing a task of a lost worker"
             );
         }
         Ok(())

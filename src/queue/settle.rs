@@ -1,4 +1,4 @@
-//! Ending claims: every write is fenced by the claim's token.
+//! Ends claims. Only a claim whose token is still current may be written.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use sqlx::{PgConnection, PgPool};
 use super::claim::Claim;
 use crate::vocabulary::{ErrorClass, SettleOutcome, TaskId, TaskStatus};
 
-/// What becomes of a claimed task.
+/// How a claim ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Each key was answered for and nothing is left.
+    /// No key of the task remains to be deleted.
     Completed,
-    /// The task goes back to the queue and gets its attempt back: there is more to do, or a shutdown or an
-    /// outage ended the attempt.
+    /// The task goes back to the queue and the attempt is not counted, because there is more to do, or because a
+    /// shutdown or an outage ended the attempt.
     Released {
         delay: Duration,
         error: Option<(ErrorClass, String)>,
     },
-    /// Tried again after `delay`.
+    /// The attempt failed. The task is tried again after `delay`.
     Failed {
         delay: Duration,
         class: ErrorClass,
         error: String,
     },
-    /// A person must look.
+    /// The task is not tried again unless a person requests it.
     Dead { class: ErrorClass, error: String },
 }
 
@@ -35,7 +35,7 @@ impl Verdict {
         error: None,
     };
 
-    /// What the metrics and the log call it.
+    /// The verdict's name in the metrics.
     #[must_use]
     pub const fn outcome(&self) -> SettleOutcome {
         match self {
@@ -66,12 +66,13 @@ impl Verdict {
 pub struct TaskVerdict {
     /// The task.
     pub id: TaskId,
-    /// What becomes of it.
+    /// How its claim ends.
     pub verdict: Verdict,
 }
 
-/// Locks the claims that are still this worker's, in id order, and returns their ids. A claim that is
-/// missing was taken by another: its worker lost the lease and must change nothing.
+/// Locks the claims whose tokens are still current, in id order, and returns their ids. A missing claim has ended:
+/// the task was rescued, or an earlier try of this worker committed and only its answer was lost. The caller must not
+/// change that task.
 ///
 /// # Errors
 /// When the database refuses; the transaction is to be rolled back.
@@ -114,7 +115,7 @@ pub async fn finish(
             "sql/queue/finish.sql",
             &rows.ids as &[TaskId],
             &rows.statuses as &[TaskStatus],
-            &rows.given_back,
+            &rows.attempts_not_counted,
             &rows.delays,
             &rows.errors as &[Option<&str>],
             &rows.classes as &[Option<ErrorClass>]
@@ -130,7 +131,7 @@ pub async fn finish(
 struct Rows<'a> {
     ids: Vec<TaskId>,
     statuses: Vec<TaskStatus>,
-    given_back: Vec<i32>,
+    attempts_not_counted: Vec<i32>,
     delays: Vec<f64>,
     errors: Vec<Option<&'a str>>,
     classes: Vec<Option<ErrorClass>>,
@@ -138,7 +139,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn push(&mut self, task: &'a TaskVerdict) {
-        let (status, given_back, delay) = match &task.verdict {
+        let (status, attempts_not_counted, delay) = match &task.verdict {
             Verdict::Completed => return,
             Verdict::Released { delay, .. } => (TaskStatus::Pending, 1, *delay),
             Verdict::Failed { delay, .. } => (TaskStatus::Failed, 0, *delay),
@@ -147,14 +148,14 @@ impl<'a> Rows<'a> {
         let (class, error) = task.verdict.error().unzip();
         self.ids.push(task.id);
         self.statuses.push(status);
-        self.given_back.push(given_back);
+        self.attempts_not_counted.push(attempts_not_counted);
         self.delays.push(delay.as_secs_f64());
         self.errors.push(error);
         self.classes.push(class);
     }
 }
 
-/// Keeps, for each of `touched`, only the keys that remain: pairs of task and key.
+/// Stores in each task of `touched` its remaining keys only. `tasks` and `keys` are pairs of a task and a key.
 ///
 /// # Errors
 /// When the database refuses; the transaction is to be rolled back.
@@ -177,10 +178,10 @@ pub async fn keep_keys(
     Ok(())
 }
 
-/// Wakes the parents whose last part has ended. Run after the commit that ended it.
+/// Wakes the parents whose last part has ended. Call it after the commit that ended the part.
 ///
 /// # Errors
-/// When the database cannot be asked; parents wake by themselves too.
+/// When the statement fails. A parent that is not woken runs by itself later.
 pub async fn wake_parents(pool: &PgPool, parents: &[TaskId]) -> Result<(), sqlx::Error> {
     if !parents.is_empty() {
         sqlx::query_file!("sql/queue/wake_parents.sql", parents as &[TaskId])

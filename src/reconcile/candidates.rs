@@ -175,17 +175,17 @@ impl Search {
         self,
         tx: &mut Transaction<'_, Postgres>,
         after: &Cursor,
-    ) -> Result<Batch, sqlx::Error> {
+    ) -> Result<CandidatePage, sqlx::Error> {
         let id = after.id.as_deref();
         match self {
             Self::TombstonedUsers => {
-                sqlx::query_file_as!(Batch, "sql/reconcile/tombstoned_users.sql", id)
+                sqlx::query_file_as!(CandidatePage, "sql/reconcile/tombstoned_users.sql", id)
                     .fetch_one(&mut **tx)
                     .await
             }
             Self::SoftDeletedUsers => {
                 sqlx::query_file_as!(
-                    Batch,
+                    CandidatePage,
                     "sql/reconcile/soft_deleted_users.sql",
                     after.deleted_at as Option<DeletedAt>,
                     id
@@ -195,7 +195,7 @@ impl Search {
             }
             Self::SoftDeletedSamples => {
                 sqlx::query_file_as!(
-                    Batch,
+                    CandidatePage,
                     "sql/reconcile/soft_deleted_samples.sql",
                     after.deleted_at as Option<DeletedAt>,
                     id
@@ -205,7 +205,7 @@ impl Search {
             }
             Self::SoftDeletedImages => {
                 sqlx::query_file_as!(
-                    Batch,
+                    CandidatePage,
                     "sql/reconcile/soft_deleted_images.sql",
                     after.deleted_at as Option<DeletedAt>,
                     id
@@ -217,8 +217,8 @@ impl Search {
     }
 }
 
-/// The candidates of one batch, and its last row, which need not be a candidate.
-struct Batch {
+/// One batch as its query returns it: the candidates, and the last row, which need not be a candidate.
+struct CandidatePage {
     last_at: Option<DeletedAt>,
     last_id: Option<String>,
     ids: Vec<String>,

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::clerk_api::{ClerkApi, ClerkError};
-use super::enqueue::{EnqueueResult, Reason, enqueue};
+use super::enqueue::{EnqueueReason, EnqueueResult, enqueue};
 use super::lease::PassResult;
 use super::safety_limit::{LimitCheck, SafetyLimit};
 use super::{Candidate, PassContext, ReconcileError};
@@ -216,7 +216,7 @@ impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
     }
 
     async fn erase_missing(&mut self) -> Result<(), ReconcileError> {
-        let reason = Reason::MissingInClerk {
+        let reason = EnqueueReason::MissingInClerk {
             created_before: self.created_before,
         };
         let all = self.report.missing.len() as u64;

@@ -1,9 +1,10 @@
-//! The pass on the database: enqueues the deletion of every row that should have a task and has none.
+//! The pass on the database: enqueues the deletion of rows that need a task and have none. One pass handles a limited
+//! number of rows.
 
 use std::time::Duration;
 
 use super::candidates::{self, Candidates, Counts};
-use super::enqueue::{EnqueueResult, Reason, enqueue};
+use super::enqueue::{EnqueueReason, EnqueueResult, enqueue};
 use super::lease::PassResult;
 use super::safety_limit::{LimitCheck, SafetyLimit};
 use super::{PassContext, ReconcileError};
@@ -20,7 +21,7 @@ pub struct DatabasePass {
 /// How a pass on the database went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseReport {
-    /// Rows without a task.
+    /// Rows that need a task and have none.
     pub found: Counts,
     /// Tasks that were written.
     pub enqueued: Counts,
@@ -40,6 +41,8 @@ impl DatabaseReport {
             found: self.found.total(),
             enqueued: self.enqueued.total(),
             stopped: self.stopped.clone(),
+            // With `more`, the next pass follows soon. If this pass wrote no task, the next one would find the same
+            // rows and write none either, so it waits for the interval.
             more: self.more && self.enqueued.total() > 0,
             ..PassResult::default()
         }
@@ -49,7 +52,7 @@ impl DatabaseReport {
 /// Reports what [`run`] would do, and changes nothing.
 ///
 /// # Errors
-/// When the database is away or refuses, or the pass has to end.
+/// When the database is unreachable or refuses the search, or this process lost its leader lease or shuts down.
 pub async fn dry_run(
     context: PassContext<'_>,
     limit: SafetyLimit,
@@ -73,7 +76,8 @@ pub async fn dry_run(
 /// Finds the rows without a task and writes their tasks; writes none if too many users would lose data.
 ///
 /// # Errors
-/// When the database is away or refuses, or the pass has to end. Tasks that were written by then stay.
+/// When the database is unreachable or refuses the search, or this process lost its leader lease or shuts down.
+/// Tasks already written remain.
 pub async fn run(
     context: PassContext<'_>,
     pass: DatabasePass,
@@ -82,7 +86,7 @@ pub async fn run(
     if report.stopped.is_some() {
         return Ok(report);
     }
-    let reason = Reason::Deleted {
+    let reason = EnqueueReason::Deleted {
         grace_period: pass.grace_period,
     };
     for candidate in &candidates.first {

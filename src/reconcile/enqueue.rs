@@ -15,7 +15,7 @@ const MAX_TRIES: u32 = 3;
 
 /// Why a candidate is to be deleted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Reason {
+pub(super) enum EnqueueReason {
     /// It is soft-deleted, or its tombstone says that it was erased before.
     Deleted {
         /// For how long a sample can be restored, counted from its soft delete.
@@ -47,7 +47,7 @@ pub(super) enum EnqueueResult {
 pub(super) async fn enqueue(
     context: PassContext<'_>,
     candidate: &Candidate,
-    reason: Reason,
+    reason: EnqueueReason,
 ) -> Result<EnqueueResult, ReconcileError> {
     context.keep().await?;
     let Candidate {
@@ -60,11 +60,11 @@ pub(super) async fn enqueue(
         let error = match write_task(context, candidate, reason).await {
             Ok(Some(task_id)) => {
                 match reason {
-                    Reason::Deleted { .. } => tracing::info!(
+                    EnqueueReason::Deleted { .. } => tracing::info!(
                         %entity_type, id, user_id, task_id,
                         "reconciliation enqueued a deletion that had no task"
                     ),
-                    Reason::MissingInClerk { .. } => tracing::warn!(
+                    EnqueueReason::MissingInClerk { .. } => tracing::warn!(
                         user_id,
                         task_id,
                         "Clerk no longer has this user; reconciliation enqueued the erasure"
@@ -94,7 +94,7 @@ pub(super) async fn enqueue(
 async fn write_task(
     context: PassContext<'_>,
     candidate: &Candidate,
-    reason: Reason,
+    reason: EnqueueReason,
 ) -> Result<Option<i64>, sqlx::Error> {
     let id = &candidate.id;
     let is_user = candidate.entity_type == EntityType::User;
@@ -103,12 +103,12 @@ async fn write_task(
         .fetch_one(&mut *tx)
         .await?;
     let task = match (reason, candidate.entity_type) {
-        (Reason::MissingInClerk { created_before }, _) => {
+        (EnqueueReason::MissingInClerk { created_before }, _) => {
             sqlx::query_file_scalar!("sql/reconcile/enqueue_missing_user.sql", id, created_before)
                 .fetch_optional(&mut *tx)
                 .await?
         }
-        (Reason::Deleted { grace_period }, EntityType::Sample) => {
+        (EnqueueReason::Deleted { grace_period }, EntityType::Sample) => {
             sqlx::query_file!("sql/reconcile/lock_sample.sql", id)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -117,7 +117,7 @@ async fn write_task(
                 .fetch_optional(&mut *tx)
                 .await?
         }
-        (Reason::Deleted { grace_period }, EntityType::SampleImage) => {
+        (EnqueueReason::Deleted { grace_period }, EntityType::SampleImage) => {
             sqlx::query_file!("sql/reconcile/lock_sample_of_image.sql", id)
                 .fetch_optional(&mut *tx)
                 .await?;
@@ -126,7 +126,7 @@ async fn write_task(
                 .fetch_optional(&mut *tx)
                 .await?
         }
-        (Reason::Deleted { .. }, _) => {
+        (EnqueueReason::Deleted { .. }, _) => {
             sqlx::query_file_scalar!("sql/reconcile/enqueue_user.sql", id)
                 .fetch_optional(&mut *tx)
                 .await?

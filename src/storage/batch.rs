@@ -1,6 +1,6 @@
-//! Deleting many targets: multi-deletes where they work, halves where one key spoils a batch, single
-//! deletions where nothing else works. Every loop ends: a batch is halved at most 10 times, and after
-//! `MAX_SPLITS` refusals the rest is deleted one by one.
+//! Deletes many targets. It sends multi-deletes, halves a refused batch to find the bad key, and otherwise
+//! deletes keys one by one. Every loop ends: after `MAX_SPLITS` halvings each waiting batch is still sent, but
+//! one that is refused is deleted key by key.
 
 use futures::stream::{self, StreamExt as _};
 use uuid::Uuid;
@@ -12,16 +12,16 @@ use crate::vocabulary::ErrorClass;
 
 /// S3's limit for one DeleteObjects request (Amazon S3 API reference, "DeleteObjects").
 pub const MAX_KEYS_PER_REQUEST: usize = 1_000;
-/// Single deletions in flight at once in one round.
+/// Most single deletions that one call has in flight at the same time.
 const SINGLE_CONCURRENCY: usize = 8;
-/// Halvings in one round. One bad key of 1,000 takes 10; with more than a few bad ones, deleting one by
-/// one is faster than finding them.
+/// Most halvings in one call. Finding one bad key among 1,000 takes 10. With many bad keys, deleting one by one
+/// is faster.
 const MAX_SPLITS: usize = 64;
 
-/// What came of each target, in the order asked. Targets must be distinct; more than 1,000 go in
-/// several requests, one after the other.
+/// Deletes the targets and returns one result for each, in the same order. Targets must be distinct. More than
+/// 1,000 are sent in several requests, one after the other.
 pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec<TargetResult> {
-    let mut round = Round {
+    let mut call = DeleteCall {
         calls,
         targets,
         results: vec![None; targets.len()],
@@ -32,14 +32,15 @@ pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec
         fits_in_xml(&targets[place].key) && !calls.store.capabilities.batch_delete.is_unsupported()
     });
     for chunk in batch.chunks(MAX_KEYS_PER_REQUEST) {
-        round.batch(chunk).await;
+        call.batch(chunk).await;
     }
-    round.delete_one_by_one(&single).await;
-    round.check_for_bucket_denial().await;
-    round.finish()
+    call.delete_one_by_one(&single).await;
+    call.check_for_bucket_denial().await;
+    call.finish()
 }
 
-struct Round<'a> {
+/// The state of one call of [`delete_targets`].
+struct DeleteCall<'a> {
     calls: &'a Calls<'a>,
     targets: &'a [Target],
     results: Vec<Option<TargetResult>>,
@@ -47,7 +48,7 @@ struct Round<'a> {
     bucket_tried: bool,
 }
 
-impl Round<'_> {
+impl DeleteCall<'_> {
     fn settle(&mut self, place: usize, result: TargetResult) {
         self.results[place] = Some(result);
     }
@@ -101,7 +102,8 @@ impl Round<'_> {
         }
     }
 
-    /// One key may be at fault for a whole batch. Gives the halves to ask for next, if any.
+    /// Handles a refused batch, in which one key may be at fault for all. Returns the halves to send next, or
+    /// `None` if every key of the batch has been dealt with.
     async fn bisect<'p>(
         &mut self,
         places: &'p [usize],
@@ -113,7 +115,7 @@ impl Round<'_> {
             }
             return None;
         }
-        // Keys that XML cannot encode can still be sent in a URL: try the last two one by one.
+        // Keys that the store could not read in XML can still be sent in a URL: try the last two one by one.
         let unreadable = refusal.failure.class == ErrorClass::Permanent;
         if (unreadable && places.len() <= 2) || (places.len() > 1 && self.splits_left == 0) {
             self.delete_one_by_one(places).await;
@@ -149,8 +151,8 @@ impl Round<'_> {
         }
     }
 
-    /// AWS answers a missing permission with a denial of each key. If a key that never existed is denied
-    /// too, it is the bucket's fault, and no task may pay for it with an attempt.
+    /// AWS answers a missing permission with a denial of each key. If a key that never existed is denied too,
+    /// the bucket refuses all deletions, so this must not count as an attempt of any task.
     async fn check_for_bucket_denial(&mut self) {
         let denied: Vec<usize> = (0..self.results.len())
             .filter(|&place| {
@@ -167,7 +169,8 @@ impl Round<'_> {
         }
     }
 
-    /// Deletes a key that never existed, once a round. A refusal ends the round.
+    /// Checks once per call whether the bucket refuses every deletion, by deleting a random key. Later calls
+    /// return false. True also stands for an outage, a throttle or a time-out: no further request is sent then.
     async fn bucket_refuses(&mut self) -> bool {
         if self.bucket_tried {
             return false;
@@ -178,7 +181,7 @@ impl Round<'_> {
             None => false,
             Some(failure) => {
                 self.calls.note(&failure);
-                // A temporary failure does not end the round, and is no sign of what the bucket refuses.
+                // Any other temporary failure says nothing about what the bucket refuses.
                 failure.stops_the_round()
             }
         }
@@ -197,8 +200,9 @@ impl Round<'_> {
     }
 }
 
-/// Deletes a key that never existed, in the way that works for this store. A denial is an outage: the
-/// bucket refuses. Leaves nothing behind: with versions, it names one, so that no marker comes to be.
+/// Deletes a key that never existed, in the way that works for this store. A denial is returned as an outage. In a
+/// versioned bucket the request names a version, so that the store creates no delete marker. If the bucket was
+/// not known to be versioned and a marker was created, it is deleted.
 pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -> Option<Failure> {
     let target = Target {
         key: unknown_key().into(),
@@ -208,7 +212,7 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
     match result {
         TargetResult::Gone => None,
         TargetResult::Hidden(marker) => {
-            // Versions are kept after all.
+            // The store created a delete marker, so the bucket keeps versions after all.
             calls.store.capabilities.set_versioned();
             let marker = Target {
                 version: Some(marker.unwrap_or_else(|| "null".to_owned())),
@@ -219,7 +223,7 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
                 TargetResult::Gone | TargetResult::Hidden(_) => None,
             }
         }
-        // Some stores know no version "null": that is no refusal by the bucket.
+        // Some stores do not know the version "null". That does not mean that the bucket refuses deletions.
         TargetResult::Failed(failure) if versioned && failure.class == ErrorClass::Permanent => {
             None
         }
@@ -227,7 +231,7 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
     }
 }
 
-/// A key that never existed.
+/// Makes a random key, which never existed.
 pub(super) fn unknown_key() -> String {
     format!("lethe-probe-{}", Uuid::new_v4())
 }
@@ -259,7 +263,8 @@ async fn delete_one(calls: &Calls<'_>, target: &Target) -> TargetResult {
     }
 }
 
-/// What is refused of a key that never existed is refused of the bucket.
+/// If the store refuses to delete a key that never existed, it refuses every deletion in this bucket. So the
+/// failure becomes an outage.
 fn of_bucket(failure: Failure) -> Failure {
     match failure.class {
         ErrorClass::Blocked | ErrorClass::Permanent => Failure::new(

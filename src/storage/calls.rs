@@ -1,4 +1,5 @@
-//! One request at a time, recorded for the metrics; DeleteObjects and DeleteObject in the dialect of the store.
+//! Sends single requests and records them for the metrics. DeleteObjects and DeleteObject are sent in the dialect
+//! of the store.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::target::{Target, TargetResult};
 use super::wire::{ContentMd5, ReadToEnd};
 use crate::vocabulary::{ErrorClass, S3Outcome};
 
-/// One request as the metrics count it; the SDK's own retries are inside.
+/// One request as the metrics count it. It includes the SDK's own retries.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     /// The S3 operation, as `DeleteObjects`.
@@ -23,7 +24,7 @@ pub struct RequestRecord {
     pub duration: Duration,
 }
 
-/// The requests of one round of deletion.
+/// The requests of one round. A round is one call of `Store::delete` or `Store::probe`.
 pub(super) struct Calls<'a> {
     pub(super) store: &'a Store,
     records: Mutex<Vec<RequestRecord>>,
@@ -58,7 +59,8 @@ impl<'a> Calls<'a> {
         self.send_expecting(operation, |_| false, request).await
     }
 
-    /// The same for a request to which some failures are a good answer, such as that there is no such thing.
+    /// Does the same as [`send`](Self::send) for a request to which some failures are a valid answer, such as
+    /// "not found". Those are recorded as successes.
     pub(super) async fn send_expecting<T>(
         &self,
         operation: &'static str,
@@ -83,19 +85,19 @@ impl<'a> Calls<'a> {
         });
     }
 
-    /// The failure after which no further request of this round makes sense.
+    /// Returns the failure that ended the round, if there was one. No further request makes sense then.
     pub(super) fn halted(&self) -> Option<Failure> {
         self.halted.lock().clone()
     }
 
-    /// Ends the round if the failure is of the kind that holds for all keys.
+    /// Ends the round if the failure would also meet all other keys.
     pub(super) fn note(&self, failure: &Failure) {
         if failure.stops_the_round() {
             self.halted.lock().get_or_insert_with(|| failure.clone());
         }
     }
 
-    /// One DeleteObjects for at most 1,000 distinct targets.
+    /// Sends one DeleteObjects for at most 1,000 distinct targets.
     pub(super) async fn delete_objects(
         &self,
         targets: &[Target],
@@ -145,10 +147,10 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// One DeleteObject, whose key travels in the URL.
+    /// Sends one DeleteObject, which has its key in the URL.
     ///
-    /// aws-sdk-s3 1.157 takes a key of white space alone for a missing one and builds no request; such a
-    /// key travels in a multi-delete of its own.
+    /// aws-sdk-s3 1.157 takes a key of white space alone for a missing one and builds no request. Such a key is
+    /// sent in a multi-delete of its own.
     pub(super) async fn delete_object(&self, target: &Target) -> TargetResult {
         if target.key.trim().is_empty() {
             return self.delete_blank(target).await;
@@ -181,7 +183,7 @@ impl<'a> Calls<'a> {
         match self.delete_objects(std::slice::from_ref(target)).await {
             Ok(results) => only(results),
             Err(refusal) if refusal.remedy == Remedy::None => TargetResult::Failed(refusal.failure),
-            // The store refuses this key, not all keys: no other way is left to send it.
+            // The store refuses this key and not all keys. There is no other way to send it.
             Err(refusal) => TargetResult::Failed(Failure::new(
                 ErrorClass::Permanent,
                 refusal.failure.code,
@@ -197,7 +199,8 @@ pub(super) fn only(results: Vec<TargetResult>) -> TargetResult {
     result.unwrap_or_else(|| TargetResult::Failed(Failure::not_asked()))
 }
 
-/// A verbose request: quiet ones name only the errors, and an empty answer would mean success.
+/// Builds a verbose request. The answer to a quiet one names only the errors, so an empty answer would mean
+/// success.
 fn multi_delete(targets: &[Target]) -> Result<Delete, Failure> {
     let objects = targets
         .iter()

@@ -1,5 +1,5 @@
 //! Which operations the store supports, as far as its answers showed. All requests share this. It is kept in
-//! memory only: a restart finds out again.
+//! memory only, so a restarted process finds it out again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(super) struct Capabilities {
     /// Open uploads cannot be listed.
     pub(super) uploads: Operation,
     warned_of_uploads: AtomicBool,
-    /// Stays true: versioning can be suspended, but not taken off a bucket.
+    /// Stays true once it is set, because the versioning of a bucket can be suspended but not removed.
     shows_markers: AtomicBool,
     versioning: Mutex<Option<(Versioning, Instant)>>,
 }
@@ -35,7 +35,7 @@ impl Capabilities {
         self.needs_md5.store(true, Ordering::Relaxed);
     }
 
-    /// Records that open uploads cannot be listed, and returns whether this is to be warned of.
+    /// Records that open uploads cannot be listed, and returns whether to log a warning.
     pub(super) fn set_uploads_unsupported(&self) -> bool {
         self.uploads.set_unsupported();
         !self.warned_of_uploads.swap(true, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! What kind of failure an answer of the store is. Pure: codes and statuses in, a class out.
+//! Decides what kind of failure an answer of the store is. This code is pure: it maps codes and statuses to classes.
 
 use std::error::Error;
 use std::fmt;
@@ -10,14 +10,14 @@ use chrono::{DateTime, Utc};
 use crate::cause;
 use crate::vocabulary::ErrorClass;
 
-/// An error's text is cut to this length: enough for a person, bounded for a row.
+/// An error's text is cut to this length, which is enough for a person and small enough for a row.
 const MAX_MESSAGE_CHARS: usize = 500;
 /// Longer codes are cut.
 const MAX_CODE_CHARS: usize = 64;
 
-/// Our own code: no connection came to be, so that nothing was sent.
+/// Our own code: no connection was established, so nothing was sent.
 pub(super) const UNREACHABLE: &str = "Unreachable";
-/// Our own code: no answer within a time-out; the request may have been carried out.
+/// Our own code: no answer came within the time-out. The request may have been carried out.
 pub(super) const TIMED_OUT: &str = "TimedOut";
 
 /// Why something was not deleted.
@@ -25,16 +25,16 @@ pub(super) const TIMED_OUT: &str = "TimedOut";
 pub struct Failure {
     /// Its kind.
     pub class: ErrorClass,
-    /// The store's code, or a word of ours where it gave none.
+    /// The store's code, or one of ours if the store gave none.
     pub code: String,
-    /// The store's words, without control characters, at most 500 characters.
+    /// The store's message, without control characters, at most 500 characters.
     pub message: String,
-    /// When a retention period of the object ends, by the store's word: no try before it can succeed.
+    /// When the retention period of the object ends, according to the store. No attempt before that can succeed.
     pub retry_at: Option<DateTime<Utc>>,
 }
 
 impl Failure {
-    /// A failure with its message cut to a sane length.
+    /// Makes a failure and cuts its code and its message to their limits.
     #[must_use]
     pub fn new(class: ErrorClass, code: impl Into<String>, message: &str) -> Self {
         let code: String = code.into();
@@ -46,7 +46,7 @@ impl Failure {
         }
     }
 
-    /// No answer was found for a key, because no request contained it.
+    /// Makes the failure of a key that no request contained.
     pub(super) fn not_asked() -> Self {
         Self::new(
             ErrorClass::Transient,
@@ -55,7 +55,7 @@ impl Failure {
         )
     }
 
-    /// The same failure in other words.
+    /// Returns the same failure with another message.
     pub(super) fn saying(&self, message: &str) -> Self {
         Self {
             retry_at: self.retry_at,
@@ -63,7 +63,8 @@ impl Failure {
         }
     }
 
-    /// Whether asking for further keys right now would be in vain, or unkind.
+    /// Whether the round (one call of `Store::delete`) must end: requests for further keys would fail too, or would
+    /// add load to a store that throttles.
     pub(super) fn stops_the_round(&self) -> bool {
         matches!(self.class, ErrorClass::Outage | ErrorClass::Throttle) || self.code == TIMED_OUT
     }
@@ -73,7 +74,7 @@ impl Failure {
         is_missing_key(&self.code)
     }
 
-    /// Whether it may be the bucket that is refused rather than the key.
+    /// Whether the store may be refusing every deletion in the bucket, and not only this key.
     pub(super) fn is_denial(&self) -> bool {
         self.class == ErrorClass::Blocked
             && matches!(self.code.as_str(), "AccessDenied" | "Forbidden" | "Http403")
@@ -95,16 +96,16 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// What a request that was refused as a whole calls for.
+/// What to do after a request was refused as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Nothing: the failure holds for every key of the request.
+    /// Nothing can be done. The failure applies to every key of the request.
     None,
-    /// One key may be at fault for all: ask for each half.
+    /// One key may be at fault for all. Send each half by itself.
     Bisect,
     /// The store wants Content-MD5.
     SendMd5,
-    /// The store has no multi-delete: ask key by key.
+    /// The store has no multi-delete. Delete the keys one by one.
     OneByOne,
 }
 
@@ -179,7 +180,7 @@ fn class_of_known_code(code: &str) -> Option<ErrorClass> {
         | "XMinioInvalidObjectName"
         | "InvalidArgument"
         | "MalformedXML" => ErrorClass::Permanent,
-        // Four-hundreds that speak of the way the request took, not of its keys.
+        // These 4xx errors concern the transfer of the request, not its keys.
         "BadDigest"
         | "InvalidDigest"
         | "XAmzContentSHA256Mismatch"
@@ -201,17 +202,18 @@ fn class_of_known_code(code: &str) -> Option<ErrorClass> {
     Some(class)
 }
 
-/// The class of the code that one key has inside a 200; an unknown code counts as temporary.
+/// The class of the code that a 200 answer has for one key. An unknown code counts as temporary.
 pub(super) fn class_of_key_code(code: &str) -> ErrorClass {
     match code {
-        // Of one key among others, not of the store.
+        // Here these codes concern one key, not the whole store.
         "MethodNotAllowed" | "NotImplemented" => ErrorClass::Blocked,
         "NotFound" => ErrorClass::Transient,
         _ => class_of_known_code(code).unwrap_or(ErrorClass::Transient),
     }
 }
 
-/// The failure of an answer to a whole request, by its code, else by its status.
+/// The failure that an answer to a whole request stands for. Its code decides, or its
+/// status if the code is not known. The status 429 always means a throttle.
 pub(super) fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) -> Failure {
     let message = message
         .filter(|message| !message.is_empty())
@@ -236,16 +238,16 @@ pub(super) fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) 
 fn class_of_status(status: u16) -> ErrorClass {
     match status {
         429 => ErrorClass::Throttle,
-        // Redirects, credentials, a wrong address: a matter of configuration, for every key.
+        // Redirects, bad credentials or a wrong address: the configuration is wrong, for every key.
         300..=399 | 401 | 404 | 405 | 407 | 501 => ErrorClass::Outage,
         408 | 409 | 425 => ErrorClass::Transient,
-        // Refused for a reason of the request's own, which trying again does not change.
+        // The request itself is refused, and trying again does not change that.
         400..=499 => ErrorClass::Blocked,
         _ => ErrorClass::Transient,
     }
 }
 
-/// What a refusal of a whole DeleteObjects calls for. `status` is `None` without an answer.
+/// Decides what to do after a whole DeleteObjects was refused. `status` is `None` if there was no answer.
 pub(super) fn remedy_of(status: Option<u16>, failure: &Failure) -> Remedy {
     let Some(status) = status else {
         return Remedy::None;
@@ -309,8 +311,8 @@ fn timed_out() -> Failure {
     Failure::new(ErrorClass::Transient, TIMED_OUT, "no answer in time")
 }
 
-/// A connection that never stood (refused, no such host, TLS, a time-out of the connect itself) has
-/// carried nothing; one that broke may have.
+/// Whether no connection was established: it was refused, the host is unknown, TLS failed, or the connect itself
+/// timed out. Nothing was sent then. Over a connection that broke later, the request may have been sent.
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Deleting keys, and knowing of each whether it is gone.
+//! Deletes keys, and says of each key whether it is gone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::vocabulary::ErrorClass;
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyOutcome {
-    /// The store answered that nothing is left of it, any more or at all, versions included.
+    /// The store answered that nothing is left of it, including its versions. It may never have existed.
     Gone,
     /// Something may still be there.
     Failed(Failure),
@@ -22,21 +22,21 @@ pub enum KeyOutcome {
 /// What became of all keys.
 #[derive(Debug, Default)]
 pub struct Deletion {
-    /// One for each key asked for, in its order; a key asked for twice has two.
+    /// One outcome for each given key, in the same order. A key that was given twice has two.
     pub outcomes: Vec<KeyOutcome>,
-    /// The requests that it took.
+    /// The requests that were sent.
     pub requests: Vec<RequestRecord>,
 }
 
 impl Store {
-    /// Deletes objects with all of their versions and the uploads that stand open under their keys, and
-    /// says of each key whether it is gone.
+    /// Deletes objects with all of their versions and the open uploads under their keys, and says of
+    /// each key whether it is gone.
     ///
-    /// Made for at most [`MAX_KEYS_PER_REQUEST`](super::MAX_KEYS_PER_REQUEST) distinct keys; more go in
-    /// several requests, one after the other. There is no error for the whole: each key has its own, and
-    /// a key that no answer names counts as a transient failure. After an outage, a throttle or a
-    /// time-out the remaining keys fail with it, unasked. Dropping the future is safe: deletions can be
-    /// repeated.
+    /// Made for at most [`MAX_KEYS_PER_REQUEST`](super::MAX_KEYS_PER_REQUEST) distinct keys. More
+    /// are sent in several requests, one after the other. There is no error for the whole call: each key has its
+    /// own, and a key that no answer names counts as a transient failure. After an outage, a throttle or a
+    /// time-out no further requests are sent, and the remaining keys get the same failure. Dropping the future
+    /// is safe, because deletions can be repeated.
     pub async fn delete(&self, keys: &[String]) -> Deletion {
         let mut outcomes: HashMap<&str, KeyOutcome> = HashMap::with_capacity(keys.len());
         let mut seen = HashSet::with_capacity(keys.len());
@@ -67,8 +67,8 @@ impl Store {
     }
 }
 
-/// Deletes distinct keys that can name objects. Uploads first: one that is completed meanwhile becomes an
-/// object that is deleted after it.
+/// Deletes distinct keys that can name objects. Uploads are aborted first: if one is completed meanwhile, it
+/// becomes an object, and the objects are deleted afterwards.
 async fn delete_keys_and_uploads(calls: &Calls<'_>, keys: &[&str]) -> Vec<KeyOutcome> {
     if keys.is_empty() {
         return Vec::new();
@@ -88,7 +88,7 @@ async fn delete_keys_and_uploads(calls: &Calls<'_>, keys: &[&str]) -> Vec<KeyOut
         .collect()
 }
 
-/// In whichever way the bucket keeps them.
+/// Deletes the objects, with all versions if the bucket keeps versions.
 async fn delete_keys(calls: &Calls<'_>, keys: &[&str], versioned: bool) -> Vec<KeyOutcome> {
     if versioned {
         let results = versions::delete_all(calls, keys).await;

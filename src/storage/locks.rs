@@ -1,4 +1,4 @@
-//! Locks: until when the store keeps a version that it refuses to delete.
+//! Finds out until when an object lock keeps the store from deleting a version.
 
 use aws_sdk_s3::types::ObjectLockLegalHoldStatus;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,16 +10,16 @@ use super::classify::{self, Failure};
 use super::target::{Target, TargetResult};
 use crate::vocabulary::ErrorClass;
 
-/// Locks read at once in one round.
+/// Most locks that are read at the same time.
 const LOCK_CONCURRENCY: usize = 8;
 
-/// Finds out of each refused version whether a lock is to blame, and when it ends.
+/// Finds out for each refused version whether a lock is the reason, and when the lock ends.
 ///
-/// Stores refuse a locked version with the words of a missing permission (AWS and radosgw with
-/// AccessDenied), so the lock itself is read: its retention period, and if there is none, a legal hold,
-/// which has no end. Both need a right of their own (`s3:GetObjectRetention`, `s3:GetObjectLegalHold`),
-/// and no right to read the object; where the first is not answered, the object's headers are tried. A
-/// version under both is worth a try when the period is over.
+/// Stores refuse a locked version with the same code as a missing permission (AWS and radosgw: AccessDenied), so
+/// the lock itself is read: its retention period and, if there is none, a legal hold, which has no end. Both
+/// need a permission of their own (`s3:GetObjectRetention`, `s3:GetObjectLegalHold`), but not the permission to
+/// read the object. If the retention period cannot be read, the object's headers are tried. A version that has
+/// both is tried again when the period is over.
 pub(super) async fn explain(
     calls: &Calls<'_>,
     targets: &[Target],
@@ -98,7 +98,7 @@ async fn lock_of(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, Fai
     match retention(calls, target).await {
         Ok(Some(lock)) => return Ok(Some(lock)),
         Ok(None) => {}
-        // moto 5.1 answers with the object itself; and who may read objects may not be allowed this.
+        // moto 5.1 answers with the object itself, and credentials that may read objects may lack this permission.
         Err(failure) => {
             return match head(calls, target).await {
                 Some(lock) => Ok(Some(lock)),
@@ -131,8 +131,8 @@ async fn retention(calls: &Calls<'_>, target: &Target) -> Result<Option<Lock>, F
     Ok(Lock::until(retention.retain_until_date(), mode))
 }
 
-/// The lock that the object's own headers show, if any. They leave out what the credentials may not see,
-/// so that no lock there proves nothing.
+/// The lock that the object's own headers show, if any. They leave out what the credentials may not see, so a
+/// missing lock proves nothing.
 async fn head(calls: &Calls<'_>, target: &Target) -> Option<Lock> {
     let request = calls
         .store
@@ -182,7 +182,8 @@ async fn read<T>(
     }
 }
 
-/// No lock on this version; or nothing to lock, which a delete marker (405) is too.
+/// Whether the failure says that this version has no lock, or that there is nothing to lock, as for a delete
+/// marker (405).
 fn has_no_lock(failure: &Failure) -> bool {
     matches!(
         failure.code.as_str(),
@@ -194,8 +195,8 @@ fn has_no_lock(failure: &Failure) -> bool {
     )
 }
 
-/// The bucket was made without locks (Amazon S3 API reference, "GetObjectRetention": "Bucket is missing Object
-/// Lock Configuration"), or the store knows none.
+/// Whether the failure says that the bucket was made without locks (Amazon S3 API reference, "GetObjectRetention":
+/// "Bucket is missing Object Lock Configuration"), or that the store does not support them.
 fn has_no_locks(failure: &Failure) -> bool {
     matches!(
         failure.code.as_str(),

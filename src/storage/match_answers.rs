@@ -1,5 +1,5 @@
-//! Matches the answer of a DeleteObjects to what was asked: each target is in `deleted`, in `errors` or not
-//! answered for. Pure.
+//! Matches the answer of a DeleteObjects to the targets of the request: each target is in `deleted`, in `errors` or
+//! missing from the answer. This code is pure.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::classify::{Failure, class_of_key_code, is_missing_key};
 use super::target::{Target, TargetResult};
 use crate::vocabulary::ErrorClass;
 
-/// What came of each target, in the order asked. What the answer does not name has failed.
+/// Returns one result for each target, in the same order. A target that the answer does not name has failed.
 ///
 /// `complete` is whether the answer was read to its end. A body cut in the middle parses without an
 /// error in aws-sdk-s3 1.157, and its last element may name half a key: that element does not count.
@@ -39,13 +39,13 @@ pub(super) fn match_answers(
             }
         }
     }
-    // Errors last: where an answer says both, it is not gone.
+    // Errors come last: if an answer has a key in both lists, the key is not gone.
     for error in errors {
         let named = error.key().and_then(|key| places.get(key));
         let alone = [0];
         let places = match named {
             Some(places) => places.as_slice(),
-            // Some stores leave the key out; with one key asked for, it can be no other.
+            // Some stores leave the key out. If only one target was sent, the error must be about that one.
             None if targets.len() == 1 && error.key().is_none_or(str::is_empty) => &alone,
             None => continue,
         };
@@ -72,7 +72,7 @@ fn unanswered(complete: bool) -> TargetResult {
     TargetResult::Failed(Failure::new(ErrorClass::Transient, code, message))
 }
 
-/// What an entry says of a target with its key; `None` if it is about another version.
+/// What an entry says about a target with its key. `None` if the entry is about another version.
 fn result_of(entry: &DeletedObject, version: Option<&str>) -> Option<TargetResult> {
     let marker = entry.delete_marker_version_id();
     match version {

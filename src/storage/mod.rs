@@ -1,9 +1,10 @@
-//! The object store: deleting keys, and knowing of each whether it is gone. Knows the AWS SDK alone.
+//! The object store: this module deletes keys and says of each key whether it is gone. It is built on the AWS
+//! SDK.
 //!
-//! `delete` is the way in. It finds out whether the bucket keeps versions (`versions`), aborts uploads that
-//! stand open under its keys (`uploads`), sends targets in batches and tells one bad key from a bad bucket
-//! (`batch`), one request at a time (`calls`), whose answers are read key by key (`match_answers`) and whose
-//! failures get a class (`classify`) and, where a lock is to blame, its end (`locks`).
+//! `delete` is the entry point. It finds out whether the bucket keeps versions (`versions`), aborts the open
+//! uploads under its keys (`uploads`), and sends targets in batches, where it tells one bad key from a bucket
+//! that refuses everything (`batch`). `calls` sends the single requests. `match_answers` reads their answers key
+//! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends.
 
 mod batch;
 mod calls;
@@ -45,9 +46,9 @@ pub use target::MAX_KEY_BYTES;
 
 use crate::secret::Secret;
 
-/// Tries of one call, the first included. If all fail, the task waits in the queue.
+/// How often the SDK tries one call, including the first try. If all fail, the task waits in the queue.
 const SDK_ATTEMPTS: u32 = 3;
-/// The SDK's pauses between those tries; the queue knows the long ones.
+/// The first pause between those tries. Long pauses are the queue's task.
 const SDK_BACKOFF_BASE: Duration = Duration::from_millis(200);
 const SDK_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Connections idle for longer are closed: load balancers and NATs forget them silently after a minute
@@ -63,9 +64,9 @@ pub struct StoreConfig {
     /// `http://host/bucket/key` instead of `http://bucket.host/key`.
     pub force_path_style: bool,
     pub connect_timeout: Duration,
-    /// Of one try, and of each wait for a byte; at most `operation_timeout`.
+    /// The limit of one try, and of each wait for a byte. It is at most `operation_timeout`.
     pub attempt_timeout: Duration,
-    /// Of one call with the SDK's retries.
+    /// The limit of one call with the SDK's retries.
     pub operation_timeout: Duration,
     /// `http` or `https` URL of an S3-compatible server.
     pub endpoint: Option<String>,
@@ -77,7 +78,7 @@ pub struct StoreConfig {
     pub session_token: Option<Secret>,
 }
 
-/// A bucket. Clones share connections and what is known of the server.
+/// A bucket. Clones share the connections and what is known about the store.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
@@ -94,7 +95,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A client for the bucket. Nothing is sent to the store yet.
+    /// Makes a client for the bucket. Nothing is sent to the store yet.
     pub async fn connect(config: StoreConfig) -> Self {
         // The SDK's behaviour is pinned, and so are all of its time-outs, most of which default to none.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -142,7 +143,7 @@ impl Store {
     }
 }
 
-/// The SDK's default client (rustls, proxies from the environment), but for the pool's idle time-out.
+/// The SDK's default client (rustls, proxies from the environment), except for the pool's idle time-out.
 fn http_client() -> SharedHttpClient {
     HttpClientBuilder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder()

@@ -1,4 +1,4 @@
-//! Writing and looking at objects: for sample data and tests. The service itself only deletes.
+//! Writes objects and checks whether they exist, for sample data and tests. The service itself only deletes.
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
@@ -29,8 +29,8 @@ impl Store {
     }
 
     /// Whether an object is there to be read. On a bucket that keeps versions, a delete marker hides it.
-    /// A HEAD carries no body, so that a missing bucket looks like a missing object: this proves nothing
-    /// about deletion.
+    /// The answer to a HEAD has no body, so a missing bucket looks like a missing object. Therefore this does not
+    /// prove that an object was deleted.
     ///
     /// # Errors
     /// What the store answered.
@@ -49,7 +49,7 @@ impl Store {
         }
     }
 
-    /// Makes the bucket, or finds that it is ours already.
+    /// Creates the bucket, or finds that it is already ours.
     ///
     /// # Errors
     /// What the store answered; also when the name belongs to someone else.

@@ -1,4 +1,4 @@
-//! Trying the store, for `lethe check`.
+//! Tests the store, for `lethe check`.
 
 use super::Store;
 use super::batch::{refusal_of_unknown_key, unknown_key};
@@ -8,10 +8,10 @@ use super::uploads;
 use super::versions::{self, Versioning};
 use crate::vocabulary::ErrorClass;
 
-/// One thing that was tried.
+/// The result of one test.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// What was tried.
+    /// What was tested.
     pub name: &'static str,
     /// Whether it works.
     pub ok: bool,
@@ -22,7 +22,7 @@ pub struct Probe {
 }
 
 impl Store {
-    /// Tries the bucket, the permission to delete (with a key that never existed), versioning and the
+    /// Tests the bucket, the permission to delete (with a key that never existed), versioning and the
     /// list of open uploads. Changes nothing in the bucket.
     pub async fn probe(&self) -> Vec<Probe> {
         let calls = Calls::new(self);
@@ -75,7 +75,8 @@ impl Store {
     }
 }
 
-/// A bucket that does not say is usable, as a delete marker would tell; one out of reach is not.
+/// A bucket that does not say whether it keeps versions is usable, because a delete marker would show it. A bucket
+/// that cannot be reached is not.
 fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
     let (ok, detail) = match versioning {
         Ok(Versioning::Kept) => (
@@ -102,7 +103,7 @@ fn probe_versioning(versioning: &Result<Versioning, Failure>) -> Probe {
     }
 }
 
-/// A store without multipart uploads is usable; one that hides them would keep what they hold.
+/// A store without multipart uploads is usable. If a store has them but does not list them, their bytes would remain.
 fn probe_uploads(refusal: Option<Failure>) -> Probe {
     let unsupported = refusal
         .as_ref()

@@ -1,4 +1,4 @@
-//! What a deletion aims at, and what came of it.
+//! What a deletion request names, and the result for it.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ impl Target {
     }
 }
 
-/// What came of a target.
+/// The result for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TargetResult {
-    /// The store says that it is not there, any more or at all.
+    /// The store says that it does not exist. It may never have existed.
     Gone,
     /// A delete marker (of this id) hides it; the bytes are still there.
     Hidden(Option<String>),
@@ -34,18 +34,18 @@ pub(super) enum TargetResult {
     Failed(Failure),
 }
 
-/// Whether XML 1.0 can carry a key unchanged (W3C XML 1.0, production 2, "Char"). `\r` it can carry,
-/// but a parser may turn it into `\n` (section 2.11), and the answer would name another key.
+/// Whether XML 1.0 can hold a key unchanged (W3C XML 1.0, production 2, "Char"). It could hold `\r`, but a parser
+/// may turn that into `\n` (section 2.11), and the answer would name another key.
 pub(super) fn fits_in_xml(key: &str) -> bool {
     key.chars().all(
         |c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..),
     )
 }
 
-/// Why a key can name no object, if so.
+/// Why no object can have this key: a code and a message. `None` if the key is valid.
 pub(super) fn flaw_of(key: &str) -> Option<(&'static str, &'static str)> {
     if key.is_empty() {
-        // As a single deletion, it would name the bucket itself.
+        // In a single deletion, the URL would name the bucket itself.
         return Some(("EmptyKey", "an empty key names no object"));
     }
     if key.len() > MAX_KEY_BYTES {

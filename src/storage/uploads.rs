@@ -1,17 +1,17 @@
-//! Multipart uploads left open: bytes under a key that no listing of objects shows.
+//! Aborts multipart uploads that were left open. They hold bytes under a key that no listing of objects shows.
 //!
-//! An upload that was open when the deletion of its key was asked for must not outlive it: aborted, or the
-//! key is not gone. So open uploads are listed **before** the objects are deleted: one that is completed
-//! meanwhile either was so before the listing, and its object goes with the rest, or is aborted in time.
-//! A listing done earlier, or one kept for a while, would miss an upload begun in between.
+//! An upload that was open when its key's deletion was requested must be aborted, or the key is not gone. So open
+//! uploads are listed **before** the objects are deleted. An upload that is completed before the listing is an
+//! object by then, which is deleted with the rest. One that is completed after the listing is either aborted in
+//! time, or it becomes an object before the objects are deleted. An earlier or cached listing would miss an
+//! upload that began in between.
 //!
-//! What it costs: one ListMultipartUploads for up to 1,000 keys, under the prefix that all of them share.
-//! Most buckets have no open uploads, and answer with an empty page. Where so many are open that they do
-//! not fit into [`MAX_PAGES`], the keys are halved in order, which lengthens the prefix, down to single
-//! keys.
+//! The cost is one ListMultipartUploads for up to 1,000 keys, under the prefix that all of them share. Most buckets
+//! have no open uploads and answer with an empty page. If so many uploads are open that they do not fit into
+//! [`MAX_PAGES`], the sorted keys are halved, down to single keys, because fewer keys share a longer prefix.
 //!
-//! A store that has no such list, or does not permit it, is remembered for ten minutes and warned of once:
-//! deletion goes on without.
+//! If the store has no such list, or does not permit it, this is remembered for ten minutes and logged once as a
+//! warning. Deletion goes on without the list.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,11 +27,11 @@ use crate::vocabulary::ErrorClass;
 
 /// Most pages (of 1,000) under one prefix before it is narrowed.
 const MAX_PAGES: usize = 8;
-/// Aborts in flight at once in one round.
+/// Most aborts in flight at the same time.
 const ABORT_CONCURRENCY: usize = 8;
 
-/// Aborts the uploads that stand open under exactly these keys, which are distinct. Gives the keys of
-/// which an upload may still be open, each with the reason.
+/// Aborts the open uploads under exactly these keys, which are distinct. Returns the keys that may still have an
+/// open upload, each with the reason.
 pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<String, Failure> {
     let mut failures = HashMap::new();
     if calls.store.capabilities.uploads.is_unsupported() {
@@ -80,13 +80,13 @@ pub(super) async fn abort_all(calls: &Calls<'_>, keys: &[&str]) -> HashMap<Strin
     failures
 }
 
-/// Lists open uploads once, for `lethe check`.
+/// Lists open uploads once, for `lethe check`, and returns the failure, if any.
 pub(super) async fn refusal_of_list(calls: &Calls<'_>, key: &str) -> Option<Failure> {
     page(calls, key, None).await.err()
 }
 
-/// Whether a failure says that this store does not list uploads, or not to us, rather than that it is
-/// out or busy.
+/// Whether a failure says that this store cannot list uploads, or does not permit it. False if the store is only
+/// unreachable or busy.
 pub(super) fn is_unsupported(failure: &Failure) -> bool {
     match failure.class {
         ErrorClass::Blocked | ErrorClass::Permanent => true,
@@ -116,13 +116,13 @@ struct OpenUpload {
 /// What a listing found of some keys.
 struct UploadList {
     open: Vec<OpenUpload>,
-    /// Keys to be asked for alone: the listing names something that may be them.
+    /// Keys that must be listed one by one, because the listing has a name that may or may not mean them.
     doubtful: HashSet<String>,
     /// Whether the listing was read to its end.
     whole: bool,
 }
 
-/// Open uploads of these keys, which ascend.
+/// Lists the open uploads of these keys, which are sorted.
 async fn list(calls: &Calls<'_>, keys: &[&str]) -> Result<UploadList, Failure> {
     let prefix = common_prefix(keys);
     let wanted: HashSet<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
@@ -151,7 +151,7 @@ async fn list(calls: &Calls<'_>, keys: &[&str]) -> Result<UploadList, Failure> {
     Ok(found)
 }
 
-/// One page of open uploads whose keys begin with the prefix.
+/// Reads one page of open uploads whose keys begin with the prefix.
 async fn page(
     calls: &Calls<'_>,
     prefix: &str,
@@ -166,7 +166,7 @@ async fn page(
             .list_multipart_uploads()
             .bucket(&*calls.store.bucket)
             .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
-            // A key may hold what XML cannot.
+            // A key may have characters that XML cannot hold.
             .encoding_type(EncodingType::Url)
             .set_key_marker(key)
             .set_upload_id_marker(id.filter(|id| !id.is_empty()))
@@ -178,15 +178,15 @@ async fn page(
         complete.require("the list of open uploads broke off")?;
         Ok(page)
     };
-    // A store without this operation is no failed request.
+    // A request to a store without this operation must not count as failed.
     calls
         .send_expecting("ListMultipartUploads", is_unsupported, request)
         .await
 }
 
-/// Takes the uploads of exactly one key, which was the prefix of the listing: what does not begin with the
-/// key is not in it, so that any reading of a name will do. Should a name be misread all the same, its
-/// upload's id is refused, for it belongs to another key.
+/// Collects the uploads of exactly one key, which was the prefix of the listing. Every listed name begins with the
+/// key, so it is enough that one reading of a name matches. If a name is misread nevertheless, the store refuses
+/// the abort, because the upload's id belongs to another key.
 fn collect_of_one(
     page: &ListMultipartUploadsOutput,
     key: &str,
@@ -212,8 +212,8 @@ fn collect_of_one(
     Ok(())
 }
 
-/// Takes the uploads of exactly the wanted keys. Where a name can be read in several ways, the keys that it
-/// may mean are to be asked for alone, so that no other key's upload is touched; so is one without an id.
+/// Collects the uploads of exactly the wanted keys. If a name can be read in several ways, the keys that it may mean
+/// are listed one by one later, so that no other key's upload is aborted. The same is done if an upload has no id.
 fn collect(page: &ListMultipartUploadsOutput, wanted: &HashSet<&[u8]>, found: &mut UploadList) {
     for upload in page.uploads() {
         let meanings = meanings(page, upload.key().unwrap_or_default());
@@ -245,8 +245,8 @@ fn meanings(page: &ListMultipartUploadsOutput, name: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// Where the next page begins. Of the two readings of a `+` the lesser, so that nothing is passed over;
-/// what is listed twice is aborted twice.
+/// Where the next page begins. A `+` is read as a space, which sorts before `+`, so that no upload is skipped. An
+/// upload that is therefore listed twice is aborted twice, which does no harm.
 fn marker(key: &str, encoded: bool) -> String {
     if encoded {
         let [_, plus_is_space] = readings(key);
@@ -256,7 +256,7 @@ fn marker(key: &str, encoded: bool) -> String {
     }
 }
 
-/// What all of these begin with. They ascend, so that the first and the last differ most.
+/// The prefix that all of these share. They are sorted, so it is the prefix that the first and the last share.
 fn common_prefix<'a>(keys: &[&'a str]) -> &'a str {
     let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
         return "";
@@ -309,7 +309,7 @@ async fn abort_one(calls: &Calls<'_>, upload: &OpenUpload) -> Result<(), Failure
             .await;
         match answer.map_err(|error| classify::of_sdk_error(&error)) {
             Ok(_) => Ok(()),
-            // Completed or aborted by someone else; a completed one is an object by now, and goes with it.
+            // Someone else completed or aborted it. A completed one is an object by now, which is deleted next.
             Err(failure) if matches!(failure.code.as_str(), "NoSuchUpload" | "NoSuchKey") => Ok(()),
             Err(failure) => Err(failure.saying(&format!(
                 "an open upload cannot be aborted: {}",

@@ -1,9 +1,9 @@
-//! Keys in listings with `encoding-type=url`. Pure.
+//! Reads keys in listings with `encoding-type=url`. This code is pure.
 
 use percent_encoding::percent_decode_str;
 
-/// Whether a listing's `found` is `key`. Stores differ in how they write a space: AWS as `+`, others as
-/// `%20`; both readings are tried, which is safe as the listing was asked for by the key as its prefix.
+/// Whether a listing's `found` is `key`. AWS writes a space as `+`, other stores as `%20`.
+/// Both readings are tried. That is safe, because the key was the prefix of the listing.
 pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
     if !encoded {
         return found == key;
@@ -11,13 +11,13 @@ pub(super) fn names(found: &str, key: &str, encoded: bool) -> bool {
     readings(found).iter().any(|read| read == key.as_bytes())
 }
 
-/// What an encoded name may mean: with `+` as itself, and as a space.
+/// The two names that an encoded name may mean: with `+` as itself, and with `+` as a space.
 pub(super) fn readings(found: &str) -> [Vec<u8>; 2] {
     [decoded(found, false), decoded(found, true)]
 }
 
-/// What a name may mean in a listing that was asked for encoded names and does not say whether they are:
-/// radosgw 16.2 encodes those of open uploads without a word, moto 5.1 does not.
+/// The names that a name may mean if the request asked for encoded names and the answer does not say whether they
+/// are: radosgw 16.2 encodes the names of open uploads without saying so, and moto 5.1 does not encode them.
 pub(super) fn readings_unsaid(found: &str) -> [Vec<u8>; 3] {
     let [plain, plus_is_space] = readings(found);
     [found.into(), plain, plus_is_space]

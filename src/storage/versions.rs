@@ -17,25 +17,26 @@ use super::urlcode::names;
 use super::wire::ReadToEnd;
 use crate::vocabulary::ErrorClass;
 
-/// How long the bucket's answer about versioning is used. If it begins to keep versions meanwhile, the
+/// How long the bucket's answer about versioning is used. If versioning is enabled meanwhile, the answer to the
 /// first deletion shows a delete marker.
 const VERSIONING_FRESH_FOR: Duration = Duration::from_secs(60);
-/// Keys whose versions are listed before they are deleted: bounds what is held in memory.
+/// For how many keys the versions are listed before they are deleted. This limits the memory.
 const KEYS_AT_ONCE: usize = 100;
-/// Listings in flight at once in one round.
+/// Most listings in flight at the same time.
 const LIST_CONCURRENCY: usize = 8;
-/// Most pages (of 1,000) of one key's versions in one round; the next try goes on from there.
+/// Most pages (of 1,000) of one key's versions that are listed before they are deleted. The task's next attempt
+/// deletes the rest.
 const MAX_PAGES: usize = 4;
 
-/// Whether the bucket keeps versions, as far as it says.
+/// What the bucket says about versioning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Versioning {
-    /// Enabled or Suspended: both leave versions behind.
+    /// Versioning is enabled or suspended. In both cases there may be versions.
     Kept,
-    /// Never enabled.
+    /// Versioning was never enabled.
     None,
-    /// It does not say (501, an answer that cannot be read, no permission): taken as none, until an
-    /// answer shows a delete marker.
+    /// The bucket does not say (501, an answer that cannot be read, no permission). This is treated as no
+    /// versioning until an answer shows a delete marker.
     Unknown(Failure),
 }
 
@@ -45,7 +46,8 @@ impl Versioning {
     }
 }
 
-/// Whether versions are kept; asked once a minute at most. An error is an endpoint out of reach.
+/// Whether the bucket keeps versions. An answer is used for a minute, unless it was a temporary failure. An error means
+/// that the endpoint cannot be reached.
 pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure> {
     let capabilities = &calls.store.capabilities;
     if let Some(known) = capabilities.versioning(VERSIONING_FRESH_FOR) {
@@ -69,7 +71,7 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
     };
     match found {
         Versioning::Unknown(failure) if failure.code == UNREACHABLE => Err(failure),
-        // A temporary failure does not answer the question: ask again next time.
+        // A temporary failure does not answer the question, so the bucket is asked again next time.
         Versioning::Unknown(failure) if is_temporary(&failure) => Ok(Versioning::Unknown(failure)),
         found => {
             capabilities.set_versioning(found.clone());
@@ -83,7 +85,7 @@ fn is_temporary(failure: &Failure) -> bool {
         && failure.code != "UnreadableAnswer"
 }
 
-/// Deletes every version and marker of exactly these keys, by id, so that no new marker comes to be.
+/// Deletes every version and marker of exactly these keys, by id, so that no new marker is created.
 pub(super) async fn delete_all(calls: &Calls<'_>, keys: &[&str]) -> Vec<Result<(), Failure>> {
     let mut outcomes = Vec::with_capacity(keys.len());
     for keys in keys.chunks(KEYS_AT_ONCE) {
@@ -125,13 +127,13 @@ fn outcome_of(
     results: &mut impl Iterator<Item = TargetResult>,
 ) -> Result<(), Failure> {
     let listing = listing?;
-    // All of them are taken, even after a failure: the next key's come behind.
+    // All results of this key are taken, even after a failure, because the next key's results follow.
     let taken: Vec<TargetResult> = results.take(listing.ids.len()).collect();
     let failures = taken.into_iter().filter_map(|result| match result {
         TargetResult::Failed(failure) => Some(failure),
         TargetResult::Gone | TargetResult::Hidden(_) => None,
     });
-    // A lock on one version outweighs what passes by itself; of several, the first to end is next.
+    // A lock on one version counts more than a temporary failure. Of several locks, the first to end counts.
     let failure = failures.max_by_key(|failure| {
         let ends = failure.retry_at.map(Reverse);
         (weight(failure.class), ends)
@@ -192,7 +194,8 @@ async fn list(calls: &Calls<'_>, key: &str) -> Result<Listing, Failure> {
     Ok(Listing { ids, whole: false })
 }
 
-/// One page of versions that begin with the key, from one of the key's own versions on.
+/// Reads one page of versions whose keys begin with this key. It goes on
+/// from one of the key's own versions, if given.
 async fn page(
     calls: &Calls<'_>,
     key: &str,
@@ -206,7 +209,7 @@ async fn page(
             .list_object_versions()
             .bucket(&*calls.store.bucket)
             .prefix(key)
-            // A key may hold what XML cannot.
+            // A key may have characters that XML cannot hold.
             .encoding_type(EncodingType::Url)
             .set_key_marker(from.is_some().then(|| key.to_owned()))
             .set_version_id_marker(from)
@@ -221,7 +224,8 @@ async fn page(
     calls.send("ListObjectVersions", request).await
 }
 
-/// Listing is a right on the bucket: where it is denied, it is denied for every key.
+/// The permission to list belongs to the bucket. If it is denied for one key, it is denied for every key, so the
+/// failure becomes an outage.
 fn of_bucket(failure: Failure) -> Failure {
     if failure.is_denial() {
         Failure::new(
@@ -234,8 +238,9 @@ fn of_bucket(failure: Failure) -> Failure {
     }
 }
 
-/// Takes the ids of exactly this key from a page. Tells whether the page went past the key: the keys of
-/// a listing ascend, so that the prefix itself comes first, and `a` never touches `ab`.
+/// Collects the ids of exactly this key from a page. Returns whether the page went past the key: the
+/// keys of a listing are sorted, so the key itself comes before longer ones, and a deletion of `a` never touches
+/// `ab`.
 fn collect(
     page: &ListObjectVersionsOutput,
     key: &str,

@@ -1,4 +1,5 @@
-//! What the SDK does not do by itself: knowing that an answer was read to its end, and Content-MD5.
+//! Does two things that the SDK does not do: it finds out whether an answer was read to its end, and it sends
+//! Content-MD5.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,15 +16,15 @@ use md5::{Digest as _, Md5};
 use super::classify::Failure;
 use crate::vocabulary::ErrorClass;
 
-/// Tells whether the last answer ended with the closing tag of its root. The SDK takes a body that was
-/// cut (but framed well, as by a proxy) for a shorter list.
+/// Finds out whether the last answer ended with the closing tag of its root. If a proxy cut a body but framed it
+/// correctly, the SDK takes it for a shorter list.
 #[derive(Debug)]
 pub(super) struct ReadToEnd {
     root: &'static str,
     complete: Arc<AtomicBool>,
 }
 
-/// The finding of a [`ReadToEnd`], to be asked after the call.
+/// The result of a [`ReadToEnd`]. It is valid after the call.
 pub(super) struct Complete(Arc<AtomicBool>);
 
 impl Complete {
@@ -31,7 +32,7 @@ impl Complete {
         self.0.load(Ordering::Acquire)
     }
 
-    /// A failure with this message if the answer broke off.
+    /// Returns a failure with this message if the answer broke off.
     pub(super) fn require(&self, message: &str) -> Result<(), Failure> {
         if self.get() {
             return Ok(());
@@ -42,7 +43,7 @@ impl Complete {
 }
 
 impl ReadToEnd {
-    /// An interceptor for one call, and where its finding can be read.
+    /// Makes an interceptor for one call, and the place where its result can be read.
     pub(super) fn watch(root: &'static str) -> (Self, Complete) {
         let complete = Arc::new(AtomicBool::new(false));
         let finding = Complete(complete.clone());

@@ -1,5 +1,5 @@
-//! Families of time series whose labels are enums of the vocabulary. Every series is there from the start, at
-//! 0, so that `rate()` sees the first event, and no series can appear under another label.
+//! Families of time series whose labels are enums of the vocabulary. Every series exists from the start, at
+//! 0, so that `rate()` sees the first event, and no series can have a label value outside the enum.
 
 use std::marker::PhantomData;
 

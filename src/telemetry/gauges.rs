@@ -28,10 +28,10 @@ const READ_LIMIT: Duration = Duration::from_secs(6);
 
 /// Reads the gauges of one process from the database when they are asked for.
 #[derive(Debug)]
-pub struct Gauges(Arc<Reader>);
+pub struct Gauges(Arc<GaugeReader>);
 
 #[derive(Debug)]
-struct Reader {
+struct GaugeReader {
     pool: PgPool,
     metrics: Arc<Metrics>,
     /// When the next reading is due. Held during a reading, so that there is one at a time.
@@ -40,7 +40,7 @@ struct Reader {
 
 impl Gauges {
     pub fn new(pool: PgPool, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Reader {
+        Self(Arc::new(GaugeReader {
             pool,
             metrics,
             due: Mutex::new(None),
@@ -67,7 +67,7 @@ impl Gauges {
     }
 }
 
-impl Reader {
+impl GaugeReader {
     async fn refresh(self: Arc<Self>) {
         let mut due = self.due.lock().await;
         let begun = Instant::now();

@@ -82,7 +82,7 @@ mod tests {
 
     /// Which of one event of each kind a subscriber with this filter writes.
     fn passed(filter: &str) -> Vec<&'static str> {
-        let written = Written::default();
+        let written = LogBuffer::default();
         let subscriber = fmt()
             .with_env_filter(env_filter(filter).unwrap())
             .with_ansi(false)
@@ -110,9 +110,9 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Written {
+    impl io::Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    impl<'a> fmt::MakeWriter<'a> for Written {
+    impl<'a> fmt::MakeWriter<'a> for LogBuffer {
         type Writer = Self;
 
         fn make_writer(&'a self) -> Self {

@@ -1,4 +1,4 @@
-//! What a settle writes into the audit, as columns.
+//! Writes the audit entries of a settle.
 
 use uuid::Uuid;
 
@@ -26,11 +26,11 @@ impl TaskKeys {
 struct AuditRows<'a> {
     tasks: Vec<TaskId>,
     events: Vec<AuditEvent>,
-    /// Whether all of the task's own keys are gone.
+    /// Whether all of the task's own keys are deleted.
     whole: Vec<bool>,
     classes: Vec<Option<ErrorClass>>,
     details: Vec<Option<&'a str>>,
-    /// The keys that are gone, of the tasks that are not whole.
+    /// The deleted keys of the tasks that are not whole.
     gone: TaskKeys,
     kept: TaskKeys,
 }
@@ -58,7 +58,7 @@ impl<'a> AuditRows<'a> {
     }
 }
 
-/// A release after which nothing changed leaves no trace in the audit.
+/// A release that changed nothing gets no audit entry.
 fn is_silent(outcome: &TaskOutcome, verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Released { .. })
         && outcome.verdict != Verdict::Completed
@@ -74,7 +74,7 @@ const fn event(verdict: &Verdict) -> AuditEvent {
     }
 }
 
-/// Writes one entry for each task, except for releases after which nothing changed.
+/// Writes one entry for each task, except for releases that changed nothing.
 pub async fn write(
     connection: &mut sqlx::PgConnection,
     worker: &WorkerId,

@@ -1,4 +1,4 @@
-//! The first stage: claims what is due, as long as there are slots, and hands it on in batches.
+//! The first stage: claims due tasks while slots are free, and passes them on in batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub struct Batch {
     /// The lease under which they were claimed.
     pub lease: Arc<Lease>,
     pub claims: Vec<Claim>,
-    /// The right to be in flight. None when a shutdown came before a slot was free: the claims are to be
-    /// released without being worked on.
+    /// The right to be in flight. None when the shutdown began before a slot was free; then the claims must be released
+    /// without being worked on.
     pub slots: Option<Slots>,
 }
 
-/// Free again when they are dropped.
+/// The slots of one batch. Dropping them frees them.
 pub struct Slots {
     _slot: OwnedSemaphorePermit,
     _lane: Option<OwnedSemaphorePermit>,
@@ -63,7 +63,7 @@ impl Claimer {
         }
     }
 
-    /// The next batch, as soon as one is due and a slot is free. None after a shutdown.
+    /// Waits until tasks are due and a slot is free, and returns the next batch. Returns None after a shutdown.
     pub async fn next_batch(&mut self, shutdown: &CancellationToken) -> Option<Batch> {
         loop {
             if let Some(claimed) = &mut self.claimed {
@@ -86,7 +86,7 @@ impl Claimer {
         }
     }
 
-    /// One turn of the loop: waits for the gate and a slot, claims, and rests if nothing is due.
+    /// One round of the claim loop: waits for the gate and a slot, claims, and rests if nothing is due.
     async fn claim_when_free(&mut self, shutdown: &CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -97,7 +97,7 @@ impl Claimer {
             slot = self.context.slots.clone().acquire_owned() => slot,
         };
         let Ok(slot) = slot else { return };
-        // A claim is never cut off: its tasks would only be free again when the lease ends.
+        // A shutdown does not cut off a claim, because its tasks would then be held until they are rescued.
         let Ok(Some((lease, claims))) = self.claim_a_request().await else {
             drop(slot);
             return tokio::time::sleep(self.pauses.next_pause()).await;
@@ -124,7 +124,7 @@ impl Claimer {
         }
     }
 
-    /// Whether more small tasks are due than one claim took, and these do not fill a request.
+    /// Whether the claim reached its limit of small tasks, and their keys do not fill a request.
     fn is_half_a_request(&self, claims: &[Claim]) -> bool {
         let small = || {
             claims
@@ -137,8 +137,8 @@ impl Claimer {
             && keys < MAX_KEYS_PER_REQUEST
     }
 
-    /// Claims, twice if the first claim does not fill a request, both under one lease. None when the lease is
-    /// about to end: heartbeats do not get through, and claims would have to be released at once.
+    /// Claims once, or twice under the same lease if the first claim does not fill a request. Returns None when the
+    /// lease is about to end, because the claims would have to be released at once.
     async fn claim_a_request(&mut self) -> Result<Option<(Arc<Lease>, Vec<Claim>)>, sqlx::Error> {
         let lease = self.lease_without_lost_claims().await?;
         if !lease.is_usable() {
@@ -153,7 +153,7 @@ impl Claimer {
         Ok(Some((lease, claims)))
     }
 
-    /// A lease under which every claim is known.
+    /// Returns a lease under which no lost claim is suspected. If necessary it registers under a new id.
     async fn lease_without_lost_claims(&self) -> Result<Arc<Lease>, sqlx::Error> {
         let old = self.context.leases.current();
         if !self.context.leases.are_lost_claims_suspected() {
@@ -204,11 +204,11 @@ impl Claimer {
     }
 }
 
-/// How many tasks of each lane there are slots for.
+/// How many tasks of each lane to claim at most.
 fn limits(context: &Context) -> [u32; 3] {
     let free =
         |semaphore: &Semaphore| u32::try_from(semaphore.available_permits()).unwrap_or(u32::MAX);
-    // This claim's own slot is taken already.
+    // The slot that this claim already holds counts as free.
     let bulk = free(&context.bulk_slots).min(free(&context.slots) + 1);
     let quarantine = free(&context.quarantine_slots);
     if context.gate.is_doubtful() {
@@ -217,7 +217,7 @@ fn limits(context: &Context) -> [u32; 3] {
     [context.options.cleanup.claim_batch, bulk, quarantine]
 }
 
-/// The slots of a batch. None if a shutdown comes before one is free.
+/// Waits for the slots of a batch. Returns None if a shutdown begins before one is free.
 async fn slots(
     context: &Context,
     claims: &[Claim],

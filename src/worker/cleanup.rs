@@ -1,23 +1,23 @@
-//! How the queue is worked off.
+//! The settings of the cleanup.
 
 use std::time::Duration;
 
-/// How the queue is worked off.
+/// Intervals, limits and time-outs of the cleanup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cleanup {
-    /// Between two fallback polls of the queue; each also scans the whole of it.
+    /// The time between two fallback polls of the queue.
     pub poll_interval: Duration,
-    /// Tasks of a worker that has not renewed its lease for this long can be claimed again.
+    /// A worker that has not renewed its lease for this time is declared lost, and its tasks are rescued.
     pub lease: Duration,
-    /// First step of the backoff; at most `backoff_max`.
+    /// The longest delay after the first failure; at most `backoff_max`.
     pub backoff_base: Duration,
-    /// Longest step of the backoff.
+    /// The longest delay after any failure.
     pub backoff_max: Duration,
-    /// Most tasks claimed at once.
+    /// One claim takes at most this many small tasks.
     pub claim_batch: u32,
-    /// Most DeleteObjects requests in flight in one worker.
+    /// One worker has at most this many batches in flight; each sends one request at a time.
     pub concurrency: u32,
-    /// A task whose attempt with this number fails is `dead`.
+    /// A task that is refused at the attempt with this number is `dead`.
     pub max_attempts: u32,
     /// Finished tasks are pruned after this many days.
     pub retention_days: u32,

@@ -1,4 +1,4 @@
-//! What the stages and loops of one worker share.
+//! The state that the stages and loops of one worker share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::telemetry::metrics::Metrics;
 pub enum WorkerProblem {
     /// The object store or its configuration is at fault.
     StoreOutage,
-    /// The worker has no lease yet, because the database cannot be asked.
+    /// The worker has no lease yet, because it cannot register in the database.
     NotRegistered,
     /// Row level security or a missing right would hide rows, so that live objects could be deleted.
     HiddenRows,
@@ -38,7 +38,7 @@ pub struct WorkerStatus {
 }
 
 impl WorkerStatus {
-    /// Why the worker does not work at the moment; none when it does.
+    /// Why the worker does no work at the moment. None when it works.
     #[must_use]
     pub fn problem(&self) -> Option<WorkerProblem> {
         *self.problem.lock()
@@ -60,21 +60,21 @@ pub struct Context {
     pub gate: Gate,
     pub heartbeats: HeartbeatClock,
     pub watermarks: Watermarks,
-    /// A notification came: something may be due.
+    /// Wakes the claim loop, because a notification came and a task may be due.
     pub notified: Notify,
-    /// A heartbeat or a full scan found something due.
+    /// Wakes the claim loop, because a heartbeat or a full scan found a due task.
     pub due: Notify,
-    /// A heartbeat found workers whose tasks must be rescued.
+    /// Starts a rescue, because a heartbeat found lost workers.
     pub to_rescue: Notify,
-    /// It is time for a full scan.
+    /// Starts a full scan.
     pub to_scan: Notify,
     /// Batches in flight; each sends at most one request at a time.
     pub batches: TaskTracker,
     pub slots: Arc<Semaphore>,
-    /// Bulk work leaves one slot to small work.
+    /// One fewer than `slots` (but at least one), so that bulk work leaves a slot for small work.
     pub bulk_slots: Arc<Semaphore>,
     pub quarantine_slots: Arc<Semaphore>,
-    /// Stop asking the store: the time for a shutdown in order is over.
+    /// Cancelled when the shutdown time is over. No more requests are sent to the store then.
     pub abort: CancellationToken,
 }
 
@@ -111,7 +111,7 @@ impl Context {
         }
     }
 
-    /// Registers this process under a new id, for the claims to come.
+    /// Registers this process under a new id, which later claims use.
     pub async fn register_again(&self) -> Result<Arc<Lease>, sqlx::Error> {
         let (name, length) = (&self.options.name, self.options.cleanup.lease);
         let lease = Lease::register(&self.pool, name, length).await?;
@@ -119,7 +119,7 @@ impl Context {
     }
 }
 
-/// The pauses between tries while the database is away.
+/// The pauses between tries while the database is unreachable.
 pub fn database_pauses() -> Pauses {
     Pauses::new(Duration::from_millis(100), Duration::from_secs(1))
 }

@@ -1,4 +1,4 @@
-//! The third stage: from what became of each key to what becomes of the task. Pure.
+//! The third stage: computes the outcome of each task from the results of its keys. It does no I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,41 +12,43 @@ use crate::queue::settle::Verdict;
 use crate::storage::Failure;
 use crate::vocabulary::ErrorClass;
 
-/// The longest wait for a lock's end. A lock may be lifted or shortened before its date, and somebody
-/// should see that it is still there.
+/// The longest wait for a locked key. A lock may be lifted or shortened before its end date, and a task that is
+/// tried once a day shows that the lock still exists.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How far the clocks of a store and a worker may be apart: S3 refuses requests of clocks further off
+/// The clocks of a store and a worker may differ by this much; S3 refuses requests of clocks that differ more
 /// (Amazon S3 API reference, "Error responses", RequestTimeTooSkewed). A lock that ended less than this ago may
-/// still stand by the store's clock, so its key is tried again soon.
+/// still be valid by the store's clock, so its key is tried again soon.
 const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+/// The wait lasts this much longer than the lock.
 const LOCK_MARGIN: Duration = Duration::from_secs(60);
 
 /// Why a key remains.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remains {
-    /// The store was not asked: a shutdown, or the lease ended.
+    /// A shutdown, the end of the lease or an outage came before the store's answer.
     NotAsked,
-    /// The store did not delete it.
+    /// The store did not delete it, the database refused the task's settle, or the batch panicked.
     Failed(ErrorClass, String),
-    /// The store keeps it until a known time; the wait ends then.
+    /// The store keeps it until a known date. `wait` ends `LOCK_MARGIN` after that date, or after a day if that is
+    /// sooner.
     Locked { wait: Duration, error: String },
 }
 
-/// A claimed task with its verdict. Keys that stand in neither list are gone.
+/// A claimed task with its verdict. A key of the claim that is in neither `kept` nor `remaining` is deleted.
 #[derive(Clone, Debug)]
 pub struct TaskOutcome {
     /// The task.
     pub claim: Claim,
-    /// Keys that a live image names.
+    /// Keys that a live image or an image of a restorable sample names.
     pub kept: Vec<String>,
-    /// Keys that are not known to be gone.
+    /// Keys whose deletion is not confirmed.
     pub remaining: Vec<(String, Remains)>,
-    /// What becomes of the task.
+    /// The task's next status.
     pub verdict: Verdict,
 }
 
 impl TaskOutcome {
-    /// By what became of the task's keys.
+    /// Builds the outcome from the results of the task's keys.
     fn of_keys(
         claim: Claim,
         results: &HashMap<String, KeyResult>,
@@ -74,19 +76,19 @@ impl TaskOutcome {
         }
     }
 
-    /// The task was not worked on: its keys remain, its attempt is given back.
+    /// The outcome of a task that was not worked on. All keys remain, and the attempt is not counted.
     pub fn untouched(claim: Claim) -> Self {
         Self::with_all_keys(claim, &Remains::NotAsked, Verdict::RELEASED)
     }
 
-    /// The attempt failed for a reason that is not one of its keys: they remain.
+    /// The attempt failed, but not because of one of its keys. All keys remain.
     pub fn failed(claim: Claim, class: ErrorClass, error: &str, policy: RetryPolicy) -> Self {
         let remains = Remains::Failed(class, error.to_owned());
         let verdict = failure(class, error.to_owned(), claim.attempts, policy);
         Self::with_all_keys(claim, &remains, verdict)
     }
 
-    /// A task without keys, or whose keys do not matter.
+    /// The outcome of the root of an erasure, which has no keys.
     pub fn without_keys(claim: Claim, verdict: Verdict) -> Self {
         Self {
             claim,
@@ -106,7 +108,7 @@ impl TaskOutcome {
         }
     }
 
-    /// The keys that the store confirmed to be gone, in the task's order.
+    /// The keys whose deletion the store confirmed, in the task's order.
     pub fn gone(&self) -> impl Iterator<Item = &str> {
         let left: HashSet<&str> = self
             .remaining
@@ -135,7 +137,7 @@ impl Remains {
     }
 }
 
-/// A verdict for each task, by what became of its keys.
+/// Computes the outcome of each task from the results of its keys.
 pub fn decide(
     claims: Vec<Claim>,
     results: &HashMap<String, KeyResult>,
@@ -148,8 +150,8 @@ pub fn decide(
         .collect()
 }
 
-/// How long a refused key is not worth a try, if the store named an end: to a little after the date, at
-/// most a day. A date that is long past says nothing.
+/// How long to wait before a locked key is tried again: until `LOCK_MARGIN` after the lock's end date, at most a
+/// day. None if the store gave no date, or one more than `CLOCK_SKEW` ago.
 fn lock_wait(failure: &Failure, now: DateTime<Utc>) -> Option<Duration> {
     let ahead = failure.retry_at? - now;
     if failure.class != ErrorClass::Blocked || ahead < -CLOCK_SKEW {
@@ -159,11 +161,11 @@ fn lock_wait(failure: &Failure, now: DateTime<Utc>) -> Option<Duration> {
     Some((ahead + LOCK_MARGIN).min(MAX_LOCK_WAIT))
 }
 
-/// What the remaining keys say together.
+/// Summary of why keys remain.
 #[derive(Default)]
 struct Summary<'a> {
     not_asked: bool,
-    /// The failure with the most hope, which speaks for the task.
+    /// The failure most likely to pass (lowest rank); the task shows this one.
     failure: Option<(ErrorClass, &'a str)>,
     /// The lock that ends first.
     lock: Option<(Duration, &'a str)>,
@@ -193,7 +195,7 @@ impl<'a> Summary<'a> {
         summary
     }
 
-    /// The class and the error that the task shows. A key that waits for a date has more hope than one that is
+    /// The class and the error that the task shows. A key locked until a date is preferred to a key that is
     /// refused.
     fn error(&self) -> Option<(ErrorClass, &'a str)> {
         match (self.lock, self.failure) {
@@ -206,13 +208,13 @@ impl<'a> Summary<'a> {
     }
 }
 
-/// What becomes of the task. One key that may still succeed keeps it alive; only keys that cannot
-/// succeed, or were refused to the last attempt, make it `dead`.
+/// The verdict of a task. The task is dead only if every remaining key can never succeed, or is still refused at
+/// the last attempt. Otherwise it is tried again.
 ///
-/// A lock with a date is no such refusal, however many attempts were made: the task is `failed`, class
-/// `blocked`, and its next try is the date (or a day from now, if that is sooner). Its attempts are
-/// counted as ever, so that it shows how often it was tried; once the date has passed, the usual limit
-/// holds. A legal hold has no date, and is a refusal.
+/// A key locked until a date never makes the task dead. The task is failed with class `blocked`, and is tried
+/// again after that date or after a day, whichever comes first. If another key is refused without a date and
+/// attempts are left, it is tried sooner. Each try still counts as an attempt. After the date, `max_attempts`
+/// applies again. A legal hold has no date, so it is an ordinary refusal.
 fn verdict(remaining: &[(String, Remains)], attempts: i32, policy: RetryPolicy) -> Verdict {
     let summary = Summary::of(remaining);
     let Some((class, error)) = summary.error() else {
@@ -252,7 +254,8 @@ fn verdict(remaining: &[(String, Remains)], attempts: i32, policy: RetryPolicy) 
     }
 }
 
-/// `dead` if no retry can help or this was the last attempt; else another attempt is made later.
+/// `dead` if no retry can help, or if the class leads to `dead` and this was the last attempt. Otherwise another
+/// attempt is made later.
 fn failure(class: ErrorClass, error: String, attempts: i32, policy: RetryPolicy) -> Verdict {
     let is_last = class.leads_to_dead() && attempts >= policy.max_attempts;
     if class == ErrorClass::Permanent || is_last {
@@ -265,7 +268,7 @@ fn failure(class: ErrorClass, error: String, attempts: i32, policy: RetryPolicy)
     }
 }
 
-/// Which failure speaks for the task: the one with the most hope first.
+/// Orders failures: the one most likely to pass has the lowest rank, and the task shows that one.
 const fn rank(class: ErrorClass) -> u8 {
     match class {
         ErrorClass::Outage => 0,

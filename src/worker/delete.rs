@@ -1,4 +1,4 @@
-//! The second stage: asks the store to delete the objects of a batch, and hands on what it said of each key.
+//! The second stage: asks the store to delete the objects of a batch, and returns the result of each key.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -13,19 +13,19 @@ use crate::queue::lease::Lease;
 use crate::storage::{Failure, KeyOutcome, RequestRecord};
 use crate::vocabulary::ErrorClass;
 
-/// What became of a key.
+/// The result of one key.
 #[derive(Clone, Debug)]
 pub enum KeyResult {
-    /// Nothing is left of it.
+    /// The object does not exist any more.
     Gone,
-    /// A live image names it, so the store was not asked.
+    /// A live image or an image of a restorable sample names it, so the store was not asked.
     Kept,
-    /// The store did not delete it.
+    /// The store did not delete it, or the database could not say whether it may be deleted.
     Failed(Failure),
 }
 
-/// Asks the store for each key of these tasks once. Keys that are missing in the answer were not asked for: the
-/// lease or the time for a shutdown was over, or the store is out.
+/// Asks the store once to delete each key of these tasks. A key that is missing in the result was not sent to the
+/// store, or its answer was not awaited, because the lease or the shutdown time was over, or the store is unreachable.
 pub async fn delete(
     context: &Context,
     lease: &Lease,
@@ -106,8 +106,9 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
     results
 }
 
-/// Nothing is deleted without knowing what is live, so this waits for the database; the caller's lease
-/// bounds it. Where the role may not see all rows, that is an outage: no key is at fault, and a person must help.
+/// Waits for the database, because no key may be deleted before it is known which keys are live. The caller ends the
+/// wait when the lease ends. If the role cannot see all rows, this returns a failure of class `outage`, because no
+/// key is at fault and a person must grant the right.
 async fn ask_for_protection(
     context: &Context,
     keys: &[String],
@@ -138,7 +139,7 @@ fn count(context: &Context, requests: &[RequestRecord]) {
     }
 }
 
-/// Adapts the pace and the gate to what the store said.
+/// Adapts the pace and the gate to the answers of the store.
 fn adapt(context: &Context, outcomes: &[KeyOutcome]) {
     let with = |class| {
         outcomes.iter().find_map(|outcome| match outcome {

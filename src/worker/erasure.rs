@@ -1,5 +1,5 @@
-//! The root of a user's erasure. It has no keys of its own: each claim of it is one step, settled in a transaction
-//! of its own, and reported like any other task.
+//! Runs the root of a user's erasure. The root has no keys. Each claim of it runs one step, which is settled in a
+//! separate transaction and reported like any other task.
 
 use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
@@ -13,15 +13,14 @@ use crate::queue::lease::Lease;
 use crate::queue::settle::{TaskVerdict, Verdict, finish, lock_claims, wake_parents};
 use crate::vocabulary::{AuditEvent, TaskId, WorkerId};
 
-/// A step that the database refuses for a reason that does not pass is tried this many times in one attempt.
-const MAX_TRIES: u32 = 3;
+/// An attempt fails when the database has refused its step this many times. Time-outs and conflicts do not count.
+const MAX_REFUSALS: u32 = 3;
 
-/// Does and settles one step. While the database is away it waits.
+/// Runs and settles one step. While the database is unreachable it retries.
 pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> SettleResult {
     let mut pauses = database_pauses();
-    let mut tries = 0;
+    let mut refusals = 0;
     loop {
-        tries += 1;
         let step = try_step(context, &lease.worker, &claim);
         let error = match with_timeout(TRANSACTION_LIMIT, step).await {
             Ok(None) => return SettleResult::default(),
@@ -36,7 +35,10 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
             Err(error) => error,
         };
         let task_id = claim.id.0;
-        if !sqlstate::is_temporary(&error) && tries >= MAX_TRIES {
+        if !sqlstate::is_temporary(&error) {
+            refusals += 1;
+        }
+        if refusals >= MAX_REFUSALS {
             tracing::error!(task_id, %error, "a step of an erasure is refused; its attempt fails");
             let error = format!(
                 "the erasure's step fails: {}",
@@ -44,7 +46,7 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
             );
             return settle::fail(context, lease, [claim], &error).await;
         }
-        tracing::warn!(task_id, %error, tries, "a step of an erasure failed; trying it again");
+        tracing::warn!(task_id, %error, refusals, "a step of an erasure failed; trying it again");
         tokio::select! {
             () = context.abort.cancelled() => {
                 context.leases.suspect_lost_claims();
@@ -55,7 +57,8 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
     }
 }
 
-/// None when another worker holds the task by now.
+/// Runs the step in one transaction. Returns None when this worker no longer holds the task: it was rescued, or an
+/// earlier try of this step committed and only its answer was lost.
 async fn try_step(
     context: &Context,
     worker: &WorkerId,
@@ -63,7 +66,10 @@ async fn try_step(
 ) -> Result<Option<(Verdict, RemovedRows)>, sqlx::Error> {
     let mut tx = transaction::begin(&context.pool).await?;
     if lock_claims(&mut tx, &[claim]).await?.is_empty() {
-        tracing::warn!(task_id = claim.id.0, "lease lost; nothing is changed");
+        tracing::warn!(
+            task_id = claim.id.0,
+            "this worker no longer holds the task; this try does not change it"
+        );
         tx.rollback().await?;
         return Ok(None);
     }
@@ -112,12 +118,12 @@ async fn try_step(
     Ok(Some((verdict, removed)))
 }
 
-/// Between the step's query and its commit, the last part may have ended, and did not wake the root because that
-/// was still running.
+/// Wakes the root if its parts have ended. The last part may have ended between the step's query and its commit; it
+/// did not wake the root then, because the root was still running.
 async fn wake_if_parts_ended(context: &Context, root: TaskId) {
     let roots = [root];
     let woken = wake_parents(&context.pool, &roots);
     if let Err(error) = with_timeout(STATEMENT_LIMIT, woken).await {
-        tracing::warn!(task_id = root.0, %error, "cannot wake an erasure; it wakes by itself within a minute");
+        tracing::warn!(task_id = root.0, %error, "cannot wake an erasure; it runs by itself within a minute");
     }
 }

@@ -1,4 +1,5 @@
-//! The pause during an outage of the store: it is tried again with backoff, at least every 30 s.
+//! Pauses the claims during an outage of the store, or while the database hides rows from this worker.
+//! Work is tried again with backoff, at least every 30 s.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// The store is out. When several batches find this at once, only the first lengthens the pause.
+    /// Starts a pause. When several batches call it at once, only the first one lengthens the pause.
     pub fn close(&self, now: Instant) {
         let mut state = self.state.lock();
         if state.until.is_some_and(|until| now < until) {
@@ -42,7 +43,7 @@ impl Gate {
         state.until = Some(now + pause);
     }
 
-    /// The store answers. True if it was out before.
+    /// Ends the pause, because the store answers. Returns whether the gate was closed before.
     pub fn open(&self) -> bool {
         let mut state = self.state.lock();
         let was_closed = state.until.take().is_some();
@@ -52,7 +53,7 @@ impl Gate {
         was_closed
     }
 
-    /// How long to claim nothing yet.
+    /// For how long no task may be claimed. None when tasks may be claimed now.
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
         let until = self.state.lock().until?;
         until
@@ -60,7 +61,7 @@ impl Gate {
             .filter(|pause| !pause.is_zero())
     }
 
-    /// Whether the store was out when it was last asked: ask it for little.
+    /// Whether the store has not answered since the gate was closed. Then only a few tasks are claimed.
     pub fn is_doubtful(&self) -> bool {
         self.state.lock().until.is_some()
     }

@@ -1,5 +1,5 @@
-//! The heartbeat: it renews the leases of this process and finds lost workers and due tasks. It is sent over
-//! the LISTEN connection and so proves that this lives; without that connection, over the pool.
+//! The heartbeat renews the leases of this process, and finds lost workers and due tasks. It is sent over the LISTEN
+//! connection, which also proves that the connection is alive. While LISTEN is interrupted it is sent over the pool.
 
 use futures::future::BoxFuture;
 use sqlx::postgres::PgListener;
@@ -16,8 +16,7 @@ impl KeepAlive for Context {
     }
 }
 
-/// Sends heartbeats over the pool while the listener sends none, until cancelled (after the last batch has
-/// settled).
+/// Sends heartbeats over the pool while the listener sends none. Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let mut tick = tokio::time::interval(context.heartbeats.every() / 4);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,13 +33,13 @@ pub async fn run(context: &Context, stop: &CancellationToken) {
     }
 }
 
-/// Sends one heartbeat, over whatever connection, and acts on the answer.
+/// Sends one heartbeat over the given connection or pool, and acts on the answer.
 async fn send<'c>(
     context: &Context,
     executor: impl sqlx::PgExecutor<'c>,
 ) -> Result<(), sqlx::Error> {
     let lease = context.leases.current();
-    // The lease alone does not tell: after an outage it may be a new one.
+    // The lease alone does not show a gap, because it may be a new one after an outage.
     let had_gap = !lease.is_usable() || context.heartbeats.has_gap();
     let may_declare_lost = !had_gap && context.heartbeats.may_declare_lost();
     if had_gap {
@@ -60,7 +59,7 @@ async fn send<'c>(
     Ok(())
 }
 
-/// Another worker declared this one lost and rescues its tasks.
+/// Registers under a new id, because another worker declared this one lost and rescues its tasks.
 async fn register_again(context: &Context, old: &Lease) {
     match context.register_again().await {
         Ok(new) => tracing::warn!(
@@ -93,8 +92,8 @@ fn act_on(context: &Context, answer: &Heartbeat) {
     }
 }
 
-/// A retired lease is renewed as long as a batch works under it. Then it is deregistered, and others rescue
-/// the claims of which no batch of this process knew.
+/// Renews each retired lease while a batch works under it. Afterwards it deregisters the lease, and the claims that
+/// no batch of this process knew are rescued.
 async fn tend_retired(context: &Context) {
     for (lease, in_use) in context.leases.retired() {
         let tended = if in_use {

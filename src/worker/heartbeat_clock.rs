@@ -1,4 +1,4 @@
-//! When this worker sends heartbeats, and whether its own let it judge those of others.
+//! Decides when this worker sends heartbeats, and whether it may declare other workers lost.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 /// A lease is renewed this many times before it would end.
 const HEARTBEATS_PER_LEASE: u32 = 3;
-/// If no heartbeat of ours succeeded for half a lease, the leases of other workers may look expired too: the
-/// database was down, not they. Each worker sends at times of its own.
+/// If no heartbeat of this worker succeeded for half a lease, the leases of other workers may look expired too,
+/// although only the database was down.
 const GAP_DIVISOR: u32 = 2;
 
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub struct HeartbeatClock {
 #[derive(Debug)]
 struct HeartbeatTimes {
     last: Instant,
-    /// For a lease after its start and after each gap, a worker cannot tell a dead worker from one whose
-    /// heartbeats the database did not take.
+    /// For the length of a lease after its start and after each gap, this worker declares none lost, because it cannot
+    /// distinguish a dead worker from one whose heartbeats did not reach the database.
     may_declare_lost_from: Instant,
 }
 
 impl HeartbeatClock {
-    /// Once in a poll interval, and often enough for the lease.
+    /// Heartbeats are sent once in a poll interval, or more often if the lease requires it.
     pub fn new(poll_interval: Duration, lease: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -45,12 +45,12 @@ impl HeartbeatClock {
         self.every
     }
 
-    /// Whether no heartbeat was answered for longer than the interval and some slack.
+    /// Whether no heartbeat was answered for more than 5/4 of the interval.
     pub fn is_overdue(&self) -> bool {
         self.state.lock().last.elapsed() >= self.every * 5 / 4
     }
 
-    /// Whether heartbeats were missed for so long that others may look lost.
+    /// Whether no heartbeat was answered for half a lease, so that other workers may look lost.
     pub fn has_gap(&self) -> bool {
         self.state.lock().last.elapsed() > self.lease / GAP_DIVISOR
     }

@@ -12,11 +12,11 @@ pub struct Leases {
 
 struct LeaseState {
     current: Arc<Lease>,
-    /// Former leases that batches in flight still work under.
+    /// Former leases. Batches in flight may still work under them.
     retired: Vec<Arc<Lease>>,
-    /// A claim may exist that no batch of this process holds: its answer was lost, or a batch ended without
-    /// settling it. The next claim is made under a new id; when the batches of the old one are done, that id
-    /// is deregistered, and other workers rescue what it still holds.
+    /// Whether a claim may exist that no batch of this process knows, because its answer was lost, or because a batch
+    /// ended without settling it. The next claim is made under a new id. When the batches of the old id are finished,
+    /// that id is deregistered, and the tasks that it still holds are rescued.
     lost_claims_suspected: bool,
 }
 
@@ -36,7 +36,7 @@ impl Leases {
         self.state.lock().current.clone()
     }
 
-    /// From now on claims are made under this lease.
+    /// Uses this lease for later claims, and retires the current one.
     pub fn replace(&self, lease: Lease) -> Arc<Lease> {
         let new = Arc::new(lease);
         let mut state = self.state.lock();
@@ -46,7 +46,7 @@ impl Leases {
         new
     }
 
-    /// Records that a claim may exist of which no batch knows.
+    /// Records that a claim may exist that no batch knows.
     pub fn suspect_lost_claims(&self) {
         self.state.lock().lost_claims_suspected = true;
     }
@@ -55,7 +55,7 @@ impl Leases {
         self.state.lock().lost_claims_suspected
     }
 
-    /// Former leases, each with whether a batch still works under it.
+    /// Former leases, each with a flag that tells whether a batch still works under it.
     pub fn retired(&self) -> Vec<(Arc<Lease>, bool)> {
         let with_use = |lease: &Arc<Lease>| {
             let in_use = Arc::strong_count(lease) > 1;

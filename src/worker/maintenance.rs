@@ -14,7 +14,7 @@ use crate::queue::{due, prune, rescue};
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Runs until cancelled (after the last batch has settled).
+/// Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     tokio::join!(
         keep_scanning(context, stop),
@@ -22,8 +22,8 @@ pub async fn run(context: &Context, stop: &CancellationToken) {
     );
 }
 
-/// Runs beside the heartbeat and the claim loop, and scans for due tasks below the watermarks. A scan may take
-/// a minute; the heartbeat keeps the lease meanwhile.
+/// Scans for due tasks below the watermarks when a heartbeat asks for it. It is a separate loop, because a scan may
+/// take a minute and must not delay a heartbeat.
 async fn keep_scanning(context: &Context, stop: &CancellationToken) {
     loop {
         tokio::select! {
@@ -32,13 +32,13 @@ async fn keep_scanning(context: &Context, stop: &CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            // An error is logged there.
+            // `full_scan` logs its errors.
             _ = full_scan(context) => {}
         }
     }
 }
 
-/// Finds what is due from the start of each lane. Returns where the next claim begins.
+/// Finds the first due task from the start of each lane. Returns the due times from which to claim next.
 pub async fn full_scan(context: &Context) -> Result<[DateTime<Utc>; 3], sqlx::Error> {
     let begun = Instant::now();
     match due::first_due(&context.pool, FULL_SCAN).await {
@@ -57,7 +57,7 @@ pub async fn full_scan(context: &Context) -> Result<[DateTime<Utc>; 3], sqlx::Er
     }
 }
 
-/// In a loop of its own: a long rescue must not hold up a heartbeat.
+/// Rescues and prunes. It is a separate loop, because a long rescue must not delay a heartbeat.
 async fn rescue_and_prune(context: &Context, stop: &CancellationToken) {
     let mut prune_tick = tokio::time::interval(PRUNE_INTERVAL);
     loop {

@@ -1,17 +1,20 @@
-//! The worker: it joins queue, store and database rows. `pipeline` is the whole of it in one function.
+//! The worker deletes what the queue's tasks name, from the store and the database. Start reading with
+//! `pipeline::run`. `run::run` starts the claim loop, the heartbeat, the maintenance and the listener, and stops them.
 //!
 //! ```text
 //! claim ──► delete ──► decide ──► settle ──► report         at most CLEANUP_CONCURRENCY batches in flight
-//!   │       objects    pure       one          log, metrics
+//!   │       objects    no I/O     one          log, metrics
 //!   │                             transaction
-//!   └─────► erasure ────────────────────────► report        the root of a user's erasure, one step a claim
+//!   └─────► erasure ────────────────────────► report        the root of a user's erasure, one step per claim
 //!
-//! claim    uses wakefulness (awake or asleep), watermarks (from where on), gate (not while the store is out)
-//!          and pack (batches whose keys fill a request)
-//! delete   uses pace (how fast the store may be asked) and gate
+//! claim    uses wakefulness (awake or asleep), watermarks (from which due time to claim), gate (pauses during a
+//!          store outage) and pack (batches whose keys fill a request)
+//! delete   uses pace (limits the requests to the store) and gate
 //! settle   uses audit
-//! beside   heartbeat: renews the lease, finds lost workers and due tasks
-//!          maintenance: full scans, rescue, pruning
+//! loops    started in run.rs, beside the claim loop:
+//!          heartbeat renews the lease, and finds lost workers and due tasks
+//!          maintenance makes full scans, rescues and prunes
+//!          the listener (queue/listen.rs) receives notifications and sends heartbeats over its connection
 //! shared   context, with the leases of this process
 //! ```
 

@@ -1,19 +1,19 @@
-//! What a worker needs to know.
+//! The options of a worker.
 
 use super::cleanup::Cleanup;
 use crate::db::url::DatabaseUrl;
 use crate::queue::backoff::{Backoff, RetryPolicy};
 
-/// What a worker needs to know.
+/// The options of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
-    /// Where this worker runs, such as host and process id; its boot's id begins with it.
+    /// Where this worker runs, such as host and process id. The ids under which it registers begin with it.
     pub name: String,
     /// Intervals, limits and time-outs.
     pub cleanup: Cleanup,
-    /// Objects per second of all workers together.
+    /// How many objects all workers together may delete per second.
     pub delete_rate: Option<u32>,
-    /// A direct connection for LISTEN.
+    /// The URL of a direct connection, for LISTEN.
     pub listen_url: DatabaseUrl,
 }
 

@@ -1,5 +1,5 @@
-//! How fast the store is asked: this worker's share of `S3_DELETE_RATE`, and AIMD when the store says
-//! that it is too much.
+//! Limits the requests to the store: to this worker's share of `S3_DELETE_RATE`, and by AIMD (additive increase,
+//! multiplicative decrease) when the store throttles.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 
 /// S3's limit for one DeleteObjects request.
 pub const MAX_KEYS_PER_REQUEST: usize = 1_000;
-/// AIMD never goes below this batch, and grows by this much with each answer that is no throttle.
+/// AIMD never reduces the batch below `MIN_BATCH`, and adds `BATCH_STEP` after each answer that is no throttle.
 const MIN_BATCH: usize = 10;
 const BATCH_STEP: usize = 50;
-/// The pause before a request: after the first throttle, and at most. Throttles double it; each other answer
-/// takes the first amount off again.
+/// The pause before a request is `FIRST_PAUSE` after the first throttle. Each further throttle doubles it, up to
+/// `MAX_PAUSE`; each other answer shortens it by `FIRST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Pace {
-    /// Objects per second of all workers together.
+    /// How many objects all workers together may delete per second.
     rate: Option<u32>,
     state: Mutex<PaceState>,
 }
@@ -25,7 +25,7 @@ pub struct Pace {
 #[derive(Debug)]
 struct PaceState {
     alive: u32,
-    /// What may be deleted at once; negative while a large request is paid off.
+    /// The number of objects that may be deleted without waiting. Negative after a request that was larger than that.
     tokens: f64,
     refilled: Instant,
     batch: usize,
@@ -47,12 +47,12 @@ impl Pace {
         }
     }
 
-    /// The rate is shared by this many workers.
+    /// Divides the rate by this number of workers.
     pub fn share_among(&self, alive: i64) {
         self.state.lock().alive = u32::try_from(alive).unwrap_or(1).max(1);
     }
 
-    /// Most keys of the next request: a burst is one second's worth.
+    /// The maximum number of keys in the next request. It is at most the number that the rate allows in one second.
     pub fn batch(&self) -> usize {
         let state = self.state.lock();
         let share = self
@@ -82,14 +82,14 @@ impl Pace {
         debt.max(state.pause)
     }
 
-    /// The store said that it is too much: half the batch, twice the pause.
+    /// Halves the batch and doubles the pause, because the store throttled.
     pub fn slow_down(&self) {
         let mut state = self.state.lock();
         state.batch = (state.batch / 2).max(MIN_BATCH);
         state.pause = (state.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
     }
 
-    /// The store answered: a little more next time.
+    /// Enlarges the batch and shortens the pause a little, because the store answered without throttling.
     pub fn speed_up(&self) {
         let mut state = self.state.lock();
         state.batch = (state.batch + BATCH_STEP).min(MAX_KEYS_PER_REQUEST);

@@ -1,14 +1,14 @@
-//! From claimed tasks to batches whose keys fit into one request to the store. Pure.
+//! Packs claimed tasks into batches whose keys fit into one request to the store. It does no I/O.
 
 use super::pace::MAX_KEYS_PER_REQUEST;
 use crate::queue::Lane;
 use crate::queue::claim::Claim;
 
-/// Batches of at most 1,000 keys and 1,000 tasks. A task with more keys is a batch of its own, and so is each
-/// task that is not of the small lane.
+/// Makes batches of at most 1,000 keys and 1,000 tasks. A task with more keys becomes a separate batch, and so does
+/// each task that is not in the small lane.
 pub fn pack(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let mut batches: Vec<Vec<Claim>> = Vec::new();
-    // The last batch of small tasks, and how many keys it has.
+    // The index of the last batch of small tasks, and its number of keys.
     let mut open: Option<usize> = None;
     let mut open_keys = 0;
     for claim in claims {

@@ -1,4 +1,4 @@
-//! The pipeline: claim → delete → decide → settle → report. Each stage hands a plain value on.
+//! The pipeline: claim → delete → decide → settle → report. Each stage passes a plain value to the next.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::vocabulary::{ErrorClass, TaskKind};
 
-/// Claims batches until shutdown, and takes each through the stages in a task of its own.
+/// Claims batches until shutdown, and runs the stages of each batch in a separate Tokio task.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let mut claimer = Claimer::new(context.clone());
     while let Some(batch) = claimer.next_batch(&shutdown).await {
@@ -41,20 +41,20 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     }
 }
 
-/// The roots of erasures have no objects of their own; each does a step instead.
+/// Separates the roots of erasures from other claims. A root has no objects; it runs one step of its erasure.
 fn split_roots(claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
     claims
         .into_iter()
         .partition(|claim| claim.kind == TaskKind::UserDelete)
 }
 
-/// A shutdown came before there was a slot for these claims.
+/// Releases claims that got no slot before the shutdown.
 fn release(claims: Vec<Claim>) -> Vec<TaskOutcome> {
     claims.into_iter().map(TaskOutcome::untouched).collect()
 }
 
-/// Runs the stages of a batch and frees its slots. A panic counts as a crash of its tasks, and the worker
-/// survives it.
+/// Runs the stages of a batch and frees its slots. After a panic the attempt of each of its tasks fails with class
+/// `crash`, and the worker continues.
 async fn survive<F>(
     context: Arc<Context>,
     batch: Batch,
@@ -83,7 +83,7 @@ async fn survive<F>(
         report(&shared.metrics, &settled);
     });
     if let Err(error) = settled.await {
-        tracing::error!(%error, "settling a batch that panicked panicked too; other workers will rescue its tasks");
+        tracing::error!(%error, "a batch panicked, and then writing its failure panicked; its tasks will be rescued");
         context.leases.suspect_lost_claims();
     }
 }

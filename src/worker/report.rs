@@ -1,4 +1,4 @@
-//! The last stage: tells the log and the metrics what was committed.
+//! The last stage: writes the committed tasks to the log and the metrics.
 
 use super::settle::{RemovedRows, SettleResult, SettledTask};
 use crate::queue::settle::Verdict;

@@ -1,4 +1,4 @@
-//! One worker from its start to its drain.
+//! Runs one worker, from its registration to its drain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::queue::listen::listen;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// How long tasks may take to be released after the store is no longer asked.
+/// How long releasing tasks may take after the requests to the store have stopped.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 /// The pause before a claim loop that panicked is started again.
 const PANIC_PAUSE: Duration = Duration::from_millis(800);
 
-/// Works until `shutdown`: then claims nothing more, finishes or releases what is in flight within the shutdown
-/// time-out, and returns. Waits for the database (and its migrations) as long as it takes.
+/// Works until `shutdown`. Then it claims nothing more, finishes or releases the tasks in flight within the shutdown
+/// time-out, and returns. At its start it waits for the database and its migrations without a limit.
 pub async fn run(
     pool: PgPool,
     store: Store,
@@ -95,7 +95,8 @@ async fn deregister(context: &Context) {
     }
 }
 
-/// Starts the claim loop again after a panic: a worker that keeps its lease and claims nothing would go unnoticed.
+/// Starts the claim loop again after a panic, because nobody would notice a worker that keeps its lease and claims
+/// nothing.
 async fn keep_claiming(context: Arc<Context>, shutdown: CancellationToken) {
     while let Err(error) = tokio::spawn(pipeline::run(context.clone(), shutdown.clone())).await {
         tracing::error!(%error, "the claim loop panicked; it starts again");

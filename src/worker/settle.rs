@@ -1,4 +1,5 @@
-//! The fourth stage: rows, tasks and audit in one transaction, fenced by each claim's token.
+//! The fourth stage: writes rows, tasks and audit in one transaction, only for claims whose token is still
+//! current.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,12 +19,12 @@ use crate::queue::lease::Lease;
 use crate::queue::settle::{self as queue, TaskVerdict, Verdict};
 use crate::vocabulary::{ErrorClass, TaskId, TaskKind, WorkerId};
 
-/// When somebody holds its sample, a task is tried again after this delay.
+/// Delay before a task is tried again because its sample is locked by another transaction.
 const HELD_DELAY: Duration = Duration::from_millis(200);
-/// A refusal by the database is tried this many times before its task fails.
-const MAX_TRIES: u32 = 4;
+/// A task fails when the database has refused its settle this many times. Time-outs and conflicts do not count.
+const MAX_REFUSALS: u32 = 4;
 
-/// What a settle committed.
+/// The tasks that one call of `settle` committed.
 #[derive(Debug, Default)]
 pub struct SettleResult {
     pub tasks: Vec<SettledTask>,
@@ -32,7 +33,7 @@ pub struct SettleResult {
 /// A task as it was committed.
 #[derive(Debug)]
 pub struct SettledTask {
-    /// With the verdict that was written.
+    /// Its verdict is the one that was written.
     pub outcome: TaskOutcome,
     pub removed: RemovedRows,
 }
@@ -46,14 +47,14 @@ pub struct RemovedRows {
     pub users: u64,
 }
 
-/// What the transaction wrote.
+/// The verdicts and row deletions that one transaction wrote.
 struct Written {
     tasks: Vec<TaskVerdict>,
     deleted: HardDeletion,
 }
 
 impl SettleResult {
-    /// Outcomes without a verdict in `written` were lost to another worker, and are left out.
+    /// Leaves out the outcomes without a verdict in `written`: this worker no longer holds those tasks.
     fn new(outcomes: Vec<TaskOutcome>, written: Written) -> Self {
         let mut removed: HashMap<i64, RemovedRows> = HashMap::new();
         for (task, image) in written.deleted.images {
@@ -78,16 +79,15 @@ impl SettleResult {
     }
 }
 
-/// Settles outcomes, and tries for as long as the database is away: the work is done and must not be
-/// lost. Only the end of a shutdown gives up; another worker does it again then.
+/// Writes the outcomes. While the database is unreachable it retries, because the objects are already deleted. It
+/// stops when the shutdown time is over; then another worker repeats the tasks.
 pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>) -> SettleResult {
     if outcomes.is_empty() {
         return SettleResult::default();
     }
     let mut pauses = database_pauses();
-    let mut tries = 0;
+    let mut refusals = 0;
     loop {
-        tries += 1;
         let written = write(context, &lease.worker, &outcomes);
         match with_timeout(TRANSACTION_LIMIT, written).await {
             Ok(written) => {
@@ -103,9 +103,10 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
                 return settle_one_by_one(context, lease, outcomes).await;
             }
             Err(error) => {
+                refusals += 1;
                 let task_id = outcomes.first().map(|outcome| outcome.claim.id.0);
-                tracing::error!(%error, task_id, tries, "cannot settle a task");
-                if tries >= MAX_TRIES {
+                tracing::error!(%error, task_id, refusals, "cannot settle a task");
+                if refusals >= MAX_REFUSALS {
                     let claims = outcomes.into_iter().map(|outcome| outcome.claim);
                     let error =
                         format!("rows cannot be removed: {}", sqlstate::with_remedy(&error));
@@ -137,7 +138,8 @@ async fn settle_one_by_one(
 }
 
 /// Settles tasks whose rows cannot be removed (a trigger or a foreign key of the application refuses). They fail
-/// with the database's reason, so that a person sees it; their keys stay with them.
+/// with the database's reason, so that a person sees it, and they keep their keys. Unlike `settle` it gives up at
+/// its first error; the tasks are rescued later.
 pub async fn fail(
     context: &Context,
     lease: &Lease,
@@ -151,10 +153,10 @@ pub async fn fail(
         .collect();
     let written = async {
         let mut tx = transaction::begin(&context.pool).await?;
-        let held = lock_held(&mut tx, &outcomes).await?;
+        let current = lock_current(&mut tx, &outcomes).await?;
         let deleted = HardDeletion::default();
-        let tasks = verdicts(&held, &deleted);
-        let audited = held.iter().copied().zip(&tasks);
+        let tasks = verdicts(&current, &deleted);
+        let audited = current.iter().copied().zip(&tasks);
         audit::write(&mut tx, &lease.worker, audited, &deleted).await?;
         queue::finish(&mut tx, &tasks).await?;
         tx.commit().await?;
@@ -176,13 +178,13 @@ async fn write(
     outcomes: &[TaskOutcome],
 ) -> Result<Written, sqlx::Error> {
     let mut tx = transaction::begin(&context.pool).await?;
-    let held = lock_held(&mut tx, outcomes).await?;
+    let current = lock_current(&mut tx, outcomes).await?;
     failpoint::reach("settle-locked");
-    let deleted = remove_rows(&mut tx, &held).await?;
-    let tasks = verdicts(&held, &deleted);
-    let audited = held.iter().copied().zip(&tasks);
+    let deleted = remove_rows(&mut tx, &current).await?;
+    let tasks = verdicts(&current, &deleted);
+    let audited = current.iter().copied().zip(&tasks);
     audit::write(&mut tx, worker, audited, &deleted).await?;
-    keep_remaining_keys(&mut tx, &held, &tasks, &deleted).await?;
+    keep_remaining_keys(&mut tx, &current, &tasks, &deleted).await?;
     queue::finish(&mut tx, &tasks).await?;
     failpoint::reach("settle-written");
     tx.commit().await?;
@@ -190,8 +192,9 @@ async fn write(
     Ok(Written { tasks, deleted })
 }
 
-/// Locks the tasks that this worker still holds. The others are left alone.
-async fn lock_held<'o>(
+/// Locks and returns the tasks that this worker still holds. The others are not changed: the lease was lost, or an
+/// earlier try of the same settle committed and only its answer was lost.
+async fn lock_current<'o>(
     connection: &mut PgConnection,
     outcomes: &'o [TaskOutcome],
 ) -> Result<Vec<&'o TaskOutcome>, sqlx::Error> {
@@ -200,22 +203,25 @@ async fn lock_held<'o>(
         .await?
         .into_iter()
         .collect();
-    let (held, lost): (Vec<&TaskOutcome>, Vec<&TaskOutcome>) = outcomes
+    let (current, others): (Vec<&TaskOutcome>, Vec<&TaskOutcome>) = outcomes
         .iter()
         .partition(|outcome| locked.contains(&outcome.claim.id));
-    for outcome in lost {
+    for outcome in others {
         let task_id = outcome.claim.id.0;
-        tracing::warn!(task_id, "lease lost; nothing is changed");
+        tracing::warn!(
+            task_id,
+            "this worker no longer holds the task; this try does not change it"
+        );
     }
-    Ok(held)
+    Ok(current)
 }
 
 async fn remove_rows(
     connection: &mut PgConnection,
-    held: &[&TaskOutcome],
+    current: &[&TaskOutcome],
 ) -> Result<HardDeletion, sqlx::Error> {
-    let scopes: Vec<TaskScope> = held.iter().map(|outcome| scope(outcome)).collect();
-    let settled_keys = settled_keys(held);
+    let scopes: Vec<TaskScope> = current.iter().map(|outcome| scope(outcome)).collect();
+    let settled_keys = settled_keys(current);
     if settled_keys.is_empty() && scopes.iter().all(|scope| scope.sample.is_none()) {
         return Ok(HardDeletion::default());
     }
@@ -235,10 +241,10 @@ fn scope(outcome: &TaskOutcome) -> TaskScope {
     }
 }
 
-/// The keys whose image rows may go: gone from the store, or kept there for a live image.
-fn settled_keys(held: &[&TaskOutcome]) -> SettledKeys {
+/// Keys whose image rows can be deleted, because the object is deleted or must stay for another image.
+fn settled_keys(current: &[&TaskOutcome]) -> SettledKeys {
     let mut settled_keys = SettledKeys::default();
-    for outcome in held {
+    for outcome in current {
         if outcome.claim.object_keys.is_empty() {
             continue;
         }
@@ -255,8 +261,9 @@ fn settled_keys(held: &[&TaskOutcome]) -> SettledKeys {
     settled_keys
 }
 
-/// The verdict of each held task, now that its rows are removed.
-fn verdicts(held: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
+/// The verdict of each task that this worker still holds. `settle` calls it after removing rows, `fail` after
+/// removing none.
+fn verdicts(current: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
     let verdict = |outcome: &TaskOutcome| {
         let (id, is_complete) = (outcome.claim.id.0, outcome.verdict == Verdict::Completed);
         if is_complete && deleted.late.contains_key(&id) {
@@ -270,7 +277,8 @@ fn verdicts(held: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
         }
         outcome.verdict.clone()
     };
-    held.iter()
+    current
+        .iter()
         .map(|outcome| TaskVerdict {
             id: outcome.claim.id,
             verdict: verdict(outcome),
@@ -278,10 +286,10 @@ fn verdicts(held: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
         .collect()
 }
 
-/// A task that is not completed keeps the keys that remain, and those of its late images.
+/// Stores in each unfinished task its remaining keys and the keys of its late images.
 async fn keep_remaining_keys(
     connection: &mut PgConnection,
-    held: &[&TaskOutcome],
+    current: &[&TaskOutcome],
     tasks: &[TaskVerdict],
     deleted: &HardDeletion,
 ) -> Result<(), sqlx::Error> {
@@ -291,7 +299,7 @@ async fn keep_remaining_keys(
         .map(|task| task.id)
         .collect();
     let mut left = TaskKeys::default();
-    for outcome in held {
+    for outcome in current {
         for (key, _) in &outcome.remaining {
             left.push(outcome.claim.id, key);
         }
@@ -304,7 +312,7 @@ async fn keep_remaining_keys(
     queue::keep_keys(connection, &touched, &left.tasks, &left.keys).await
 }
 
-/// After the commit. If a wake-up is lost, the parent wakes by itself within a minute.
+/// Wakes the parent tasks. Call it after the commit. A parent that is not woken runs by itself within a minute.
 async fn wake_parents(context: &Context, result: &SettleResult) {
     let mut parents: Vec<TaskId> = result
         .tasks
@@ -316,6 +324,6 @@ async fn wake_parents(context: &Context, result: &SettleResult) {
     parents.dedup();
     let woken = queue::wake_parents(&context.pool, &parents);
     if let Err(error) = with_timeout(STATEMENT_LIMIT, woken).await {
-        tracing::warn!(%error, ?parents, "cannot wake the parents of completed tasks; they wake by themselves within a minute");
+        tracing::warn!(%error, ?parents, "cannot wake the parents of completed tasks; they run by themselves within a minute");
     }
 }

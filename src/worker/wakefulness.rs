@@ -1,5 +1,5 @@
-//! Whether this worker is awake (it polls) or asleep (a notification or the poll interval wakes it). Notifications
-//! slow every commit of the application down, so a busy worker asks for none.
+//! Tracks whether this worker is awake (it polls) or asleep (a notification or a heartbeat that finds due tasks wakes
+//! it). Notifications make every commit of the application slower, so a busy worker requests none.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use tokio::time::Instant;
 use super::context::Context;
 use crate::vocabulary::WakeSource;
 
-/// After finding work without a pause for this long, a worker asks for no notifications.
+/// A worker that has found work without a pause for this time requests no notifications.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
-/// It does the same after finding work this many times within `BUSY_AFTER`.
+/// A worker that has found work this many times within `BUSY_AFTER` requests none either.
 const BUSY_WAKES: u32 = 50;
-/// Awake without work, a worker polls this often and this many times before it goes to sleep.
+/// An awake worker without work polls at this interval, this many times, before it goes to sleep.
 const IDLE_POLL: Duration = Duration::from_millis(20);
 const MAX_IDLE_POLLS: u32 = 50;
 
 pub struct Wakefulness {
     busy_since: Option<Instant>,
-    /// Since when the wakes are counted.
+    /// The time since which the wakes are counted.
     window: Instant,
     wakes: u32,
-    /// What the worker's row says.
+    /// The value in the worker's row. False also if that is unknown.
     is_sleeping: bool,
     idle_polls: u32,
 }
@@ -37,7 +37,7 @@ impl Wakefulness {
         }
     }
 
-    /// A claim found work.
+    /// Call it after a claim that found tasks.
     pub async fn found_work(&mut self, context: &Context) {
         self.idle_polls = 0;
         let now = Instant::now();
@@ -52,9 +52,10 @@ impl Wakefulness {
         }
     }
 
-    /// A claim found nothing. Returns when the next one is to be made: soon while the worker is awake. After a
-    /// while it says that it sleeps, and claims once more, because a task may have come before that was
-    /// committed. Then it sleeps until a notification comes or a poll finds something.
+    /// Call it after a claim that found nothing. It returns when the next claim is to be made, which is soon while the
+    /// worker is awake. After `MAX_IDLE_POLLS` it records that the worker sleeps and returns for one more claim,
+    /// because a task may have come before that was committed. Then it sleeps until a notification comes or a
+    /// heartbeat or full scan finds a due task.
     pub async fn rest(&mut self, context: &Context) {
         self.busy_since = None;
         if !self.is_sleeping {
@@ -78,7 +79,8 @@ impl Wakefulness {
         match lease.set_sleeping(&context.pool, sleeping).await {
             Ok(()) => self.is_sleeping = sleeping,
             Err(error) => {
-                // It may be written all the same. A worker that counts itself awake will write it again.
+                // The value may have been stored although the answer was lost. A worker that counts as awake will
+                // store it again.
                 self.is_sleeping = false;
                 tracing::warn!(%error, sleeping, "cannot record whether this worker wants notifications; trying again");
                 tokio::time::sleep(IDLE_POLL).await;

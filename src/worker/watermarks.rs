@@ -1,10 +1,10 @@
-//! From which due time on a worker reads each lane of the queue.
+//! Tracks the due time from which a worker reads each lane of the queue.
 //!
-//! The index entries of tasks that ended stay until a vacuum removes them, and while a transaction elsewhere
-//! holds a snapshot, none can. A claim from the lane's start would read all of them; it begins where the last
-//! one ended instead, at the watermark. A task that falls behind the watermark (its transaction was open for
-//! long, or it was locked when a claim passed by) is found by a full scan in every poll interval. Where many dead
-//! entries make full scans expensive, they are made less often.
+//! The index entries of ended tasks stay until a vacuum removes them, and a vacuum cannot remove them while another
+//! transaction holds a snapshot. A claim from the lane's start would read all of them. Instead it starts at the
+//! watermark, where the last claim ended. A task may be behind the watermark, because its transaction was open for
+//! a long time, or because it was locked when a claim passed it. A full scan in every poll interval finds such tasks.
+//! When many dead entries make full scans expensive, they are made less often.
 
 use std::time::Duration;
 
@@ -16,16 +16,17 @@ use crate::queue::Lane;
 use crate::queue::claim::{Claim, ClaimRequest};
 use crate::queue::due::FirstDue;
 
-/// When a claim found fewer tasks than its limit, the next begins this far before the watermark: a task is due
-/// when its transaction wrote it, and visible only when that commits.
+/// When a claim found fewer tasks than its limit, the next one starts this far before the watermark, because a task
+/// is due when its transaction writes it, but visible only after the commit.
 const SLACK: chrono::Duration = chrono::Duration::seconds(2);
-/// A full scan that takes no longer is part of the heartbeat, which keeps the lease.
+/// While full scans take no longer than this, they are part of the heartbeat. A slower one could delay the renewal
+/// of the lease.
 const MAX_SCAN_IN_HEARTBEAT: Duration = Duration::from_millis(20);
 /// Expensive full scans take at most one part in 50 of a worker's time.
 const REST_FACTOR: u32 = 50;
-/// From where on a full scan reads.
+/// The due times from which a full scan reads.
 pub const FULL_SCAN: [DateTime<Utc>; 3] = [DateTime::UNIX_EPOCH; 3];
-/// From here on nothing is due, for lanes that are not to be read: the end of the year 9999.
+/// The end of the year 9999. Nothing is due from then on, so a query with these due times finds nothing.
 const NOTHING: [DateTime<Utc>; 3] = [DateTime::from_timestamp(253_402_300_799, 0).unwrap(); 3];
 
 /// The watermarks of one worker.
@@ -44,9 +45,10 @@ struct WatermarkState {
 
 #[derive(Clone, Copy, Debug)]
 struct Watermark {
-    /// Where the last claim of the lane ended, or what a poll found due.
+    /// The due time where the last claim of the lane ended, the due time of the first due task that a poll found, or
+    /// the time of a poll that found none.
     at: DateTime<Utc>,
-    /// Everything visible up to it was claimed.
+    /// Whether all visible tasks up to it were claimed.
     is_passed: bool,
 }
 
@@ -61,7 +63,7 @@ impl Watermark {
 }
 
 impl Watermarks {
-    /// From where on to claim, by lane. None before the first full scan.
+    /// The due times from which to claim, by lane. None before the first full scan.
     pub fn for_claim(&self) -> Option<[DateTime<Utc>; 3]> {
         self.state
             .lock()
@@ -69,8 +71,8 @@ impl Watermarks {
             .map(|lanes| lanes.map(Watermark::from))
     }
 
-    /// From where on a heartbeat asks what is due: a full scan as long as that is inexpensive, and nothing
-    /// before the first full scan.
+    /// The due times from which a heartbeat finds due tasks. It makes a full scan while that is inexpensive. Before the
+    /// first full scan it finds nothing.
     pub fn for_heartbeat(&self) -> [DateTime<Utc>; 3] {
         let state = self.state.lock();
         match (state.lanes, state.scan) {
@@ -90,8 +92,8 @@ impl Watermarks {
         })
     }
 
-    /// Moves the watermarks to what was found due from `from` on. After a full scan it also records how long
-    /// that took.
+    /// Moves the watermarks to the first due tasks that a poll or scan from `from` found. After a full scan it also
+    /// records how long the scan took.
     pub fn found(&self, from: [DateTime<Utc>; 3], due: &FirstDue) {
         let mut state = self.state.lock();
         if from == FULL_SCAN {
@@ -107,7 +109,7 @@ impl Watermarks {
         let lanes = state.lanes.get_or_insert([nothing_due; 3]);
         for ((mark, first), from) in lanes.iter_mut().zip(&due.first).zip(from) {
             *mark = match first {
-                // Unless the watermark was moved back meanwhile.
+                // The conditions fail if the watermark was moved during the poll.
                 None if from <= mark.from() && mark.at < due.now => nothing_due,
                 Some(first) if *first < mark.from() => Watermark {
                     at: *first,
@@ -118,13 +120,14 @@ impl Watermarks {
         }
     }
 
-    /// A full scan failed: the next one is made beside the heartbeats, after a pause that fits this duration.
+    /// Records a failed full scan. The next one is made beside the heartbeats, after a pause of `REST_FACTOR` times
+    /// `took` or more.
     pub fn scan_failed(&self, took: Duration) {
         let took = took.max(MAX_SCAN_IN_HEARTBEAT * 2);
         self.state.lock().scan = Some((Instant::now(), took));
     }
 
-    /// Moves the watermarks behind what was claimed.
+    /// Moves the watermarks to the last claimed tasks.
     pub fn claimed(&self, claims: &[Claim], request: &ClaimRequest) {
         let mut state = self.state.lock();
         let Some(lanes) = &mut state.lanes else {
@@ -132,7 +135,7 @@ impl Watermarks {
         };
         let requested = request.watermarks.into_iter().zip(request.limits);
         for ((lane, mark), (from, limit)) in Lane::ALL.into_iter().zip(lanes).zip(requested) {
-            // A poll moved it back meanwhile.
+            // A poll moved the watermark back during the claim.
             if mark.from() < from {
                 continue;
             }
@@ -153,7 +156,8 @@ impl Watermarks {
         }
     }
 
-    /// After an interruption the database may be another one: the next claim needs a full scan first.
+    /// Forgets the watermarks after an interruption, because another database server may answer now. A full scan is
+    /// made before the next claim.
     pub fn forget(&self) {
         *self.state.lock() = WatermarkState::default();
     }
@@ -192,7 +196,7 @@ mod tests {
         }
     }
 
-    /// A first full scan that found these.
+    /// The watermarks after a first full scan that found these due times.
     fn scanned(first: [Option<i64>; 3]) -> Watermarks {
         let marks = Watermarks::default();
         marks.found(FULL_SCAN, &due(first, Duration::ZERO));
@@ -213,7 +217,7 @@ mod tests {
         assert_eq!(marks.for_claim(), Some([at(5), at(98), at(98)]));
     }
 
-    /// A claim from where the marks stand now.
+    /// A request from the current watermarks.
     fn request(marks: &Watermarks, limits: [u32; 3]) -> ClaimRequest {
         let watermarks = marks.for_claim().unwrap();
         ClaimRequest { limits, watermarks }
@@ -231,11 +235,11 @@ mod tests {
         assert_eq!(marks.for_claim(), Some([at(9), at(98), at(98)]));
         claim(&marks, &[20], [2, 1, 1]);
         assert_eq!(marks.for_claim(), Some([at(18), at(98), at(98)]));
-        // However often nothing comes, the slack stays the same.
+        // Claims that find nothing do not change the slack.
         claim(&marks, &[], [2, 1, 1]);
         claim(&marks, &[], [2, 1, 1]);
         assert_eq!(marks.for_claim(), Some([at(18), at(98), at(98)]));
-        // Within the slack more was due than one claim takes: the next goes on behind it.
+        // More tasks were due within the slack than one claim takes, so the next claim starts after them.
         claim(&marks, &[18, 19], [2, 1, 1]);
         assert_eq!(marks.for_claim(), Some([at(19), at(98), at(98)]));
     }
@@ -246,12 +250,12 @@ mod tests {
         let in_flight = request(&marks, [2, 1, 1]);
         let late = due([Some(40), Some(99), None], Duration::ZERO);
         marks.found(marks.for_heartbeat(), &late);
-        // What was requested before this knows nothing of it.
+        // An answer to an earlier request does not move it forward.
         marks.found([at(98); 3], &due([None; 3], Duration::ZERO));
         marks.claimed(&[claim_of(0, at(98)), claim_of(0, at(99))], &in_flight);
         assert_eq!(marks.for_claim(), Some([at(40), at(98), at(98)]));
         claim(&marks, &[40], [2, 1, 1]);
-        // Where nothing is due any more, the next claim begins at the present again.
+        // When nothing is due any more, the next claim starts at the present again.
         marks.found(marks.for_heartbeat(), &due([None; 3], Duration::ZERO));
         assert_eq!(marks.for_claim(), Some([at(98); 3]));
     }
@@ -267,7 +271,7 @@ mod tests {
         marks.found(FULL_SCAN, &due([None; 3], expensive));
         assert_eq!(marks.for_heartbeat(), [at(98); 3]);
         assert!(!marks.is_scan_due(Instant::now()));
-        // A poll from the watermarks on does not show what a full scan costs.
+        // A poll from the watermarks does not show how expensive a full scan is.
         marks.found(marks.for_heartbeat(), &due([None; 3], Duration::ZERO));
         assert!(marks.is_scan_due(later));
         assert_eq!(marks.for_heartbeat(), [at(98); 3]);

@@ -14,7 +14,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use lethe::cli::send_webhook;
-use lethe::embedded::seed::{Summary, Volume, seed};
+use lethe::embedded::seed::{SeedSummary, Volume, seed};
 use lethe::embedded::{
     DevState, DirectoryLock, Embedded, EmbeddedError, EmbeddedOptions, EmbeddedS3, LockError,
     PostgresError, PostgresOptions, PrivatePostgres, S3Options, StateError,
@@ -660,7 +660,7 @@ async fn seeding_puts_objects_before_rows_and_can_be_repeated() {
     };
     let mut last = 0;
     let first = seed(&pool, put, volume, |done| last = done).await.unwrap();
-    let expected = Summary {
+    let expected = SeedSummary {
         users: 2,
         users_present: 0,
         users_erased: 1,

@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
     ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
-    ("app", &["cli", "config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
+    ("app", &["config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
     ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),
 ];

@@ -159,7 +159,8 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
         .await;
 
     send(&stopped, Signal::SIGCONT);
-    log.until("lease lost; nothing is changed").await;
+    log.until("this worker no longer holds the task; this try does not change it")
+        .await;
     log.until("re-registered under a new id").await;
     let now: String = world
         .one(&format!(

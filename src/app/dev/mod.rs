@@ -21,7 +21,7 @@ use self::banner::{Banner, BannerSample};
 use super::{migrate, migrated, pool, serve, side_server, worker};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
-use crate::embedded::seed::{self, Summary, Volume};
+use crate::embedded::seed::{self, SeedSummary, Volume};
 use crate::embedded::{self, Embedded};
 use crate::http::api;
 use crate::storage::Store;
@@ -66,11 +66,11 @@ pub async fn run(
 ) -> Result<(), DevError> {
     <(Serve, Worker)>::check_given(&source)?;
     note("starting …");
-    let what = embedded::EmbeddedOptions {
+    let embedded_options = embedded::EmbeddedOptions {
         data_dir: options.data_dir.clone(),
     };
-    let starting = Embedded::start(what, |name| source.lookup(name));
-    // Dropped in the middle, it stops what it has begun.
+    let starting = Embedded::start(embedded_options, |name| source.lookup(name));
+    // If the shutdown comes first, `starting` is dropped, which stops the servers that it has started.
     let Some(embedded) = shutdown.run_until_cancelled(starting).await else {
         return Ok(());
     };
@@ -116,7 +116,8 @@ impl Machine<'_> {
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
         let work_pool = pool::lazy_for_worker(&self.worker.database);
         let workers = self.start_workers(options.workers, &work_pool, &store, &metrics, &shutdown);
-        let reconciling = worker::reconciling(&self.worker, &work_pool, &metrics, &shutdown);
+        let reconciling =
+            worker::start_reconciliation(&self.worker, &work_pool, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 
         let banner = self
@@ -285,7 +286,7 @@ async fn something_to_try(
     Ok((sample, user))
 }
 
-async fn seed(pool: &PgPool, store: &Store, volume: Volume) -> anyhow::Result<Summary> {
+async fn seed(pool: &PgPool, store: &Store, volume: Volume) -> anyhow::Result<SeedSummary> {
     let bar = if std::io::stderr().is_terminal() {
         let style =
             ProgressStyle::with_template("seeding [{bar:30}] {pos}/{len} users, {eta} left")
@@ -302,7 +303,7 @@ async fn seed(pool: &PgPool, store: &Store, volume: Volume) -> anyhow::Result<Su
     Ok(seeded?)
 }
 
-fn note_seeded(summary: &Summary) {
+fn note_seeded(summary: &SeedSummary) {
     note(&format!(
         "seeded {} users with {} samples and {} images",
         summary.users, summary.samples, summary.images

@@ -1,8 +1,8 @@
-//! Ids from the database as they may be printed: an id may hold any character, and a terminal acts on some.
+//! Makes ids from the database safe to print: an id may hold any character, and a terminal acts on some of them.
 
 use std::fmt::Write as _;
 
-/// For reading: characters that a terminal would act on are escaped, such as `\\u{1b}`.
+/// Escapes the characters that a terminal would act on, for example as `\u{1b}`. The result is for people to read.
 pub(super) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
@@ -16,8 +16,8 @@ pub(super) fn printable(text: &str) -> String {
     safe
 }
 
-/// For pasting into a shell: in quotes if it holds anything that a shell might act on, and in the form
-/// `$'\\x1b'` of bash and zsh if a terminal might.
+/// Makes text safe to paste into a shell. It is quoted if it holds a character that a shell might act on. If it
+/// holds a control character, it is written in the form `$'\x1b'`, which bash and zsh understand.
 pub(super) fn in_shell(text: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-./+=:@".contains(char);
     if !text.is_empty() && text.chars().all(is_plain) {

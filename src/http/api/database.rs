@@ -9,7 +9,7 @@ use crate::db::sqlstate::{Meaning, meaning};
 use crate::db::transaction::begin_read_only;
 use crate::http::problem::Problem;
 
-/// How long a client is told to wait when the database is away.
+/// How long a client is told to wait when the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A bounded transaction that only reads.
@@ -17,12 +17,12 @@ pub(super) async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgr
     begin_read_only(pool).await.map_err(problem_of)
 }
 
-/// A connection for the rooms that begin their own transactions.
+/// A connection for modules that begin their own transactions.
 pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Problem> {
     pool.acquire().await.map_err(problem_of)
 }
 
-/// 503 for an error that passes or can be mended without a change of the request, else 500.
+/// Makes a 503 for an error that is temporary or can be fixed without a change of the request, and else a 500.
 pub(super) fn problem_of(error: sqlx::Error) -> Problem {
     match why_away(&error) {
         Some(why) => {
@@ -33,10 +33,10 @@ pub(super) fn problem_of(error: sqlx::Error) -> Problem {
     }
 }
 
-/// Why the database cannot answer now. `None` for an error that is no outage.
+/// Why the database cannot answer now. `None` if the error is not an outage.
 pub(super) fn why_away(error: &sqlx::Error) -> Option<&'static str> {
     match meaning(error) {
-        // Refused credentials and a missing database are mended without a new request.
+        // Refused credentials and a missing database are fixed by the operator. The request need not change.
         Meaning::Away | Meaning::Unauthorized => Some("The database cannot be reached."),
         Meaning::NotMigrated => Some("The database is not migrated: run `lethe migrate`."),
         Meaning::ReadOnly => Some("The database is read-only, as during a failover."),

@@ -1,4 +1,4 @@
-//! A time as PostgreSQL holds it, which is more than chrono can: `infinity` and the years after 262,142.
+//! A time as PostgreSQL holds it. chrono cannot represent all of them: `infinity` and the years after 262,142.
 
 use std::{fmt, str::FromStr};
 
@@ -20,7 +20,7 @@ const FINITE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ExactTime(i64);
 
-/// The text is no time that PostgreSQL holds.
+/// The text is not a time that PostgreSQL can hold.
 #[derive(Debug)]
 pub(super) struct NoTime;
 

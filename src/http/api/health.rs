@@ -1,4 +1,4 @@
-//! For the platform: whether this process lives, and whether it can do its work.
+//! For the platform: whether this process is alive, and whether it can do its work.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ pub struct HealthApi;
 
 #[OpenApi(tag = "Tag::Operations")]
 impl HealthApi {
-    /// Tell whether the process lives
+    /// Tell whether the process is alive
     ///
     /// Asks nothing of the database or the bucket.
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]

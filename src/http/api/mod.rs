@@ -1,5 +1,5 @@
-//! The routes, and the spec that describes them. One file a subject; one `OpenApi` for each path,
-//! because poem-openapi writes a path once for each of them.
+//! The routes, and the spec that describes them. There is one file for each subject, and one `OpenApi` for each
+//! path, because poem-openapi writes a path once for each `OpenApi`.
 
 mod admin_audit;
 mod admin_deleted;
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 
-/// What the handlers work with.
+/// The state that the handlers share.
 pub struct ApiState {
     pub pool: PgPool,
     pub webhook: WebhookVerifier,
@@ -42,7 +42,7 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// Whether this process can do its work.
     pub ready: ReadyCheck,
-    /// Whether `/metrics` is shown here: only where it has no address of its own.
+    /// Whether the API serves `/metrics`. It does so only if `METRICS_ADDR` is not set.
     pub show_metrics: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The parameters that lists share: page size, cursor, texts that may be sent to the database.
+//! The parameters that lists share: page size, cursor, and texts that may be sent to the database.
 
 use crate::cursor;
 use crate::http::problem::Problem;
@@ -6,7 +6,7 @@ use crate::vocabulary::TaskId;
 
 const DEFAULT_LIMIT: i32 = 50;
 const MAX_LIMIT: i32 = 200;
-/// Longer text in a filter or a path cannot be an id of ours, nor stand in an index.
+/// The longest text in a filter or a path. Longer text cannot be one of our ids and does not fit into an index.
 const MAX_TEXT_BYTES: usize = 512;
 
 /// The page's size, 50 if none is given.
@@ -21,12 +21,12 @@ pub(super) fn size(limit: Option<i32>) -> Result<usize, Problem> {
     usize::try_from(limit).map_err(|_| Problem::bad_field("limit", "must be positive"))
 }
 
-/// One more than the page holds is read, which tells whether there is another.
+/// The number of rows to read: one more than fits on the page, to find out whether there is another page.
 pub(super) fn rows_to_read(size: usize) -> i64 {
     i64::try_from(size).map_or(i64::MAX, |size| size + 1)
 }
 
-/// The parts of a cursor that a list of ours gave out.
+/// The parts of a cursor that one of our lists returned.
 pub(super) fn decode<const PARTS: usize>(cursor: &str) -> Result<[String; PARTS], Problem> {
     cursor::decode(cursor).ok_or_else(bad_cursor)
 }
@@ -53,7 +53,7 @@ pub(super) fn text(field: &str, value: String) -> Result<String, Problem> {
     Ok(value)
 }
 
-/// As [`text`], for what need not be given.
+/// Like [`text`], for optional values.
 pub(super) fn optional_text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     value.map(|value| text(field, value)).transpose()
 }

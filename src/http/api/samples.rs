@@ -68,7 +68,7 @@ pub struct SampleTask {
 }
 
 impl SampleTask {
-    /// Without what only operators may see: errors of the store, keys, workers.
+    /// Leaves out the fields that only admins may see: errors of the store, keys, workers.
     fn for_owner(task: Task) -> Self {
         Self {
             id: task.id,
@@ -205,7 +205,7 @@ fn authority(caller: &Caller) -> Authority<'_> {
     }
 }
 
-/// Parsed here, because poem-openapi would name the field `param0`.
+/// Parses a sample's id. poem-openapi would name the field `param0` in its error.
 fn uuid(text: &str) -> Result<Uuid, Problem> {
     text.parse()
         .map_err(|_| Problem::bad_field("sampleId", "must be a UUID"))
@@ -215,7 +215,7 @@ fn no_sample() -> Problem {
     Problem::not_found("There is no such sample.")
 }
 
-/// The task that was just promised. It is committed, and outlives this moment.
+/// Reads the task that was just committed. It cannot have been deleted yet.
 pub(super) async fn promised(state: &ApiState, id: TaskId) -> Result<Task, Problem> {
     tasks::find(&state.pool, id)
         .await

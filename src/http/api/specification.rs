@@ -33,7 +33,7 @@ pub fn specification_yaml() -> String {
     serde_yaml_ng::to_string(&specification()).unwrap_or_default()
 }
 
-/// The document as poem-openapi writes it, for the test that it is sound.
+/// The document as poem-openapi writes it, for the test that it is valid.
 pub fn raw_specification() -> String {
     service().spec()
 }
@@ -62,8 +62,8 @@ pub(super) fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
         .server(ServerObject::new("/"))
 }
 
-/// Says of each operation without credentials that it has none, and of each without a refusal of its own that
-/// any request can be refused (405, 408, 413, 431).
+/// Marks each operation without credentials as such, and adds to each operation without a 4xx response that any
+/// request can be refused (405, 408, 413, 431).
 fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else {
         return;
