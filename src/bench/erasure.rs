@@ -77,6 +77,7 @@ pub async fn user(
 
     let api = Api::start(rig, &database).await?;
     let fleet = Fleet::start(rig, &database, workers, &[]).await?;
+    // The workers are idle before the clock starts.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let bar = bars.add(&format!("one user: {images} images, {workers} workers"));
     let erasure = erase_giant(&api, &fleet, &database.pool, images, single_samples, &bar).await?;

@@ -185,7 +185,7 @@ impl ClerkApi {
         Ok(oldest.id)
     }
 
-    /// Which of these users, at most [`MAX_IDS`], Clerk has.
+    /// Returns those of `ids` that Clerk has. The caller passes [`MAX_IDS`] at most: Clerk would leave out the rest.
     ///
     /// # Errors
     /// When there is no answer that can be relied on.

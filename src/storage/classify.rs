@@ -205,8 +205,10 @@ fn class_of_known_code(code: &str) -> Option<ErrorClass> {
 /// The class of the code that a 200 answer has for one key. An unknown code counts as temporary.
 pub(super) fn class_of_key_code(code: &str) -> ErrorClass {
     match code {
-        // Here these codes concern one key, not the whole store.
+        // For a whole request these codes mean that the store cannot delete at all. Here they concern one key.
         "MethodNotAllowed" | "NotImplemented" => ErrorClass::Blocked,
+        // For a whole request it means that there is no such bucket. For one key it does not prove that the
+        // object is gone (that is `NoSuchKey`), so the key is tried again.
         "NotFound" => ErrorClass::Transient,
         _ => class_of_known_code(code).unwrap_or(ErrorClass::Transient),
     }

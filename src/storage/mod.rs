@@ -4,7 +4,10 @@
 //! `delete` is the entry point. It finds out whether the bucket keeps versions (`versions`), aborts the open
 //! uploads under its keys (`uploads`), and sends targets in batches, where it tells one bad key from a bucket
 //! that refuses everything (`batch`). `calls` sends the single requests. `match_answers` reads their answers key
-//! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends.
+//! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends. `capabilities` remembers
+//! what the store cannot do, `wire` reads answers to their end, `urlcode` decodes keys in listings, `target` is a key
+//! or a version of one, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
+//! `lethe check`.
 
 mod batch;
 mod calls;

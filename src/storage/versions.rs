@@ -65,6 +65,7 @@ pub(super) async fn versioning(calls: &Calls<'_>) -> Result<Versioning, Failure>
             Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended) => {
                 Versioning::Kept
             }
+            // No status: versions were never switched on.
             _ => Versioning::None,
         },
         Err(failure) => Versioning::Unknown(failure),

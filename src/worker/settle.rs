@@ -19,7 +19,8 @@ use crate::queue::lease::Lease;
 use crate::queue::settle::{self as queue, TaskVerdict, Verdict};
 use crate::vocabulary::{ErrorClass, TaskId, TaskKind, WorkerId};
 
-/// Delay before a task is tried again because its sample is locked by another transaction.
+/// Delay before a task runs again because its sample is locked by another transaction, or has more late images than
+/// one settle takes.
 const HELD_DELAY: Duration = Duration::from_millis(200);
 /// A task fails when the database has refused its settle this many times. Time-outs and conflicts do not count.
 const MAX_REFUSALS: u32 = 4;
@@ -261,8 +262,9 @@ fn settled_keys(current: &[&TaskOutcome]) -> SettledKeys {
     settled_keys
 }
 
-/// The verdict of each task that this worker still holds. `settle` calls it after removing rows, `fail` after
-/// removing none.
+/// The verdict of each task that this worker still holds. A completed task runs again if it has late images, which
+/// were not in the task yet (`deleted.late`), or if its sample is locked by another transaction or has more late
+/// images than one settle takes (`deleted.held`). `settle` calls it after removing rows, `fail` after removing none.
 fn verdicts(current: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
     let verdict = |outcome: &TaskOutcome| {
         let (id, is_complete) = (outcome.claim.id.0, outcome.verdict == Verdict::Completed);
