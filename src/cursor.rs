@@ -20,6 +20,12 @@ pub fn decode<const PARTS: usize>(cursor: &str) -> Option<[String; PARTS]> {
     parts.try_into().ok()
 }
 
+/// The number of rows to read for a page of `size` rows: one more tells whether there is another page.
+#[must_use]
+pub fn rows_to_read(size: usize) -> i64 {
+    i64::try_from(size).map_or(i64::MAX, |size| size.saturating_add(1))
+}
+
 /// Cuts `rows`, which were read with one more than `size`, to a page. Returns the cursor of the next page, made
 /// from the last row that stays; `None` on the last page.
 pub fn cut_page<T>(

@@ -7,8 +7,8 @@
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
 /// One statement may take 10 s, a lock 5 s, and a transaction whose client went away ends after 15 s. The
-/// statistics of a queue are always stale, so the planner is told to go by index from the short list of ids
-/// that each statement starts with, and to plan once for all sizes.
+/// statistics of a queue are always stale, so these settings make the planner go by index from the short list
+/// of ids that each statement starts with, and plan once for all sizes.
 const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                      set local idle_in_transaction_session_timeout = '15s'; \
                      set local plan_cache_mode = force_generic_plan; \

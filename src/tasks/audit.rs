@@ -4,8 +4,8 @@ use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file_as};
 use uuid::Uuid;
 
+use super::entity_tasks;
 use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
-use super::{entity_tasks, rows_to_read};
 use crate::cursor;
 use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
 
@@ -116,7 +116,7 @@ pub async fn list_audit(
         filter.after as Option<Timestamp>,
         filter.before as Option<Timestamp>,
         filter.older_than as Option<AuditId>,
-        rows_to_read(size),
+        cursor::rows_to_read(size),
         entity_tasks.as_deref()
     )
     .fetch_all(connection)

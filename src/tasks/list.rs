@@ -3,8 +3,8 @@
 use poem_openapi::Object;
 use sqlx::{PgConnection, query_file_as};
 
+use super::entity_tasks;
 use super::task::Task;
-use super::{entity_tasks, rows_to_read};
 use crate::cursor;
 use crate::db::transaction::read_only;
 use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus, Timestamp};
@@ -51,7 +51,7 @@ pub async fn list(
         filter.user_id.as_deref(),
         filter.error_class as Option<ErrorClass>,
         filter.older_than as Option<TaskId>,
-        rows_to_read(size),
+        cursor::rows_to_read(size),
         entity_tasks.as_deref()
     )
     .fetch_all(&mut *tx)

@@ -29,8 +29,3 @@ async fn entity_tasks(
         .await?;
     Ok((!tasks.is_empty()).then_some(tasks))
 }
-
-/// The number of rows to read for a page: one more than it holds tells whether there is another page.
-fn rows_to_read(size: usize) -> i64 {
-    i64::try_from(size).map_or(i64::MAX, |size| size.saturating_add(1))
-}

@@ -111,7 +111,7 @@ impl AdminDeleted {
             place.others[0],
             place.others[1],
             place.others[2],
-            page::rows_to_read(size)
+            crate::cursor::rows_to_read(size)
         )
         .fetch_all(&mut *tx)
         .await

@@ -21,11 +21,6 @@ pub(super) fn size(limit: Option<i32>) -> Result<usize, Problem> {
     usize::try_from(limit).map_err(|_| Problem::bad_field("limit", "must be positive"))
 }
 
-/// The number of rows to read: one more than fits on the page, to find out whether there is another page.
-pub(super) fn rows_to_read(size: usize) -> i64 {
-    i64::try_from(size).map_or(i64::MAX, |size| size + 1)
-}
-
 /// The parts of a cursor that one of our lists returned.
 pub(super) fn decode<const PARTS: usize>(cursor: &str) -> Result<[String; PARTS], Problem> {
     cursor::decode(cursor).ok_or_else(bad_cursor)
