@@ -1,14 +1,12 @@
 -- The application's own tables, as Lethe needs them. A row is soft-deleted by `deleted_at`; `deleted_by`
 -- says who asked. Only a soft-deleted row is ever removed.
 
--- Functions remember this search path (`set search_path from current`): the schema in which the migration
--- runs, then pg_temp. Without it pg_temp comes first, and a temporary table named `user_tombstones` would take
--- the place of the real one.
-do $$ begin
-    perform set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
-end $$;
+-- Everything of Lethe's own stands in schema `lethe`. Its functions have the search path `lethe, pg_temp`: if
+-- pg_temp were not named last, it would come first, and a temporary table named `user_tombstones` would take the
+-- place of the real one.
+create schema if not exists lethe;
 
-create table users (
+create table public.users (
     id         text primary key,                       -- the Clerk user id
     email      text,
     created_at timestamptz not null default now(),
@@ -17,9 +15,9 @@ create table users (
     constraint users_id_not_empty check (id <> '')
 );
 
-create table collections (
+create table public.collections (
     id         uuid primary key default gen_random_uuid(),
-    user_id    text not null references users (id),
+    user_id    text not null references public.users (id),
     name       text,
     created_at timestamptz not null default now(),
     is_deleted boolean generated always as (deleted_at is not null) stored,
@@ -27,11 +25,11 @@ create table collections (
     deleted_by text
 );
 
-create table samples (
+create table public.samples (
     id            uuid primary key default gen_random_uuid(),
-    user_id       text not null references users (id),
+    user_id       text not null references public.users (id),
     -- A sample may stand in another user's collection, and survives it.
-    collection_id uuid references collections (id) on delete set null,
+    collection_id uuid references public.collections (id) on delete set null,
     name          text,
     created_at    timestamptz not null default now(),
     is_deleted    boolean generated always as (deleted_at is not null) stored,
@@ -39,9 +37,9 @@ create table samples (
     deleted_by    text
 );
 
-create table sample_images (
+create table public.sample_images (
     id         uuid primary key default gen_random_uuid(),
-    sample_id  uuid not null references samples (id),
+    sample_id  uuid not null references public.samples (id),
     object_key text not null,
     created_at timestamptz not null default now(),
     is_deleted boolean generated always as (deleted_at is not null) stored,
@@ -51,24 +49,24 @@ create table sample_images (
 );
 
 -- Foreign keys, and the order in which a user's erasure walks: samples by id, images by id.
-create index collections_user_id_idx on collections (user_id, id);
-create index samples_user_id_idx on samples (user_id, id);
-create index samples_collection_id_idx on samples (collection_id) where collection_id is not null;
-create index sample_images_sample_id_idx on sample_images (sample_id, id);
+create index collections_user_id_idx on public.collections (user_id, id);
+create index samples_user_id_idx on public.samples (user_id, id);
+create index samples_collection_id_idx on public.samples (collection_id) where collection_id is not null;
+create index sample_images_sample_id_idx on public.sample_images (sample_id, id);
 -- "Does a live image name this key?" is asked before every deletion of an object.
-create index sample_images_object_key_idx on sample_images (object_key);
+create index sample_images_object_key_idx on public.sample_images (object_key);
 
 -- What is deleted and waiting, newest first (GET /admin/deleted). Live rows are not in these.
-create index users_deleted_idx on users (deleted_at, id) where deleted_at is not null;
-create index collections_deleted_idx on collections (deleted_at, id) where deleted_at is not null;
-create index samples_deleted_idx on samples (deleted_at, id) where deleted_at is not null;
-create index sample_images_deleted_idx on sample_images (deleted_at, id) where deleted_at is not null;
+create index users_deleted_idx on public.users (deleted_at, id) where deleted_at is not null;
+create index collections_deleted_idx on public.collections (deleted_at, id) where deleted_at is not null;
+create index samples_deleted_idx on public.samples (deleted_at, id) where deleted_at is not null;
+create index sample_images_deleted_idx on public.sample_images (deleted_at, id) where deleted_at is not null;
 
-comment on column samples.is_deleted is 'Generated from deleted_at, so that the two cannot disagree.';
-comment on column sample_images.object_key is 'The S3 key. This row is the only memory of it: the object goes first.';
+comment on column public.samples.is_deleted is 'Generated from deleted_at, so that the two cannot disagree.';
+comment on column public.sample_images.object_key is 'The S3 key. This row is the only memory of it: the object goes first.';
 
 -- A tombstone for every user whose deletion was asked for, known or not. It is all that stays of them.
-create table user_tombstones (
+create table lethe.user_tombstones (
     user_id    text primary key,
     deleted_at timestamptz not null default now(),
     deleted_by text not null
@@ -76,8 +74,8 @@ create table user_tombstones (
 
 -- Serialises "this user is deleted" against "this user is created", which might not have a row to lock.
 -- 1,024 buckets, so that a bulk import holds a bounded number of locks.
-create function lethe_lock_user(user_id text, exclusive boolean) returns void
-language plpgsql set search_path from current as $$
+create function lethe.lock_user(user_id text, exclusive boolean) returns void
+language plpgsql set search_path = lethe, pg_temp as $$
 begin
     if exclusive then
         perform pg_advisory_xact_lock(1819567208, hashtext(user_id) & 1023);
@@ -89,11 +87,11 @@ $$;
 
 -- `row_security = off`: where a policy would hide rows, PostgreSQL raises an error instead of leaving them out.
 -- A tombstone that this role cannot see must not let the user in.
-create function lethe_refuse_tombstoned_user() returns trigger
-language plpgsql set search_path from current set row_security = off as $$
+create function lethe.refuse_tombstoned_user() returns trigger
+language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 begin
-    perform lethe_lock_user(new.id, false);
-    if exists (select from user_tombstones where user_id = new.id) then
+    perform lethe.lock_user(new.id, false);
+    if exists (select from lethe.user_tombstones where user_id = new.id) then
         raise exception 'user % was deleted and cannot be created again', new.id
             using errcode = 'integrity_constraint_violation', constraint = 'users_not_tombstoned',
                   hint = 'A late "user.created" event is to be ignored; Clerk never reuses an id.';
@@ -102,5 +100,5 @@ begin
 end
 $$;
 
-create trigger users_not_tombstoned before insert on users
-    for each row execute function lethe_refuse_tombstoned_user();
+create trigger users_not_tombstoned before insert on public.users
+    for each row execute function lethe.refuse_tombstoned_user();

@@ -5,11 +5,8 @@
 --      └────────────────► cancelled        restored before cleanup began
 
 -- What the functions below remember as their search path; see 0001.
-do $$ begin
-    perform set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
-end $$;
 
-create table cleanup_tasks (
+create table lethe.cleanup_tasks (
     id           bigint generated always as identity primary key,
     kind         text not null,
     entity_type  text not null,
@@ -29,7 +26,7 @@ create table cleanup_tasks (
     lease_owner  text,
     -- The fence: it only grows, one for each claim; every later write carries it. 0: never claimed.
     lease_token  bigint not null default 0,
-    parent_id    bigint references cleanup_tasks (id) on delete cascade,
+    parent_id    bigint references lethe.cleanup_tasks (id) on delete cascade,
     -- Where the planning of a user's erasure stands: {sample, image}. Null when no pass is open.
     plan_cursor  uuid[],
     created_at   timestamptz not null default now(),
@@ -66,34 +63,34 @@ create table cleanup_tasks (
 
 -- The claim reads this index from its left end (or the watermark): its key is exactly the claim's order.
 -- Running tasks stand in it too; they are what the claims of the last moments took.
-create index cleanup_tasks_ready_idx on cleanup_tasks (lane, scheduled_at, id)
+create index cleanup_tasks_ready_idx on lethe.cleanup_tasks (lane, scheduled_at, id)
     where finished_at is null and not is_dead;
 -- One open task for an entity and kind; parts may be many. Finished tasks of a sample are found by the audit
 -- (cleanup_audit_entity_idx): an index by entity here would be written again when a task ends, at a random
 -- place (measured: 6 of the 16 µs that its end takes).
-create unique index cleanup_tasks_one_open_key on cleanup_tasks (entity_id, kind)
+create unique index cleanup_tasks_one_open_key on lethe.cleanup_tasks (entity_id, kind)
     where finished_at is null and kind <> 'user-delete-part';
 -- A user's tasks; their entity_id is user_id, but for samples.
-create index cleanup_tasks_user_id_idx on cleanup_tasks (user_id, id);
+create index cleanup_tasks_user_id_idx on lethe.cleanup_tasks (user_id, id);
 -- A user's erasure among thousands of other tasks of theirs, and the oldest that is not finished.
-create index cleanup_tasks_root_idx on cleanup_tasks (user_id, id) where kind = 'user-delete';
-create index cleanup_tasks_open_roots_idx on cleanup_tasks (created_at) where kind = 'user-delete' and finished_at is null;
+create index cleanup_tasks_root_idx on lethe.cleanup_tasks (user_id, id) where kind = 'user-delete';
+create index cleanup_tasks_open_roots_idx on lethe.cleanup_tasks (created_at) where kind = 'user-delete' and finished_at is null;
 -- "Is any part of this erasure left?"
-create index cleanup_tasks_parent_id_idx on cleanup_tasks (parent_id, id) where parent_id is not null;
-create index cleanup_tasks_open_parts_idx on cleanup_tasks (parent_id)
+create index cleanup_tasks_parent_id_idx on lethe.cleanup_tasks (parent_id, id) where parent_id is not null;
+create index cleanup_tasks_open_parts_idx on lethe.cleanup_tasks (parent_id)
     where parent_id is not null and finished_at is null;
 -- What a person must look at.
-create index cleanup_tasks_dead_idx on cleanup_tasks (id) where is_dead;
+create index cleanup_tasks_dead_idx on lethe.cleanup_tasks (id) where is_dead;
 -- What failed and is tried again (a claim keeps the class, a settle changes it).
-create index cleanup_tasks_errors_idx on cleanup_tasks (id) where error_class is not null and finished_at is null;
+create index cleanup_tasks_errors_idx on lethe.cleanup_tasks (id) where error_class is not null and finished_at is null;
 -- Pruning, oldest first.
-create index cleanup_tasks_finished_idx on cleanup_tasks (finished_at) where finished_at is not null;
+create index cleanup_tasks_finished_idx on lethe.cleanup_tasks (finished_at) where finished_at is not null;
 
-comment on table cleanup_tasks is 'Deletions that were promised. A row leaves this table only after it is completed or cancelled.';
+comment on table lethe.cleanup_tasks is 'Deletions that were promised. A row leaves this table only after it is completed or cancelled.';
 
 -- One row for each worker process and boot. Its beat renews all of its leases at once, without
 -- touching a task. No index but the key: every beat is a HOT update.
-create table cleanup_workers (
+create table lethe.cleanup_workers (
     id         text primary key,
     started_at timestamptz not null default now(),
     expires_at timestamptz not null,
@@ -107,18 +104,18 @@ create table cleanup_workers (
 ) with (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
 
 -- NOTIFY takes a lock of the whole cluster at commit, so it is sent only when somebody sleeps.
-create function lethe_wake_sleepers() returns trigger
-language plpgsql set search_path from current as $$
+create function lethe.wake_sleepers() returns trigger
+language plpgsql set search_path = lethe, pg_temp as $$
 begin
-    if exists (select from cleanup_workers where sleeping and expires_at > now()) then
+    if exists (select from lethe.cleanup_workers where sleeping and expires_at > now()) then
         perform pg_notify('cleanup_tasks', '');
     end if;
     return null;
 end
 $$;
 
-create trigger cleanup_tasks_inserted after insert on cleanup_tasks
-    for each statement execute function lethe_wake_sleepers();
+create trigger cleanup_tasks_inserted after insert on lethe.cleanup_tasks
+    for each statement execute function lethe.wake_sleepers();
 -- Fires only for statements that set scheduled_at: a release, a retry, a failure; never a claim.
-create trigger cleanup_tasks_rescheduled after update of scheduled_at on cleanup_tasks
-    for each statement execute function lethe_wake_sleepers();
+create trigger cleanup_tasks_rescheduled after update of scheduled_at on lethe.cleanup_tasks
+    for each statement execute function lethe.wake_sleepers();

@@ -1,6 +1,6 @@
 -- What was asked, what was deleted, by whom and when. Append-only: receipts are read from it.
 
-create table cleanup_audit (
+create table lethe.cleanup_audit (
     id             bigint generated always as identity primary key,
     at             timestamptz not null default now(),
     event          text not null,
@@ -34,14 +34,14 @@ create table cleanup_audit (
         'task-completed', 'task-continued', 'task-failed', 'task-dead', 'task-retried', 'user-erased'))
 );
 
-create index cleanup_audit_task_id_idx on cleanup_audit (task_id, id) where task_id is not null;
-create index cleanup_audit_user_id_idx on cleanup_audit (user_id, id) where user_id is not null;
+create index cleanup_audit_task_id_idx on lethe.cleanup_audit (task_id, id) where task_id is not null;
+create index cleanup_audit_user_id_idx on lethe.cleanup_audit (user_id, id) where user_id is not null;
 -- The tasks of a sample or an image, finished ones too.
-create index cleanup_audit_entity_idx on cleanup_audit (entity_id, task_id)
+create index cleanup_audit_entity_idx on lethe.cleanup_audit (entity_id, task_id)
     where event in ('sample-deletion-requested', 'image-deletion-requested');
 
-create function lethe_refuse_audit_change() returns trigger
-language plpgsql as $$
+create function lethe.refuse_audit_change() returns trigger
+language plpgsql set search_path = lethe, pg_temp as $$
 begin
     -- Retention is a decision of its own, taken by a role of its own.
     if tg_op = 'DELETE' and current_user = 'lethe_retention' then
@@ -53,17 +53,17 @@ begin
 end
 $$;
 
-create trigger cleanup_audit_append_only before update or delete on cleanup_audit
-    for each row execute function lethe_refuse_audit_change();
-create trigger cleanup_audit_no_truncate before truncate on cleanup_audit
-    for each statement execute function lethe_refuse_audit_change();
+create trigger cleanup_audit_append_only before update or delete on lethe.cleanup_audit
+    for each row execute function lethe.refuse_audit_change();
+create trigger cleanup_audit_no_truncate before truncate on lethe.cleanup_audit
+    for each statement execute function lethe.refuse_audit_change();
 
 -- Svix ids that were seen, so that a repeat changes nothing, with a digest of the body they came with.
-create table webhook_events (
+create table lethe.webhook_events (
     svix_id     text primary key,
     body_sha256 bytea not null,
     event_type  text,
     user_id     text,
     received_at timestamptz not null default now()
 );
-create index webhook_events_received_at_idx on webhook_events (received_at);
+create index webhook_events_received_at_idx on lethe.webhook_events (received_at);

@@ -2,7 +2,7 @@
 -- source of truth that is compared with; it says whose turn it is and how the last pass went, so that
 -- metrics, readiness and `lethe check` of every process tell the same.
 
-create table cleanup_reconciliations (
+create table lethe.cleanup_reconciliations (
     source        text primary key,
     -- When the last pass began; null: one is due now.
     started_at    timestamptz,
@@ -25,11 +25,11 @@ create table cleanup_reconciliations (
     constraint cleanup_reconciliations_source_known check (source in ('database', 'clerk')),
     constraint cleanup_reconciliations_claim_whole check ((claimed_by is null) = (claimed_until is null))
 );
-insert into cleanup_reconciliations (source) values ('database'), ('clerk');
+insert into lethe.cleanup_reconciliations (source) values ('database'), ('clerk');
 
 -- How many users reconciliation took of late: what counts against the limit is not one pass alone. The
 -- index has the rows that reconciliation wrote and no others.
-create index cleanup_audit_reconciled_idx on cleanup_audit (at)
+create index cleanup_audit_reconciled_idx on lethe.cleanup_audit (at)
     where event = 'user-deletion-requested' and actor in ('reconcile', 'reconcile:clerk');
 
-comment on table cleanup_reconciliations is 'Whose turn it is to look for what was deleted without a task, and how the last look went.';
+comment on table lethe.cleanup_reconciliations is 'Whose turn it is to look for what was deleted without a task, and how the last look went.';

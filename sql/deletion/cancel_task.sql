@@ -1,4 +1,4 @@
 -- The keys stay in the cancelled task: nothing of them was deleted.
-update cleanup_tasks
+update lethe.cleanup_tasks
 set status = 'cancelled', finished_at = now(), updated_at = now()
 where id = $1 and status = 'pending' and lease_token = 0

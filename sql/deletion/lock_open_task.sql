@@ -1,6 +1,6 @@
 -- A restore races with a claim for this row: the one that locks it first decides. A task that has become a part of
 -- its user's erasure cannot be taken back.
 select id, status = 'pending' and lease_token = 0 and parent_id is null as "untouched!"
-from cleanup_tasks
+from lethe.cleanup_tasks
 where entity_id = $1 and kind = 'sample-delete' and finished_at is null
 for update

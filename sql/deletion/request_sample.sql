@@ -1,2 +1,2 @@
 -- The deletion itself is a function of the database, so that every way in is the same code.
-select lethe_delete_sample($1, $2, make_interval(secs => $3)) as task_id
+select lethe.delete_sample($1, $2, make_interval(secs => $3)) as task_id

@@ -1,2 +1,2 @@
 -- The row is locked since it was read.
-update samples set deleted_at = null, deleted_by = null where id = $1
+update public.samples set deleted_at = null, deleted_by = null where id = $1

@@ -1,2 +1,2 @@
 -- Whose sample it is, before anything is locked: the owner's lock comes first.
-select user_id from samples where id = $1
+select user_id from public.samples where id = $1

@@ -1,2 +1,2 @@
 -- Sample users.
-insert into users (id, email) select * from unnest($1::text[], $2::text[])
+insert into public.users (id, email) select * from unnest($1::text[], $2::text[])

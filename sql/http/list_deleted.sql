@@ -4,7 +4,7 @@
 with page as (
     select * from (
         (select 0 as rank, 'user' as entity_type, id, id as user_id, null::text as sample_id, deleted_at, deleted_by
-         from users
+         from public.users
          where ($1::text is null or $1 = 'user')
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $7::text))
@@ -13,7 +13,7 @@ with page as (
          order by deleted_at desc, users.id desc limit $11)
         union all
         (select 1, 'collection', id::text, user_id, null, deleted_at, deleted_by
-         from collections
+         from public.collections
          where ($1::text is null or $1 = 'collection')
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $8::uuid))
@@ -22,7 +22,7 @@ with page as (
          order by deleted_at desc, collections.id desc limit $11)
         union all
         (select 2, 'sample', id::text, user_id, id::text, deleted_at, deleted_by
-         from samples
+         from public.samples
          where ($1::text is null or $1 = 'sample')
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $9::uuid))
@@ -31,7 +31,7 @@ with page as (
          order by deleted_at desc, samples.id desc limit $11)
         union all
         (select 3, 'sample-image', i.id::text, s.user_id, s.id::text, i.deleted_at, i.deleted_by
-         from sample_images i join samples s on s.id = i.sample_id
+         from public.sample_images i join public.samples s on s.id = i.sample_id
          where ($1::text is null or $1 = 'sample-image')
            and i.deleted_at is not null
            and ($6::timestamptz is null or (i.deleted_at, i.id) < ($6, $10::uuid))
@@ -50,7 +50,7 @@ select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!",
 from page p
 left join lateral (
     -- An image's own task before its sample's, and that before its user's.
-    select id, scheduled_at from cleanup_tasks
+    select id, scheduled_at from lethe.cleanup_tasks
     where entity_id in (p.id, p.sample_id, p.user_id) and finished_at is null
       and ((kind = 'image-delete' and entity_id = p.id) or (kind = 'sample-delete' and entity_id = p.sample_id)
            or (kind = 'user-delete' and entity_id = p.user_id))

@@ -2,10 +2,10 @@
 -- lane's watermark on. The materialized CTE makes LIMIT hold. A worker whose own lease has expired claims
 -- nothing. While it claims it cannot be declared lost: its row is locked, by a lock that its own heartbeats pass.
 with me as materialized (
-    select id from cleanup_workers where id = $1 and lost_at is null and expires_at > now() for key share
+    select id from lethe.cleanup_workers where id = $1 and lost_at is null and expires_at > now() for key share
 ), due as materialized (
     select id from (
-        select id from cleanup_tasks
+        select id from lethe.cleanup_tasks
         where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 0
           and scheduled_at >= $2 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $5
@@ -13,7 +13,7 @@ with me as materialized (
     ) lane_0
     union all
     select id from (
-        select id from cleanup_tasks
+        select id from lethe.cleanup_tasks
         where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 1
           and scheduled_at >= $3 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $6
@@ -21,14 +21,14 @@ with me as materialized (
     ) lane_1
     union all
     select id from (
-        select id from cleanup_tasks
+        select id from lethe.cleanup_tasks
         where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 2
           and scheduled_at >= $4 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $7
         for update skip locked
     ) lane_2
 )
-update cleanup_tasks t
+update lethe.cleanup_tasks t
 set status = 'running', attempts = t.attempts + 1, lease_token = t.lease_token + 1,
     lease_owner = me.id, updated_at = now()
 from due, me

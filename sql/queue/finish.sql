@@ -1,6 +1,6 @@
 -- Ends or reschedules locked claims. A status other than running gives the lease back; `attempts` is
 -- given back where the attempt was not the task's fault.
-update cleanup_tasks t
+update lethe.cleanup_tasks t
 set status = s.status,
     object_keys = case when s.status = 'completed' then '{}' else t.object_keys end,
     attempts = greatest(t.attempts - s.given_back, 0),

@@ -1,7 +1,7 @@
 -- The first due task of each lane (0, 1, 2) and of the kinds $2, from the lane's due time of $1 on. With it the
 -- database's time, and how long the scan took there. heartbeat.sql asks the same.
 select now() as "now!",
-    array(select (select t.scheduled_at from cleanup_tasks t
+    array(select (select t.scheduled_at from lethe.cleanup_tasks t
                   where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
                     and t.lane = (l.ordinal - 1)::smallint
                     and t.scheduled_at >= l.watermark and t.scheduled_at <= now()

@@ -3,23 +3,23 @@
 -- in our own heartbeats all leases look expired. It finds whether there is anything to rescue or to claim; what
 -- is due is asked as in first_due.sql, from the due times $4 on, of the kinds $5.
 with beat as (
-    update cleanup_workers set expires_at = now() + make_interval(secs => $2)
+    update lethe.cleanup_workers set expires_at = now() + make_interval(secs => $2)
     where id = $1 and lost_at is null
     returning id
 ), lost as (
-    update cleanup_workers set lost_at = now()
-    where id in (select id from cleanup_workers
+    update lethe.cleanup_workers set lost_at = now()
+    where id in (select id from lethe.cleanup_workers
                  where $3 and id <> $1 and lost_at is null and expires_at < now()
                  for update skip locked)
     returning id
 )
 select exists (select from beat) as "renewed!",
-    (select count(*) from cleanup_workers where lost_at is null and expires_at > now()) as "alive!",
+    (select count(*) from lethe.cleanup_workers where lost_at is null and expires_at > now()) as "alive!",
     (select count(*) from lost) as "newly_lost!",
     (exists (select from lost)
-        or exists (select from cleanup_workers where lost_at is not null and rescued_at is null)) as "to_rescue!",
+        or exists (select from lethe.cleanup_workers where lost_at is not null and rescued_at is null)) as "to_rescue!",
     now() as "now!",
-    array(select (select t.scheduled_at from cleanup_tasks t
+    array(select (select t.scheduled_at from lethe.cleanup_tasks t
                   where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
                     and t.lane = (l.ordinal - 1)::smallint
                     and t.scheduled_at >= l.watermark and t.scheduled_at <= now()

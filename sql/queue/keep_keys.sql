@@ -1,6 +1,6 @@
 -- A task that is not completed keeps only the keys that remain (none, for a task without pairs), so a retry is
 -- always smaller.
-update cleanup_tasks t
+update lethe.cleanup_tasks t
 set object_keys = coalesce(r.keys, '{}')
 from unnest($1::bigint[]) as touched (id)
 left join (select task_id, array_agg(key) as keys

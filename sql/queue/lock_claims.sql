@@ -4,7 +4,7 @@
 select t.id as "id!: TaskId"
 from unnest($1::bigint[], $2::bigint[]) as claim (id, token)
 cross join lateral (
-    select c.id from cleanup_tasks c
+    select c.id from lethe.cleanup_tasks c
     where c.id = claim.id and c.lease_token = claim.token and c.lease_owner is not null
     for update
 ) t

@@ -3,9 +3,9 @@
 -- itself was lost before its lease expired.
 select t.id as "id!: TaskId", t.attempts as "attempts!",
     t.error_class is not distinct from 'crash' as "crashed_before!", t.lease_owner as "lease_owner!",
-    exists (select from cleanup_workers w
+    exists (select from lethe.cleanup_workers w
             where w.id = t.lease_owner and w.lost_at < w.expires_at) as "left_in_order!"
-from cleanup_tasks t
+from lethe.cleanup_tasks t
 where t.id = any ($1) and t.lease_owner = any ($2)
 order by t.id
 for update of t

@@ -1,2 +1,2 @@
 -- A worker's row: a new id at each boot.
-insert into cleanup_workers (id, expires_at) values ($1, now() + make_interval(secs => $2))
+insert into lethe.cleanup_workers (id, expires_at) values ($1, now() + make_interval(secs => $2))

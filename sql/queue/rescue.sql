@@ -1,7 +1,7 @@
 -- Gives the tasks of a lost worker back to the queue. If it deregistered itself, the attempt is given back;
 -- otherwise it is a failed one. A task that crashes twice in a row goes to quarantine (lane 2), where it runs
 -- alone; one that crashes at its last attempt is dead.
-update cleanup_tasks t
+update lethe.cleanup_tasks t
 set status = case when r.given_back then 'pending' when r.dead then 'dead' else 'failed' end,
     attempts = greatest(t.attempts - case when r.given_back then 1 else 0 end, 0),
     lane = case when r.quarantine then 2 else t.lane end,

@@ -1,2 +1,2 @@
 -- Every task of these lost workers is rescued: a whole scan found no more.
-update cleanup_workers set rescued_at = now() where id = any ($1) and rescued_at is null
+update lethe.cleanup_workers set rescued_at = now() where id = any ($1) and rescued_at is null

@@ -1,2 +1,2 @@
 -- Records whether this worker wants to be notified.
-update cleanup_workers set sleeping = $2 where id = $1 and sleeping is distinct from $2
+update lethe.cleanup_workers set sleeping = $2 where id = $1 and sleeping is distinct from $2

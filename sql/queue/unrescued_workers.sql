@@ -1,2 +1,2 @@
 -- Lost workers that may still hold tasks.
-select id from cleanup_workers where lost_at is not null and rescued_at is null
+select id from lethe.cleanup_workers where lost_at is not null and rescued_at is null

@@ -2,7 +2,7 @@
 -- process that changes the row has the lease. A pass that did not renew its lease in time is given up. Also
 -- says when to ask again.
 with lease as (
-    update cleanup_reconciliations
+    update lethe.cleanup_reconciliations
     set started_at = now(), claimed_by = $2, claimed_until = now() + make_interval(secs => $4),
         claim_token = claim_token + 1
     where source = $1
@@ -13,4 +13,4 @@ with lease as (
 select (select claim_token from lease) as claim_token,
     extract(epoch from greatest(now(), claimed_until, started_at + make_interval(secs => $3)) - now())::float8
         as "due_in_seconds!"
-from cleanup_reconciliations where source = $1
+from lethe.cleanup_reconciliations where source = $1

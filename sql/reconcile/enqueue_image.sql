@@ -1,17 +1,17 @@
 -- Enqueues the deletion of an image if it is still needed. The grace period is that of enqueue_sample.sql.
 with locked as materialized (
     select i.id, i.deleted_at
-    from sample_images i join samples s on s.id = i.sample_id
+    from public.sample_images i join public.samples s on s.id = i.sample_id
     where i.id = $1::text::uuid and i.deleted_at <= now() and s.deleted_at is null
       and not exists (
-          select from cleanup_tasks t
+          select from lethe.cleanup_tasks t
           where t.entity_id = i.id::text and t.kind = 'image-delete' and t.finished_at is null)
       and not exists (
-          select from cleanup_tasks t
+          select from lethe.cleanup_tasks t
           where t.entity_id = s.user_id and t.kind = 'user-delete' and t.finished_at is null)
     for no key update of s
 )
-select lethe_delete_image(locked.id, 'reconcile',
+select lethe.delete_image(locked.id, 'reconcile',
            greatest(locked.deleted_at, now() - make_interval(secs => $2))
            + make_interval(secs => $2) - now()) as task_id
 from locked

@@ -1,2 +1,2 @@
 -- How the last pass of each source went.
-select source as "source!", finished_at, stopped, failed from cleanup_reconciliations order by source desc
+select source as "source!", finished_at, stopped, failed from lethe.cleanup_reconciliations order by source desc

@@ -2,21 +2,21 @@
 -- an open task of their own nor an open erasure of their user, with their users, and the batch's last row.
 -- Samples and tasks are looked up one by one, as in soft_deleted_samples.sql.
 with batch as materialized (
-    select i.id, i.sample_id, i.deleted_at from sample_images i
+    select i.id, i.sample_id, i.deleted_at from public.sample_images i
     where i.deleted_at is not null and i.deleted_at <= now()
       and (i.deleted_at, i.id) > (coalesce($1::timestamptz, '-infinity'),
                                   coalesce($2::text, '00000000-0000-0000-0000-000000000000')::uuid)
     order by i.deleted_at, i.id limit 5000
 ), of_live_sample as materialized (
     select b.id, b.deleted_at,
-           (select s.user_id from samples s where s.id = b.sample_id and s.deleted_at is null) as user_id
+           (select s.user_id from public.samples s where s.id = b.sample_id and s.deleted_at is null) as user_id
     from batch b
 ), without_task as materialized (
     select b.id, b.deleted_at, case when b.user_id is not null and (
-               select t.id from cleanup_tasks t
+               select t.id from lethe.cleanup_tasks t
                where t.entity_id = b.id::text and t.kind = 'image-delete' and t.finished_at is null limit 1
            ) is null and (
-               select t.id from cleanup_tasks t
+               select t.id from lethe.cleanup_tasks t
                where t.entity_id = b.user_id and t.kind = 'user-delete' and t.finished_at is null limit 1
            ) is null then b.user_id end as user_id
     from of_live_sample b

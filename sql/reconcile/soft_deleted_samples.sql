@@ -3,20 +3,20 @@
 -- row. Tasks are looked up one by one (a scalar subquery with a limit), so that the planner does not read the
 -- whole queue for each batch.
 with batch as materialized (
-    select s.id, s.deleted_at from samples s
+    select s.id, s.deleted_at from public.samples s
     where s.deleted_at is not null and s.deleted_at <= now()
       and (s.deleted_at, s.id) > (coalesce($1::timestamptz, '-infinity'),
                                   coalesce($2::text, '00000000-0000-0000-0000-000000000000')::uuid)
     order by s.deleted_at, s.id limit 5000
 ), without_own_task as materialized (
     select b.id, b.deleted_at, case when (
-               select t.id from cleanup_tasks t
+               select t.id from lethe.cleanup_tasks t
                where t.entity_id = b.id::text and t.kind = 'sample-delete' and t.finished_at is null limit 1
-           ) is null then (select s.user_id from samples s where s.id = b.id) end as user_id
+           ) is null then (select s.user_id from public.samples s where s.id = b.id) end as user_id
     from batch b
 ), without_task as materialized (
     select b.id, b.deleted_at, case when (
-               select t.id from cleanup_tasks t
+               select t.id from lethe.cleanup_tasks t
                where t.entity_id = b.user_id and t.kind = 'user-delete' and t.finished_at is null limit 1
            ) is null then b.user_id end as user_id
     from without_own_task b

@@ -1,12 +1,12 @@
 -- The next batch of tombstones: users whose row is there again, and live, without an open erasure. A backup
 -- brings them back past the trigger. Soft-deleted users are found by soft_deleted_users.sql.
 with batch as materialized (
-    select t.user_id as id from user_tombstones t
+    select t.user_id as id from lethe.user_tombstones t
     where t.user_id > coalesce($1::text, '') order by t.user_id limit 5000
 ), checked as materialized (
     select b.id,
-           (select u.id from users u where u.id = b.id and u.deleted_at is null limit 1) is not null
-           and (select t.id from cleanup_tasks t
+           (select u.id from public.users u where u.id = b.id and u.deleted_at is null limit 1) is not null
+           and (select t.id from lethe.cleanup_tasks t
                 where t.entity_id = b.id and t.kind = 'user-delete'
                   and t.finished_at is null limit 1) is null as is_back
     from batch b

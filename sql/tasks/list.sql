@@ -6,7 +6,7 @@ select t.id as "id: TaskId", t.kind, t.entity_type, t.entity_id, t.user_id, t.ob
        w.expires_at as "lease_expires_at?: Timestamp", t.parent_id as "parent_id: TaskId",
        t.created_at as "created_at: Timestamp", t.updated_at as "updated_at: Timestamp",
        t.finished_at as "finished_at: Timestamp"
-from cleanup_tasks t left join cleanup_workers w on w.id = t.lease_owner
+from lethe.cleanup_tasks t left join lethe.cleanup_workers w on w.id = t.lease_owner
 where ($1::text is null or t.status = $1)
   -- The rare ones have an index of their own; `status` itself stands in none.
   and ($1 is distinct from 'dead' or t.is_dead)

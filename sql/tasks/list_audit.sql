@@ -3,7 +3,7 @@
 select id as "id: AuditId", at as "at: Timestamp", event, actor, worker, task_id as "task_id: TaskId", kind,
        entity_type, entity_id, user_id, attempt, object_keys, kept_keys, image_ids, sample_ids, collection_ids,
        user_rows, error_class as "error_class: ErrorClass", detail
-from cleanup_audit
+from lethe.cleanup_audit
 where ($1::text is null or event = $1)
   and ($2::text is null or actor = $2)
   and ($3::bigint is null or task_id = $3)

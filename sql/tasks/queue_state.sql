@@ -3,7 +3,7 @@
 -- Above a million tasks only the failed and the dead are counted. The others are estimated from a hundredth of the
 -- pages, because to count ten million takes seconds.
 with size as (
-    select coalesce(reltuples, 0) < 1e6 as is_small from pg_class where oid = 'cleanup_tasks'::regclass
+    select coalesce(reltuples, 0) < 1e6 as is_small from pg_class where oid = 'lethe.cleanup_tasks'::regclass
 )
 select s.pending as "pending!", s.running as "running!", s.failed as "failed!", s.completed as "completed!",
        s.dead as "dead!", s.cancelled as "cancelled!",
@@ -11,31 +11,31 @@ select s.pending as "pending!", s.running as "running!", s.failed as "failed!", 
        coalesce(extract(epoch from clock_timestamp() - e.oldest), 0)::float8 as "oldest_erasure_seconds!"
 from (
     select e.pending, e.running, e.completed, e.cancelled,
-           (select count(*) from cleanup_tasks
+           (select count(*) from lethe.cleanup_tasks
             where status = 'failed' and error_class is not null and finished_at is null) as failed,
-           (select count(*) from cleanup_tasks where is_dead) as dead
+           (select count(*) from lethe.cleanup_tasks where is_dead) as dead
     from (
         select coalesce(sum(factor) filter (where status = 'pending'), 0)::bigint as pending,
                coalesce(sum(factor) filter (where status = 'running'), 0)::bigint as running,
                coalesce(sum(factor) filter (where status = 'completed'), 0)::bigint as completed,
                coalesce(sum(factor) filter (where status = 'cancelled'), 0)::bigint as cancelled
         from (
-            select status, 1 as factor from cleanup_tasks where (select is_small from size)
+            select status, 1 as factor from lethe.cleanup_tasks where (select is_small from size)
             union all
-            select status, 100 from cleanup_tasks tablesample system (1) where not (select is_small from size)
+            select status, 100 from lethe.cleanup_tasks tablesample system (1) where not (select is_small from size)
         ) counted
     ) e
 ) s
 cross join (
     select min(oldest) as oldest from (
-        select (select min(scheduled_at) from cleanup_tasks
+        select (select min(scheduled_at) from lethe.cleanup_tasks
                 where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = l.lane and scheduled_at <= clock_timestamp()) as oldest
         from (values (0::smallint), (1::smallint), (2::smallint)) l (lane)
         union all
-        select min(expires_at) from cleanup_workers where lost_at is null and expires_at <= clock_timestamp()
+        select min(expires_at) from lethe.cleanup_workers where lost_at is null and expires_at <= clock_timestamp()
     ) each
 ) d
 cross join (
-    select min(created_at) as oldest from cleanup_tasks
+    select min(created_at) as oldest from lethe.cleanup_tasks
     where kind = 'user-delete' and finished_at is null
 ) e

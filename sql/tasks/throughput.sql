@@ -2,4 +2,4 @@
 select count(*) filter (where finished_at > now() - interval '1 minute') as "last_minute!",
        count(*) filter (where finished_at > now() - interval '5 minutes') as "last_five_minutes!",
        count(*) as "last_hour!"
-from cleanup_tasks where finished_at > now() - interval '1 hour' and status = 'completed'
+from lethe.cleanup_tasks where finished_at > now() - interval '1 hour' and status = 'completed'

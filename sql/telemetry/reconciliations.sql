@@ -1,3 +1,3 @@
 -- Whether the last pass of each reconciliation was stopped by its limit, or failed.
 select source as "source!", (stopped is not null) as "stopped!", (failed is not null) as "failed!"
-from cleanup_reconciliations
+from lethe.cleanup_reconciliations

@@ -1,7 +1,7 @@
 //! `lethe migrate`.
 
 use anyhow::Context;
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{Connection, PgConnection};
 
 use super::pool;
@@ -92,8 +92,7 @@ async fn state(connection: &mut PgConnection) -> anyhow::Result<MigrationState> 
 async fn apply(connection: &mut PgConnection) -> anyhow::Result<MigrationState> {
     connection.lock().await.map_err(explained)?;
     let before = state(connection).await?;
-    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
-    migrator.set_ignore_missing(true);
+    let mut migrator = schema::migrator(MIGRATOR.iter().cloned().collect());
     // The lock is held already. If this fails, it is released with the connection.
     migrator.set_locking(false);
     migrator.run(&mut *connection).await.map_err(explained)?;
@@ -114,7 +113,7 @@ fn explained(error: MigrateError) -> anyhow::Error {
              migrated with, or restore the file"
         }
         MigrateError::Dirty(_) => {
-            "a migration was begun and never finished; look at _sqlx_migrations and mend it by hand"
+            "a migration was begun and never finished; look at lethe._sqlx_migrations and mend it by hand"
         }
         _ => "the database could not be migrated",
     };

@@ -25,7 +25,7 @@ pub async fn enqueue(rig: &Rig, bars: &Bars, workers: u32) -> anyhow::Result<Vec
         let database = rig.database("enqueue").await?;
         let pool = &database.pool;
         sqlx::query(
-            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id)
+            "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id)
              select 'user-delete-part', 'user', 'user_bench', 'user_bench' from generate_series(1, $1)",
         )
         .bind(backlog)
@@ -63,9 +63,9 @@ pub async fn enqueue(rig: &Rig, bars: &Bars, workers: u32) -> anyhow::Result<Vec
 
 async fn set_triggers(pool: &PgPool, on: bool) -> anyhow::Result<()> {
     let statement = if on {
-        "alter table cleanup_tasks enable trigger user"
+        "alter table lethe.cleanup_tasks enable trigger user"
     } else {
-        "alter table cleanup_tasks disable trigger user"
+        "alter table lethe.cleanup_tasks disable trigger user"
     };
     sqlx::query(statement).execute(pool).await?;
     Ok(())
@@ -84,7 +84,7 @@ async fn commits(pool: &PgPool, writers: u32) -> anyhow::Result<f64> {
                 let mut connection = pool.acquire().await?;
                 while !stop.load(Ordering::Relaxed) {
                     sqlx::query(
-                        "insert into cleanup_tasks (kind, entity_type, entity_id, user_id)
+                        "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id)
                          values ('user-delete-part', 'user', 'user_bench', 'user_bench')",
                     )
                     .execute(&mut *connection)

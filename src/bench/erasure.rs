@@ -142,10 +142,11 @@ async fn erase_giant(
     ));
     let watched = watch::until(fleet, "lethe_objects_deleted_total", images, bar).await?;
     loop {
-        let gone: bool = sqlx::query_scalar("select not exists (select from users where id = $1)")
-            .bind(USER)
-            .fetch_one(pool)
-            .await?;
+        let gone: bool =
+            sqlx::query_scalar("select not exists (select from public.users where id = $1)")
+                .bind(USER)
+                .fetch_one(pool)
+                .await?;
         if gone {
             break;
         }
@@ -197,7 +198,7 @@ async fn floors_of(
     database.settle_down().await?;
     let mut root = None;
     if as_one_user {
-        let asked = sqlx::query_scalar("select lethe_delete_user($1, 'bench')").bind(USER);
+        let asked = sqlx::query_scalar("select lethe.delete_user($1, 'bench')").bind(USER);
         root = Some(asked.fetch_one(&database.pool).await?);
     }
     let same_statements = floor::same_statements(rig, &database.pool, root, images).await?;
@@ -210,7 +211,7 @@ async fn floors_of(
 }
 
 async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
-    sqlx::query("select count(lethe_delete_sample(id, 'bench')) from samples")
+    sqlx::query("select count(lethe.delete_sample(id, 'bench')) from public.samples")
         .execute(pool)
         .await?;
     Ok(())
@@ -225,12 +226,12 @@ async fn seed(
     images_per_sample: u64,
 ) -> anyhow::Result<()> {
     let mut tx = database.pool.begin().await?;
-    sqlx::query("insert into users (id) values ($1)")
+    sqlx::query("insert into public.users (id) values ($1)")
         .bind(user)
         .execute(&mut *tx)
         .await?;
     sqlx::query(
-        "insert into samples (id, user_id)
+        "insert into public.samples (id, user_id)
          select md5($1 || '/' || n)::uuid, $1 from generate_series(1, $2) n",
     )
     .bind(user)
@@ -238,7 +239,7 @@ async fn seed(
     .execute(&mut *tx)
     .await?;
     sqlx::query(
-        "insert into sample_images (sample_id, object_key)
+        "insert into public.sample_images (sample_id, object_key)
          select md5($1 || '/' || (n / $3 + 1))::uuid, $1 || '/' || n from generate_series(0, $2 * $3 - 1) n",
     )
     .bind(user)
@@ -252,15 +253,15 @@ async fn seed(
 }
 
 async fn seed_single_samples(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
-    sqlx::query("insert into users (id) values ('user_single')")
+    sqlx::query("insert into public.users (id) values ('user_single')")
         .execute(pool)
         .await?;
     let samples: Vec<Uuid> = sqlx::query_scalar(
-        "insert into samples (user_id) select 'user_single' from generate_series(1, 2000) returning id",
+        "insert into public.samples (user_id) select 'user_single' from generate_series(1, 2000) returning id",
     )
     .fetch_all(pool)
     .await?;
-    sqlx::query("insert into sample_images (sample_id, object_key) select s, 'single/' || s from unnest($1::uuid[]) s")
+    sqlx::query("insert into public.sample_images (sample_id, object_key) select s, 'single/' || s from unnest($1::uuid[]) s")
         .bind(&samples)
         .execute(pool)
         .await?;
@@ -304,12 +305,12 @@ async fn delete_one_by_one(
         if stop.is_cancelled() {
             break;
         }
-        sqlx::query("select lethe_delete_sample($1, 'bench')")
+        sqlx::query("select lethe.delete_sample($1, 'bench')")
             .bind(sample)
             .execute(&pool)
             .await?;
         let begun = Instant::now();
-        while sqlx::query_scalar("select exists (select from samples where id = $1)")
+        while sqlx::query_scalar("select exists (select from public.samples where id = $1)")
             .bind(sample)
             .fetch_one(&pool)
             .await?
@@ -328,8 +329,8 @@ async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
         let rows: i64 = sqlx::query_scalar(
-            "select (select count(*) from sample_images i join samples s on s.id = i.sample_id where s.user_id = $1)
-                  + (select count(*) from samples where user_id = $1)",
+            "select (select count(*) from public.sample_images i join public.samples s on s.id = i.sample_id where s.user_id = $1)
+                  + (select count(*) from public.samples where user_id = $1)",
         )
         .bind(USER)
         .fetch_one(pool)

@@ -167,8 +167,8 @@ async fn plan(pool: PgPool, root: Option<i64>) -> Result<(), sqlx::Error> {
     let mut open = true;
     while open {
         open = sqlx::query_scalar(
-            "select (select plan_cursor is not null from cleanup_tasks where id = $1)
-             from lethe_plan_user($1)",
+            "select (select plan_cursor is not null from lethe.cleanup_tasks where id = $1)
+             from lethe.plan_user($1)",
         )
         .bind(root)
         .fetch_one(&pool)
@@ -203,10 +203,11 @@ async fn settle_erased(
 /// Deletes all images and samples of the database and their objects: bare DeleteObjects calls, bare
 /// deletes of rows by id, no queue, no audit. Returns objects per second.
 pub async fn bare_deletes(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Result<f64> {
-    let ids: Vec<(Uuid, Uuid, String)> =
-        sqlx::query_as("select id, sample_id, object_key from sample_images order by sample_id")
-            .fetch_all(pool)
-            .await?;
+    let ids: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
+        "select id, sample_id, object_key from public.sample_images order by sample_id",
+    )
+    .fetch_all(pool)
+    .await?;
     anyhow::ensure!(ids.len() as i64 == images, "the rows are not as seeded");
     let chunks: Vec<Vec<(Uuid, Uuid, String)>> = ids
         .chunks(usize::try_from(KEYS)?)
@@ -258,12 +259,12 @@ async fn delete(
     samples.sort_unstable();
     samples.dedup();
     let mut tx = pool.begin().await?;
-    sqlx::query("delete from sample_images where id = any ($1)")
+    sqlx::query("delete from public.sample_images where id = any ($1)")
         .bind(images)
         .execute(&mut *tx)
         .await?;
     // Images come in the order of their samples, of which a chunk holds whole ones: none waits for another.
-    sqlx::query("delete from samples where id = any ($1)")
+    sqlx::query("delete from public.samples where id = any ($1)")
         .bind(samples)
         .execute(&mut *tx)
         .await?;

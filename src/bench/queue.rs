@@ -51,7 +51,7 @@ pub async fn held_snapshot(rig: &Rig, bars: &Bars, count: u64) -> anyhow::Result
     sqlx::query("set transaction isolation level repeatable read")
         .execute(&mut *holder)
         .await?;
-    sqlx::query("select count(*) from cleanup_workers")
+    sqlx::query("select count(*) from lethe.cleanup_workers")
         .execute(&mut *holder)
         .await?;
     let bar = bars.add(&format!("held snapshot: {count} tasks"));
@@ -112,7 +112,7 @@ fn over_time(case: &'static str, variant: String, watched: watch::Watched, rss: 
 
 async fn write_tasks(pool: &PgPool, count: u64, later: Duration) -> anyhow::Result<()> {
     sqlx::query(
-        "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+        "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
          select 'user-delete-part', 'user', 'user_bench', 'user_bench',
              clock_timestamp() + make_interval(secs => $2)
          from generate_series(1, $1)",
@@ -126,7 +126,7 @@ async fn write_tasks(pool: &PgPool, count: u64, later: Duration) -> anyhow::Resu
 
 async fn write_finished(pool: &PgPool, count: u64) -> anyhow::Result<()> {
     sqlx::query(
-        "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, status, finished_at)
+        "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, status, finished_at)
          select 'user-delete-part', 'user', 'user_bench', 'user_bench', 'completed', now()
          from generate_series(1, $1)",
     )

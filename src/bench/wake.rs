@@ -33,7 +33,7 @@ pub async fn wake(rig: &Rig, bars: &Bars, samples: usize) -> anyhow::Result<Vec<
         "create table bench_claims (id bigint, at timestamptz);
          create function bench_claimed() returns trigger language plpgsql as $$
          begin insert into bench_claims values (new.id, clock_timestamp()); return null; end $$;
-         create trigger bench_claimed after update of status on cleanup_tasks for each row
+         create trigger bench_claimed after update of status on lethe.cleanup_tasks for each row
          when (new.status = 'running') execute function bench_claimed()",
     )
     .execute(&database.pool)
@@ -71,7 +71,7 @@ pub async fn wake(rig: &Rig, bars: &Bars, samples: usize) -> anyhow::Result<Vec<
 async fn commit_task(connection: &mut PgConnection) -> anyhow::Result<(i64, f64)> {
     let mut tx = connection.begin().await?;
     let id: i64 = sqlx::query_scalar(
-        "insert into cleanup_tasks (kind, entity_type, entity_id, user_id)
+        "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id)
          values ('user-delete-part', 'user', 'user_bench', 'user_bench') returning id",
     )
     .fetch_one(&mut *tx)
@@ -128,7 +128,7 @@ async fn bare(
     for _ in 0..samples {
         let mut tx = connection.begin().await?;
         // The same row as in the other half.
-        sqlx::query("insert into webhook_events (svix_id, body_sha256) values ($1, '')")
+        sqlx::query("insert into lethe.webhook_events (svix_id, body_sha256) values ($1, '')")
             .bind(Uuid::new_v4().to_string())
             .execute(&mut *tx)
             .await?;

@@ -91,7 +91,7 @@ pub async fn webhook(rig: &Rig, bars: &Bars) -> anyhow::Result<Vec<Figure>> {
     let bar = bars.add("webhook: bare SQL");
     let pool = &database.pool;
     let (bare, bare_waits) = run(|n| async move {
-        sqlx::query("select lethe_delete_user($1, 'bench')")
+        sqlx::query("select lethe.delete_user($1, 'bench')")
             .bind(format!("user_bare_{n}"))
             .execute(pool)
             .await?;
@@ -111,7 +111,7 @@ pub async fn webhook(rig: &Rig, bars: &Bars) -> anyhow::Result<Vec<Figure>> {
     let ms = |waits: &[f64], part| quantile(waits, part) * 1e3;
     Ok(vec![
         Figure::new("webhook", "32 connections", "requests/s", rate)
-            .floor(bare, "lethe_delete_user() called by 32 connections"),
+            .floor(bare, "lethe.delete_user() called by 32 connections"),
         Figure::new("webhook", "p50", "ms", ms(&waits, 0.5))
             .floor(ms(&bare_waits, 0.5), "the same"),
         Figure::new("webhook", "p99", "ms", ms(&waits, 0.99))

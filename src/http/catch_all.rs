@@ -91,7 +91,7 @@ mod tests {
 
     #[handler]
     fn broken() -> poem::Result<String> {
-        let cause = io::Error::other("select secret from users; password=hunter2");
+        let cause = io::Error::other("select secret from public.users; password=hunter2");
         Err(poem::error::InternalServerError(cause))
     }
 

@@ -2,12 +2,25 @@
 
 pub mod needs;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::{PgConnection, PgExecutor};
 
 /// The migrations of this binary. What a newer one applied is left alone, so that a rollback of the
 /// binary does not need one of the database.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// A migrator of these migrations that writes the same record as [`MIGRATOR`], and leaves alone what a newer binary
+/// applied.
+#[must_use]
+pub fn migrator(migrations: Vec<Migration>) -> Migrator {
+    Migrator {
+        migrations: migrations.into(),
+        table_name: MIGRATOR.table_name.clone(),
+        create_schemas: MIGRATOR.create_schemas.clone(),
+        ignore_missing: true,
+        ..Migrator::DEFAULT
+    }
+}
 
 /// How the database's migrations compare with this binary's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,31 +2,37 @@
 //! both read this list, and a test compares it with the migrations.
 
 /// sqlx's record of the migrations. It is not there if another tool applied them.
-pub const RECORD: &str = "_sqlx_migrations";
+pub const RECORD: &str = "lethe._sqlx_migrations";
 
 /// The tables, each with the rights that `lethe serve` and `lethe worker` need on it.
 pub const TABLES: &[(&str, &[&str])] = &[
-    ("users", &["select", "update", "delete"]),
-    ("collections", &["select", "update", "delete"]),
-    ("samples", &["select", "update", "delete"]),
-    ("sample_images", &["select", "update", "delete"]),
-    ("user_tombstones", &["select", "insert"]),
-    ("cleanup_tasks", &["select", "insert", "update", "delete"]),
-    ("cleanup_workers", &["select", "insert", "update", "delete"]),
-    ("cleanup_audit", &["select", "insert"]),
-    ("cleanup_reconciliations", &["select", "update"]),
-    ("webhook_events", &["select", "insert", "delete"]),
+    ("public.users", &["select", "update", "delete"]),
+    ("public.collections", &["select", "update", "delete"]),
+    ("public.samples", &["select", "update", "delete"]),
+    ("public.sample_images", &["select", "update", "delete"]),
+    ("lethe.user_tombstones", &["select", "insert"]),
+    (
+        "lethe.cleanup_tasks",
+        &["select", "insert", "update", "delete"],
+    ),
+    (
+        "lethe.cleanup_workers",
+        &["select", "insert", "update", "delete"],
+    ),
+    ("lethe.cleanup_audit", &["select", "insert"]),
+    ("lethe.cleanup_reconciliations", &["select", "update"]),
+    ("lethe.webhook_events", &["select", "insert", "delete"]),
 ];
 
 /// The functions, as `to_regprocedure` takes them. Those of triggers are not here: a right to execute them is
 /// asked for when the trigger is made, not when it fires.
 pub const FUNCTIONS: &[&str] = &[
-    "lethe_lock_user(text,boolean)",
-    "lethe_plan_user(bigint)",
-    "lethe_delete_user(text,text)",
-    "lethe_delete_sample(uuid,text,interval)",
-    "lethe_delete_image(uuid,text,interval)",
-    "lethe_protected_keys(text[])",
+    "lethe.lock_user(text,boolean)",
+    "lethe.plan_user(bigint)",
+    "lethe.delete_user(text,text)",
+    "lethe.delete_sample(uuid,text,interval)",
+    "lethe.delete_image(uuid,text,interval)",
+    "lethe.protected_keys(text[])",
 ];
 
 /// The names of the tables.

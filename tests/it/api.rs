@@ -37,13 +37,13 @@ async fn a_signed_user_deleted_is_committed_before_its_204() {
     world.expect_rows("sample_images where is_deleted", 3).await;
     world
         .expect_rows(
-            "cleanup_tasks where kind = 'user-delete-part' and cardinality(object_keys) = 3",
+            "lethe.cleanup_tasks where kind = 'user-delete-part' and cardinality(object_keys) = 3",
             1,
         )
         .await;
     let worker = world.worker().await;
     world
-        .until("exists (select from cleanup_audit where event = 'user-erased')")
+        .until("exists (select from lethe.cleanup_audit where event = 'user-erased')")
         .await;
     let receipt = service.get("/admin/users/user_a/erasure").await;
     assert_eq!(receipt["status"], "complete", "{receipt}");
@@ -83,15 +83,18 @@ async fn twenty_repeats_at_once_are_one_erasure_and_all_are_204() {
     );
     world
         .expect_rows(
-            "cleanup_tasks where kind = 'user-delete' and user_id = 'user_a'",
+            "lethe.cleanup_tasks where kind = 'user-delete' and user_id = 'user_a'",
             1,
         )
         .await;
     world
-        .expect_rows("cleanup_audit where event = 'user-deletion-requested'", 2)
+        .expect_rows(
+            "lethe.cleanup_audit where event = 'user-deletion-requested'",
+            2,
+        )
         .await;
-    world.expect_rows("user_tombstones", 2).await;
-    world.expect_rows("webhook_events", 3).await;
+    world.expect_rows("lethe.user_tombstones", 2).await;
+    world.expect_rows("lethe.webhook_events", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +133,7 @@ async fn a_webhook_that_is_not_clerks_or_no_event_changes_nothing() {
             String::from_utf8_lossy(body)
         );
     }
-    world.expect_rows("webhook_events", 0).await;
+    world.expect_rows("lethe.webhook_events", 0).await;
     world.expect_rows("users where deleted_at is null", 1).await;
 }
 
@@ -160,7 +163,7 @@ async fn other_events_missing_ids_unknown_fields_and_the_old_secret_are_204() {
         let sent = service.webhook(id, event.to_string().into_bytes(), secret, now());
         assert_eq!(sent.send().await.unwrap().status(), 204, "{id}");
     }
-    world.expect_rows("cleanup_tasks", 1).await;
+    world.expect_rows("lethe.cleanup_tasks", 1).await;
     // The same id with another body is no repeat.
     let other = json!({"type": "user.created", "data": {"id": "user_b"}})
         .to_string()
@@ -273,7 +276,7 @@ async fn an_owner_deletes_a_sample_and_gets_the_same_202_again() {
 
     let worker = world.worker().await;
     world
-        .until("exists (select from cleanup_tasks where status = 'completed')")
+        .until("exists (select from lethe.cleanup_tasks where status = 'completed')")
         .await;
     let (status, _) = answer(service.request(Method::DELETE, &path, &token)).await;
     assert_eq!(status, 404, "after the purge");
@@ -323,8 +326,8 @@ async fn a_user_deleted_with_an_empty_id_is_204_and_counted_as_missing_user() {
     let service = Service::start(&world).await;
     let response = service.user_deleted("m1", "").send().await.unwrap();
     assert_eq!(response.status(), 204);
-    world.expect_rows("webhook_events", 1).await;
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.webhook_events", 1).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
     let metrics = service
         .client
         .get(format!("{}/metrics", service.url))
@@ -351,7 +354,7 @@ async fn infinite_times_are_listed_once_and_shown_as_times() {
         "update samples set deleted_at = 'infinity', deleted_by = 'app' where user_id = 'user_a'",
         "update samples set deleted_at = '290000-01-01', deleted_by = 'app' where user_id = 'user_b'",
         "update samples set deleted_at = '4000-01-01 BC', deleted_by = 'app' where user_id = 'user_c'",
-        "insert into user_tombstones (user_id, deleted_by, deleted_at) values ('user_t', 'app', 'infinity')",
+        "insert into lethe.user_tombstones (user_id, deleted_by, deleted_at) values ('user_t', 'app', 'infinity')",
     ] {
         world.execute(sql).await;
     }
@@ -500,7 +503,7 @@ async fn of_a_restore_and_a_claim_at_the_same_moment_exactly_one_wins() {
         let sample = world.sample("user_a", &[&key]).await;
         let task: i64 = world
             .one(&format!(
-                "select lethe_delete_sample('{sample}', 'user:user_a')"
+                "select lethe.delete_sample('{sample}', 'user:user_a')"
             ))
             .await;
         let restore = format!("/samples/{sample}/restore");
@@ -510,7 +513,7 @@ async fn of_a_restore_and_a_claim_at_the_same_moment_exactly_one_wins() {
         let (status, body) = answer(service.request(Method::POST, &restore, &token)).await;
         world
             .until(&format!(
-                "(select status in ('completed', 'cancelled') from cleanup_tasks where id = {task})"
+                "(select status in ('completed', 'cancelled') from lethe.cleanup_tasks where id = {task})"
             ))
             .await;
         let live = world
@@ -629,7 +632,7 @@ async fn lists_page_to_their_end_and_refuse_what_they_do_not_know() {
     world.user("user_a").await;
     world.samples("user_a", "a/", 7).await;
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
+        .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     let service = Service::start(&world).await;
     for (list, expected) in [
@@ -724,7 +727,7 @@ async fn a_dead_task_is_shown_with_its_history_and_retried_with_a_reason() {
     };
     assert_eq!(answer(send(&retry)).await.0, 202);
     world.until_status(task, "completed").await;
-    world.expect_rows("cleanup_audit where event = 'task-retried' and actor = 'admin:ops' and detail = 'the lock is lifted'", 1).await;
+    world.expect_rows("lethe.cleanup_audit where event = 'task-retried' and actor = 'admin:ops' and detail = 'the lock is lifted'", 1).await;
     assert_eq!(answer(send(&retry)).await.0, 409);
     let all = json!({"reason": "all", "status": "dead"});
     let (status, body) = answer(
@@ -751,7 +754,7 @@ async fn a_parked_key_makes_the_receipt_incomplete() {
     let worker = world.worker().await;
     let service = Service::start(&world).await;
     world
-        .until("exists (select from cleanup_tasks where status = 'dead')")
+        .until("exists (select from lethe.cleanup_tasks where status = 'dead')")
         .await;
     let receipt = service.get("/admin/users/user_a/erasure").await;
     assert_eq!(receipt["status"], "incomplete", "{receipt}");

@@ -21,7 +21,8 @@ async fn role_with_listed_rights(world: &World) -> Role {
     let name = format!("role_{}", Uuid::new_v4().simple());
     let mut statements = vec![
         format!("create role {name} login password 'secret'"),
-        "revoke execute on all functions in schema public from public".to_owned(),
+        format!("grant usage on schema lethe to {name}"),
+        "revoke execute on all functions in schema lethe from public".to_owned(),
         format!("grant select on {} to {name}", needs::RECORD),
     ];
     for (table, rights) in needs::TABLES {
@@ -68,20 +69,22 @@ fn row(table: &str, name: &str) -> Vec<String> {
 async fn the_list_of_needs_names_what_the_migrations_create() {
     // PostgreSQL asks for the right to execute these when their trigger is created.
     const OF_TRIGGERS: [&str; 3] = [
-        "lethe_refuse_audit_change()",
-        "lethe_refuse_tombstoned_user()",
-        "lethe_wake_sleepers()",
+        "lethe.refuse_audit_change()",
+        "lethe.refuse_tombstoned_user()",
+        "lethe.wake_sleepers()",
     ];
     let world = World::new().await;
     let tables: Vec<String> = sqlx::query_scalar(
-        "select relname::text from pg_class
-         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm')",
+        "select relnamespace::regnamespace || '.' || relname from pg_class
+         where relnamespace::regnamespace::text in ('public', 'lethe') and relkind in ('r', 'p', 'v', 'm')",
     )
     .fetch_all(&world.pool)
     .await
     .unwrap();
     let functions: Vec<String> = sqlx::query_scalar(
-        "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace",
+        "select pronamespace::regnamespace || '.' || proname || '('
+             || replace(oidvectortypes(proargtypes), ', ', ',') || ')'
+         from pg_proc where pronamespace = 'lethe'::regnamespace",
     )
     .fetch_all(&world.pool)
     .await
@@ -124,7 +127,7 @@ async fn a_role_with_exactly_the_listed_rights_runs_serve_and_worker() {
     // What is pruned.
     world
         .execute(
-            "insert into webhook_events (svix_id, body_sha256, received_at)
+            "insert into lethe.webhook_events (svix_id, body_sha256, received_at)
              values ('old', '', now() - interval '1 year')",
         )
         .await;
@@ -142,7 +145,7 @@ async fn a_role_with_exactly_the_listed_rights_runs_serve_and_worker() {
         .admin(Method::POST, &format!("/samples/{restored}/restore"))
         .await;
     assert!(status.is_success(), "{status} {body}");
-    sqlx::query("select lethe_delete_sample($1, 'test')")
+    sqlx::query("select lethe.delete_sample($1, 'test')")
         .bind(sample)
         .execute(&world.pool)
         .await
@@ -150,9 +153,9 @@ async fn a_role_with_exactly_the_listed_rights_runs_serve_and_worker() {
     let _worker = world.logged(&["worker"], &as_role, &log);
     world
         .until(
-            "(select count(*) = 0 from cleanup_tasks where status not in ('completed', 'cancelled'))
+            "(select count(*) = 0 from lethe.cleanup_tasks where status not in ('completed', 'cancelled'))
              and not exists (select from samples where deleted_at is not null)
-             and not exists (select from webhook_events where svix_id = 'old')",
+             and not exists (select from lethe.webhook_events where svix_id = 'old')",
         )
         .await;
     let receipt = service.get("/admin/users/user_a/erasure").await;
@@ -212,7 +215,7 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     let service = Service::start_with(&world, &as_role).await;
     world
         .execute(&format!(
-            "revoke insert on webhook_events from {}",
+            "revoke insert on lethe.webhook_events from {}",
             role.name
         ))
         .await;
@@ -220,7 +223,10 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     assert!(!is_fine, "{text}");
     let rights = row(&text, "rights");
     assert!(rights[0] == "WRONG", "{text}");
-    assert!(rights[2].contains("insert on webhook_events"), "{text}");
+    assert!(
+        rights[2].contains("insert on lethe.webhook_events"),
+        "{text}"
+    );
     let event = service.user_deleted("m1", "user_a").send().await.unwrap();
     assert_eq!(event.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(event.text().await.unwrap().contains("lethe check"));

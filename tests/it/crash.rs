@@ -27,10 +27,10 @@ async fn a_worker_killed_after_its_claim_loses_nothing() {
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
     world
-        .expect_rows("cleanup_tasks where attempts = 2", 1)
+        .expect_rows("lethe.cleanup_tasks where attempts = 2", 1)
         .await;
     world
-        .expect_rows("cleanup_audit where error_class = 'crash'", 1)
+        .expect_rows("lethe.cleanup_audit where error_class = 'crash'", 1)
         .await;
 }
 
@@ -56,7 +56,7 @@ async fn a_worker_killed_after_the_store_answered_is_followed_by_one_that_finish
     world.expect_rows("samples", 0).await;
     assert_eq!(
         world
-            .one::<i64>("select sum(objects_deleted) from cleanup_audit")
+            .one::<i64>("select sum(objects_deleted) from lethe.cleanup_audit")
             .await,
         1
     );
@@ -70,7 +70,9 @@ async fn a_server_killed_between_commit_and_response_has_promised_exactly_one_er
     let mut service = Service::start(&world).await;
     let event = service.user_deleted("msg_1", "user_a");
     let sending = tokio::spawn(event.send());
-    world.until("exists (select from webhook_events)").await;
+    world
+        .until("exists (select from lethe.webhook_events)")
+        .await;
     service.kill().await;
     drop(sending.await);
     let service = Service::start(&world).await;
@@ -81,14 +83,17 @@ async fn a_server_killed_between_commit_and_response_has_promised_exactly_one_er
         .unwrap();
     assert_eq!(again.status(), 204);
     world
-        .expect_rows("cleanup_tasks where kind = 'user-delete'", 1)
+        .expect_rows("lethe.cleanup_tasks where kind = 'user-delete'", 1)
         .await;
     let worker = world.worker().await;
     world
-        .until("exists (select from cleanup_audit where event = 'user-erased')")
+        .until("exists (select from lethe.cleanup_audit where event = 'user-erased')")
         .await;
     world
-        .expect_rows("cleanup_audit where event = 'user-deletion-requested'", 1)
+        .expect_rows(
+            "lethe.cleanup_audit where event = 'user-deletion-requested'",
+            1,
+        )
         .await;
     worker.stop().await;
 }
@@ -99,11 +104,11 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
     world.user("user_a").await;
     world.samples("user_a", "a/", 200).await;
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
+        .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     let mut worker = world.process(&["worker"], &[("CLEANUP_CLAIM_BATCH", "10")]);
     world
-        .until("exists (select from cleanup_tasks where status <> 'pending')")
+        .until("exists (select from lethe.cleanup_tasks where status <> 'pending')")
         .await;
     let pid = i32::try_from(worker.id().unwrap()).unwrap();
     nix::sys::signal::kill(
@@ -113,16 +118,16 @@ async fn a_terminated_worker_drains_and_exits_with_0() {
     .unwrap();
     assert!(worker.wait().await.unwrap().success());
     world
-        .expect_rows("cleanup_tasks where status = 'running'", 0)
+        .expect_rows("lethe.cleanup_tasks where status = 'running'", 0)
         .await;
     world
         .expect_rows(
-            "cleanup_tasks where attempts > 1 or (status = 'pending' and attempts > 0)",
+            "lethe.cleanup_tasks where attempts > 1 or (status = 'pending' and attempts > 0)",
             0,
         )
         .await;
     world
-        .expect_rows("cleanup_workers where lost_at is null", 0)
+        .expect_rows("lethe.cleanup_workers where lost_at is null", 0)
         .await;
 }
 
@@ -165,7 +170,7 @@ async fn killed_at(step: &str) {
     ends_at(&world, step).await;
     let _successor = world.process(&["worker"], &[]);
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     assert_eq!(
         world.s3.keys(),
@@ -176,17 +181,17 @@ async fn killed_at(step: &str) {
         ("users", 1),
         ("samples", 2),
         ("sample_images", 3),
-        ("cleanup_audit where event = 'user-erased'", 1),
+        ("lethe.cleanup_audit where event = 'user-erased'", 1),
         (
-            "(select task_id from cleanup_audit where event in ('task-completed', 'user-erased') group by task_id having count(*) > 1) twice",
+            "(select task_id from lethe.cleanup_audit where event in ('task-completed', 'user-erased') group by task_id having count(*) > 1) twice",
             0,
         ),
         (
-            "(select unnest(object_keys) as key from cleanup_audit) gone",
+            "(select unnest(object_keys) as key from lethe.cleanup_audit) gone",
             4,
         ),
         (
-            "(select distinct unnest(object_keys) from cleanup_audit) gone",
+            "(select distinct unnest(object_keys) from lethe.cleanup_audit) gone",
             4,
         ),
     ] {

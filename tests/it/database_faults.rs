@@ -156,7 +156,7 @@ async fn a_deadlock_is_tried_again_without_an_attempt() {
         .unwrap();
     world.s3.release();
     world.until(SOMEBODY_WAITS).await;
-    sqlx::raw_sql("select from cleanup_tasks for update")
+    sqlx::raw_sql("select from lethe.cleanup_tasks for update")
         .execute(&mut *session)
         .await
         .unwrap();
@@ -174,7 +174,7 @@ async fn a_serialization_failure_is_tried_again_without_an_attempt() {
     let log = Log::new();
     let (_worker, task) = worker_that_meets_a_lock(&world, &log).await;
     let mut session = world.pool.begin().await.unwrap();
-    sqlx::query("update cleanup_tasks set updated_at = now()")
+    sqlx::query("update lethe.cleanup_tasks set updated_at = now()")
         .execute(&mut *session)
         .await
         .unwrap();
@@ -234,7 +234,7 @@ async fn a_read_only_server_is_reported_and_survived() {
     log.until("read-only transaction").await;
     assert_unavailable(&service, sample).await;
     let before = world
-        .count("cleanup_tasks where status = 'completed'")
+        .count("lethe.cleanup_tasks where status = 'completed'")
         .await;
     assert!(before < tasks, "it must be read-only before all is done");
     world
@@ -275,7 +275,7 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
         log.until("LISTEN is interrupted").await;
     }
     let before = world
-        .count("cleanup_tasks where status = 'completed'")
+        .count("lethe.cleanup_tasks where status = 'completed'")
         .await;
     assert!(before < tasks, "it must vanish before all is done");
     proxy.come_back();
@@ -308,7 +308,7 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     let first = world.delete_sample(first).await;
     // Its pruning waits for an answer too, which must not hold up the rescue.
     let mut pruning = world.pool.begin().await.unwrap();
-    sqlx::query("lock table webhook_events in access exclusive mode")
+    sqlx::query("lock table lethe.webhook_events in access exclusive mode")
         .execute(&mut *pruning)
         .await
         .unwrap();
@@ -318,21 +318,21 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     world
         .until(
             "exists (select from pg_stat_activity where wait_event_type = 'Lock'
-                     and query like '%delete from webhook_events%')",
+                     and query like '%delete from lethe.webhook_events%')",
         )
         .await;
     let sample = world.sample("user_a", &["a/2"]).await;
-    let id: String = world.one("select id from cleanup_workers").await;
+    let id: String = world.one("select id from lethe.cleanup_workers").await;
     // The claim waits for the worker's row, and is done when nobody is there to hear of it.
     let mut session = world.pool.begin().await.unwrap();
-    sqlx::query("select from cleanup_workers for update")
+    sqlx::query("select from lethe.cleanup_workers for update")
         .execute(&mut *session)
         .await
         .unwrap();
     let task = world.delete_sample(sample).await;
     world
         .until(
-            "exists (select from pg_stat_activity, cleanup_tasks
+            "exists (select from pg_stat_activity, lethe.cleanup_tasks
                      where wait_event_type = 'Lock' and query like '-- Claims due tasks%'
                        and status = 'pending' and query_start > created_at)",
         )
@@ -354,7 +354,7 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     assert_done_once(&world, 2).await;
     let by: String = world
         .one(&format!(
-            "select worker from cleanup_audit where event = 'task-completed' and task_id = {task}"
+            "select worker from lethe.cleanup_audit where event = 'task-completed' and task_id = {task}"
         ))
         .await;
     assert_ne!(by, id, "under a new id");
@@ -385,14 +385,14 @@ async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
     let stop = tokio_util::sync::CancellationToken::new();
     let (promised, settled) = tokio::join!(delete_users(&service, &stop), async {
         world
-            .until("(select count(*) >= 20 from user_tombstones)")
+            .until("(select count(*) >= 20 from lethe.user_tombstones)")
             .await;
         primary.stop(Stop::Immediate).await;
         proxy.lead_to(standby.port());
         world.pool = standby.pool().await;
         assert_unavailable(&service, sample).await;
         let before = world
-            .count("cleanup_tasks where status = 'completed'")
+            .count("lethe.cleanup_tasks where status = 'completed'")
             .await;
         assert!(before < tasks, "the primary must die before all is done");
         standby.promote().await;

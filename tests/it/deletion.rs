@@ -28,7 +28,7 @@ impl World {
     /// Deletes a sample that can be restored for ten minutes.
     async fn delete_with_grace(&self, sample: Uuid) -> i64 {
         self.one(&format!(
-            "select lethe_delete_sample('{sample}', 'test', '10 minutes')"
+            "select lethe.delete_sample('{sample}', 'test', '10 minutes')"
         ))
         .await
     }
@@ -94,8 +94,8 @@ async fn an_image_that_was_deleted_before_its_sample_stays_deleted_after_a_resto
     world
         .execute(&format!(
             "with image as materialized (
-                 select lethe_delete_image(id, 'test', '10 minutes') as task from sample_images where object_key = 'a/asked')
-             select task, lethe_delete_sample('{sample}', 'test', '10 minutes') from image"
+                 select lethe.delete_image(id, 'test', '10 minutes') as task from sample_images where object_key = 'a/asked')
+             select task, lethe.delete_sample('{sample}', 'test', '10 minutes') from image"
         ))
         .await;
     world.assert_restored(sample).await;
@@ -135,11 +135,11 @@ async fn a_key_of_two_samples_goes_with_the_one_that_is_deleted_last() {
         );
         world
             .execute(&format!(
-                "select lethe_delete_sample('{first}', 'test'), lethe_delete_sample('{second}', 'test', '{grace}')"
+                "select lethe.delete_sample('{first}', 'test'), lethe.delete_sample('{second}', 'test', '{grace}')"
             ))
             .await;
         world
-            .until("not exists (select from cleanup_tasks where finished_at is null)")
+            .until("not exists (select from lethe.cleanup_tasks where finished_at is null)")
             .await;
         assert!(world.s3.keys().is_empty(), "{grace}: {:?}", world.s3.keys());
         world.expect_rows("samples", 0).await;
@@ -154,7 +154,7 @@ async fn an_image_with_a_deletion_of_its_own_does_not_keep_its_key_for_its_sampl
     let sample = world.sample("user_a", &["a/asked", "a/whole"]).await;
     let image: i64 = world
         .one(
-            "select lethe_delete_image(id, 'test') from sample_images where object_key = 'a/asked'",
+            "select lethe.delete_image(id, 'test') from sample_images where object_key = 'a/asked'",
         )
         .await;
     world.delete_with_grace(sample).await;
@@ -194,7 +194,7 @@ async fn keys_are_looked_up_one_by_one_whatever_the_statistics_say() {
                  insert into samples (user_id, deleted_at) select 'user_a', now() from generate_series(1, 40000)
                  returning id
              ), i as (insert into sample_images (sample_id, object_key) select id, 'a/' || id from s)
-             insert into cleanup_tasks (kind, entity_type, entity_id, user_id)
+             insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id)
              select 'sample-delete', 'sample', id::text, 'user_a' from s",
         )
         .await;
@@ -229,7 +229,9 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     let role = format!("tenant_{}", Uuid::new_v4().simple());
     for sql in [
         format!("create role {role} login password 'tenant'"),
+        format!("grant usage on schema lethe to {role}"),
         format!("grant all on all tables in schema public to {role}"),
+        format!("grant all on all tables in schema lethe to {role}"),
         "alter table samples enable row level security".to_owned(),
         "create policy own_rows on samples using (user_id = current_setting('app.user_id', true))"
             .to_owned(),
@@ -242,7 +244,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     let worker = world.worker().await;
     world
         .until(&format!(
-            "exists (select from cleanup_tasks where id = {task} and error_class = 'outage' and attempts = 0
+            "exists (select from lethe.cleanup_tasks where id = {task} and error_class = 'outage' and attempts = 0
                      and last_error like '%row-level security%BYPASSRLS%')"
         ))
         .await;
@@ -250,7 +252,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     let root = world.delete_user("user_c").await;
     world
         .until(&format!(
-            "exists (select from cleanup_tasks where id = {root} and status = 'dead' and error_class = 'blocked'
+            "exists (select from lethe.cleanup_tasks where id = {root} and status = 'dead' and error_class = 'blocked'
                      and last_error like '%row-level security%BYPASSRLS%')"
         ))
         .await;
@@ -259,8 +261,8 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     // The SQL functions refuse too, rather than see no sample.
     let mut tenant = sqlx::PgConnection::connect(&world.url).await.unwrap();
     for call in [
-        format!("select lethe_delete_sample('{sample}', 'test')"),
-        "select lethe_delete_user('user_b', 'test')".to_owned(),
+        format!("select lethe.delete_sample('{sample}', 'test')"),
+        "select lethe.delete_user('user_b', 'test')".to_owned(),
     ] {
         let refused = sqlx::query(sqlx::AssertSqlSafe(call))
             .execute(&mut tenant)
@@ -277,7 +279,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     world.execute(&format!("alter role {role} bypassrls")).await;
     world.until_status(task, "completed").await;
     world
-        .execute("update cleanup_tasks set status = 'pending', scheduled_at = now() where status = 'dead'")
+        .execute("update lethe.cleanup_tasks set status = 'pending', scheduled_at = now() where status = 'dead'")
         .await;
     world.until_status(root, "completed").await;
     assert_eq!(world.s3.keys(), ["shared"]);
@@ -292,9 +294,10 @@ async fn no_other_table_takes_the_place_of_the_tombstones() {
     let mut application = sqlx::PgConnection::connect(&world.url).await.unwrap();
     for sql in [
         "create temporary table user_tombstones (user_id text)",
-        "create schema authorization current_role create table user_tombstones (user_id text)",
+        "create schema other create table user_tombstones (user_id text);
+         set search_path = other, public",
     ] {
-        sqlx::query(sql).execute(&mut application).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut application).await.unwrap();
         let refused = sqlx::query("insert into public.users (id) values ('user_gone')")
             .execute(&mut application)
             .await
@@ -309,8 +312,8 @@ async fn no_other_table_takes_the_place_of_the_tombstones() {
     // Each function that names a table has its search path.
     world
         .expect_rows(
-            "pg_proc where proname like 'lethe\\_%' and proname <> 'lethe_refuse_audit_change'
-                 and not coalesce('search_path=public, pg_temp' = any (proconfig), false)",
+            "pg_proc where pronamespace = 'lethe'::regnamespace
+                 and not coalesce('search_path=lethe, pg_temp' = any (proconfig), false)",
             0,
         )
         .await;

@@ -45,7 +45,7 @@ async fn no_table_can_grow() {
     let (at_first, (meanwhile, full_for, settled)) =
         tokio::join!(delete_users(&service, &stop), async {
             world
-                .until("(select count(*) >= 20 from user_tombstones)")
+                .until("(select count(*) >= 20 from lethe.user_tombstones)")
                 .await;
             let filled = Instant::now();
             disk.fill();
@@ -55,7 +55,7 @@ async fn no_table_can_grow() {
             // Whoever is refused now is refused again and again: nothing makes room.
             let promised = until_refused(&service).await;
             let before = world
-                .count("cleanup_tasks where status = 'completed'")
+                .count("lethe.cleanup_tasks where status = 'completed'")
                 .await;
             assert!(before < tasks, "it must be full before all is done");
             disk.make_room();
@@ -122,7 +122,7 @@ async fn no_log_can_be_written() {
     let stop = CancellationToken::new();
     let (promised, settled) = tokio::join!(delete_users(&service, &stop), async {
         world
-            .until("(select count(*) >= 20 from user_tombstones)")
+            .until("(select count(*) >= 20 from lethe.user_tombstones)")
             .await;
         disk.fill();
         // A segment that is begun while there is load, until none can be made.

@@ -621,14 +621,15 @@ async fn seeding_puts_objects_before_rows_and_can_be_repeated() {
         .await
         .unwrap();
     sqlx::raw_sql(
-        "create table users (id text primary key, email text);
-         create table user_tombstones (user_id text primary key);
-         create table collections (id uuid primary key, user_id text references users, name text);
-         create table samples (id uuid primary key, user_id text references users,
-                               collection_id uuid references collections, name text);
-         create table sample_images (id uuid primary key, sample_id uuid references samples,
+        "create table public.users (id text primary key, email text);
+         create schema lethe;
+         create table lethe.user_tombstones (user_id text primary key);
+         create table public.collections (id uuid primary key, user_id text references public.users, name text);
+         create table public.samples (id uuid primary key, user_id text references public.users,
+                               collection_id uuid references public.collections, name text);
+         create table public.sample_images (id uuid primary key, sample_id uuid references public.samples,
                                      object_key text not null);
-         insert into user_tombstones values ('user_seed_2')",
+         insert into lethe.user_tombstones values ('user_seed_2')",
     )
     .execute(&pool)
     .await

@@ -46,7 +46,7 @@ async fn the_link_is_down() {
         log.until("LISTEN is interrupted").await;
     }
     let before = world
-        .count("cleanup_tasks where status = 'completed'")
+        .count("lethe.cleanup_tasks where status = 'completed'")
         .await;
     assert!(before < tasks, "it must be down before all is done");
     far.mend();

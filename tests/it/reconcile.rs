@@ -75,7 +75,7 @@ impl World {
 
     async fn requested(&self) -> i64 {
         self.count(
-            "cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested')",
+            "lethe.cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested')",
         )
         .await
     }
@@ -130,13 +130,13 @@ async fn rows_that_the_application_marked_by_itself_are_erased_by_the_workers() 
         .until("(select count(*) = 2 from users) and (select count(*) = 2 from samples)")
         .await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     assert_eq!(world.s3.keys(), ["b/2", "c/1"]);
-    let actors = "cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
+    let actors = "lethe.cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
     world.expect_rows(actors, 2).await;
     world
-        .until("(select enqueued = 0 and failed is null and stopped is null from cleanup_reconciliations where source = 'database')")
+        .until("(select enqueued = 0 and failed is null and stopped is null from lethe.cleanup_reconciliations where source = 'database')")
         .await;
     assert_eq!(world.requested().await, 2, "nothing is asked for twice");
 }
@@ -156,7 +156,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
     let graced = world.image(other, "graced").await;
     world
         .execute(&format!(
-            "select lethe_delete_image('{graced}', 'test', '1 hour')"
+            "select lethe.delete_image('{graced}', 'test', '1 hour')"
         ))
         .await;
     let report = world.reconcile().await.unwrap();
@@ -165,7 +165,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
     assert_eq!(images(&again), (0, 0));
     let worker = world.worker().await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed' and scheduled_at < now())")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed' and scheduled_at < now())")
         .await;
     assert_eq!(world.s3.keys(), ["a/1", "graced", "shared"]);
     world.expect_rows("samples", 2).await;
@@ -177,7 +177,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
             .await,
         "a/1 graced shared"
     );
-    let kept = "cleanup_audit where kind = 'image-delete' and event = 'task-completed'";
+    let kept = "lethe.cleanup_audit where kind = 'image-delete' and event = 'task-completed'";
     world
         .expect_rows(&format!("{kept} and kept_keys = '{{shared}}'"), 1)
         .await;
@@ -191,7 +191,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
     world
-        .expect_rows("cleanup_tasks where finished_at is null", 0)
+        .expect_rows("lethe.cleanup_tasks where finished_at is null", 0)
         .await;
 }
 
@@ -226,12 +226,12 @@ async fn a_row_deleted_at_infinity_is_not_deleted_yet_and_one_at_minus_infinity_
     ];
     let mut worker = world.process(&["worker"], &environment);
     world
-        .until("(select count(*) = 3 from cleanup_tasks where status = 'completed')")
+        .until("(select count(*) = 3 from lethe.cleanup_tasks where status = 'completed')")
         .await;
     worker.kill().await.unwrap();
     assert_eq!(world.s3.keys(), ["future/1", "future/2", "kept/1"]);
     world.expect_rows("users where id = 'user_past'", 0).await;
-    world.expect_rows("cleanup_tasks", 3).await;
+    world.expect_rows("lethe.cleanup_tasks", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +246,7 @@ async fn an_image_that_is_marked_no_more_is_kept() {
         .await;
     let worker = world.worker().await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     worker.stop().await;
     assert_eq!(world.s3.keys(), ["a/1"]);
@@ -261,18 +261,18 @@ async fn an_image_of_a_sample_that_is_being_deleted_has_the_samples_task() {
     world.user("user_a").await;
     let sample = world.sample("user_a", &["a/1"]).await;
     let image: uuid::Uuid = world.one("select id from sample_images").await;
-    let ask = format!("select lethe_delete_image('{image}', 'test')");
+    let ask = format!("select lethe.delete_image('{image}', 'test')");
     let own: i64 = world.one(&ask).await;
     assert_eq!(world.one::<i64>(&ask).await, own);
     let of_sample = world.delete_sample(sample).await;
     let late = world.image(sample, "a/2").await;
-    let asked = format!("select lethe_delete_image('{late}', 'test')");
+    let asked = format!("select lethe.delete_image('{late}', 'test')");
     assert_eq!(world.one::<i64>(&asked).await, of_sample);
-    let nobody = "select lethe_delete_image('00000000-0000-0000-0000-000000000000', 'test')";
+    let nobody = "select lethe.delete_image('00000000-0000-0000-0000-000000000000', 'test')";
     assert_eq!(world.one::<Option<i64>>(nobody).await, None);
     let worker = world.worker().await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
@@ -309,7 +309,7 @@ async fn a_user_who_came_back_from_a_backup_is_erased_again() {
     world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
     world
-        .expect_rows("cleanup_audit where event = 'user-erased'", 2)
+        .expect_rows("lethe.cleanup_audit where event = 'user-erased'", 2)
         .await;
     worker.stop().await;
 }
@@ -328,18 +328,18 @@ async fn what_has_an_open_task_is_left_alone() {
     let task = world.delete_sample(dead).await;
     world
         .execute(&format!(
-            "update cleanup_tasks set status = 'dead' where id = {task}"
+            "update lethe.cleanup_tasks set status = 'dead' where id = {task}"
         ))
         .await;
     world
         .execute(&format!(
-            "select lethe_delete_sample('{graced}', 'test', '1 hour')"
+            "select lethe.delete_sample('{graced}', 'test', '1 hour')"
         ))
         .await;
     let task = world.delete_sample(restored).await;
     world
         .execute(&format!(
-            "update cleanup_tasks set status = 'cancelled', finished_at = now() where id = {task}"
+            "update lethe.cleanup_tasks set status = 'cancelled', finished_at = now() where id = {task}"
         ))
         .await;
     world
@@ -358,9 +358,9 @@ async fn what_has_an_open_task_is_left_alone() {
         ))
         .await;
     world.delete_user("user_b").await;
-    let before = world.count("cleanup_tasks").await;
+    let before = world.count("lethe.cleanup_tasks").await;
     assert_eq!(world.reconcile().await.unwrap(), DatabaseReport::default());
-    world.expect_rows("cleanup_tasks", before).await;
+    world.expect_rows("lethe.cleanup_tasks", before).await;
     // A sample that is marked again after it was restored has no open task.
     world.mark("samples", &format!("id = '{restored}'")).await;
     assert_eq!(samples(&world.reconcile().await.unwrap()).1, 1);
@@ -381,7 +381,7 @@ async fn the_grace_runs_from_the_soft_delete_on() {
     };
     database::run(world.context(&stop), pass).await.unwrap();
     let wait: f64 = world
-        .one("select extract(epoch from scheduled_at - now())::float8 from cleanup_tasks")
+        .one("select extract(epoch from scheduled_at - now())::float8 from lethe.cleanup_tasks")
         .await;
     assert!((7100.0..7201.0).contains(&wait), "{wait}");
 }
@@ -401,9 +401,9 @@ async fn a_dry_run_changes_nothing() {
     let all = "select string_agg(row::text, '' order by row::text) from (
         select users::text as row from users union all select samples::text from samples
         union all select sample_images::text from sample_images
-        union all select cleanup_reconciliations::text from cleanup_reconciliations
-        union all select cleanup_tasks::text from cleanup_tasks
-        union all select cleanup_audit::text from cleanup_audit) t";
+        union all select cleanup_reconciliations::text from lethe.cleanup_reconciliations
+        union all select cleanup_tasks::text from lethe.cleanup_tasks
+        union all select cleanup_audit::text from lethe.cleanup_audit) t";
     let before: String = world.one(all).await;
     let output = world.run(&["reconcile"], &[]).await;
     let said = text(&output);
@@ -446,11 +446,11 @@ async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
     );
     world
         .until(
-            "(select stopped is not null from cleanup_reconciliations where source = 'database')",
+            "(select stopped is not null from lethe.cleanup_reconciliations where source = 'database')",
         )
         .await;
-    world.expect_rows("cleanup_tasks", 0).await;
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.cleanup_tasks", 0).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
     // Ready, since all other work goes on, and telling it.
     let started = Instant::now();
     loop {
@@ -492,13 +492,13 @@ async fn a_person_who_looked_can_raise_the_limit() {
     let output = world.run(&["reconcile", "--apply"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("STOPPED"), "{}", text(&output));
-    world.expect_rows("cleanup_tasks", 0).await;
+    world.expect_rows("lethe.cleanup_tasks", 0).await;
     let raised = ["reconcile", "--apply", "--reconcile-max-user-share", "34"];
     let output = world.run(&raised, &[]).await;
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(world.requested().await, 100);
     world
-        .expect_rows("cleanup_reconciliations where stopped is not null", 0)
+        .expect_rows("lethe.cleanup_reconciliations where stopped is not null", 0)
         .await;
     // The workers go on, and their count begins anew.
     world.mark("users", "id = 'user_2'").await;
@@ -544,7 +544,7 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
     // It did not renew: another process gets the lease, and the result of the first is not stored.
     world
         .execute(
-            "update cleanup_reconciliations set claimed_until = now() where source = 'database'",
+            "update lethe.cleanup_reconciliations set claimed_until = now() where source = 'database'",
         )
         .await;
     let later = acquire("w4", Duration::ZERO)
@@ -561,7 +561,7 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
     }
     world
         .expect_rows(
-            "cleanup_reconciliations where claimed_by = 'w4' and found = 0",
+            "lethe.cleanup_reconciliations where claimed_by = 'w4' and found = 0",
             1,
         )
         .await;
@@ -613,7 +613,7 @@ async fn a_deletion_that_commits_or_is_taken_back_while_we_look_is_seen() {
     world.mark("samples", "true").await;
     let mut other = world.pool.begin().await.unwrap();
     for sql in [
-        "select lethe_delete_user('user_a', 'app')".to_owned(),
+        "select lethe.delete_user('user_a', 'app')".to_owned(),
         "update users set deleted_at = null, deleted_by = null where id = 'user_b'".to_owned(),
         format!("update samples set deleted_at = null, deleted_by = null where id = '{restored}'"),
     ] {
@@ -645,7 +645,7 @@ async fn a_row_that_the_database_refuses_does_not_hold_up_the_others() {
         .await;
     world
         .execute(
-            "create trigger no before insert on user_tombstones for each row execute function no()",
+            "create trigger no before insert on lethe.user_tombstones for each row execute function no()",
         )
         .await;
     let report = world.reconcile().await.unwrap();
@@ -680,15 +680,15 @@ async fn users_that_clerk_no_longer_has_are_reported_and_erased_with_apply_only(
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!said.contains("hunter2"), "the key is shown");
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
     let output = world
         .run(&["reconcile", "clerk", "--apply"], &environment)
         .await;
     assert!(output.status.success(), "{}", text(&output));
     assert!(!text(&output).contains("hunter2"), "the key is shown");
-    let erased = "user_tombstones where user_id in ('user_119', 'user_120') and deleted_by = 'reconcile:clerk'";
+    let erased = "lethe.user_tombstones where user_id in ('user_119', 'user_120') and deleted_by = 'reconcile:clerk'";
     world.expect_rows(erased, 2).await;
-    world.expect_rows("user_tombstones", 2).await;
+    world.expect_rows("lethe.user_tombstones", 2).await;
     assert!(
         clerk
             .targets()
@@ -751,7 +751,7 @@ async fn no_failure_of_clerk_deletes_anybody() {
             matches!(failed, Err(ReconcileError::Clerk(_))),
             "{bend:?}: {failed:?}"
         );
-        assert_eq!(world.count("user_tombstones").await, 0, "{bend:?}");
+        assert_eq!(world.count("lethe.user_tombstones").await, 0, "{bend:?}");
     }
     let clerk = ClerkDouble::start(&["user_1", "user_2"]).await;
     assert_eq!(world.compare(&clerk, true).await.unwrap().users_enqueued, 1);
@@ -784,7 +784,7 @@ async fn a_user_who_slips_through_clerks_list_is_kept() {
     clerk.hide("user_3");
     let report = world.compare(&clerk, true).await.unwrap();
     assert_eq!((report.not_listed, report.missing.len()), (2, 0));
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
     // The one who vouches for the lists is deleted between them: another takes the place.
     let clerk = ClerkDouble::start(&["user_0", "user_1", "user_2", "user_3"]).await;
     clerk.bend(Asked::List, Bend::Forget("user_0"), 1);
@@ -806,7 +806,7 @@ async fn the_key_of_another_instance_deletes_nobody() {
             .contains("would delete data of 100 of 100 users")
     );
     assert_eq!(clerk.count(Asked::Direct), 0);
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -821,12 +821,12 @@ async fn a_worker_compares_on_a_timer_and_deletes_only_if_it_is_told_to() {
     ];
     let mut worker = world.process(&["worker"], &environment);
     world
-        .until("(select finished_at is not null and found = 1 from cleanup_reconciliations where source = 'clerk')")
+        .until("(select finished_at is not null and found = 1 from lethe.cleanup_reconciliations where source = 'clerk')")
         .await;
-    world.expect_rows("user_tombstones", 0).await;
+    world.expect_rows("lethe.user_tombstones", 0).await;
     worker.kill().await.unwrap();
     world
-        .execute("update cleanup_reconciliations set started_at = null")
+        .execute("update lethe.cleanup_reconciliations set started_at = null")
         .await;
     environment.push(("RECONCILE_CLERK_APPLY", "true"));
     let _worker = world.process(&["worker"], &environment);

@@ -17,19 +17,19 @@ async fn four_tasks(world: &World) -> [i64; 4] {
     let [dead, failed, _, completed] = tasks;
     world
         .execute(&format!(
-            "update cleanup_tasks set status = 'dead', attempts = 8, error_class = 'blocked', \
+            "update lethe.cleanup_tasks set status = 'dead', attempts = 8, error_class = 'blocked', \
              last_error = 'AccessDenied: no' where id = {dead}"
         ))
         .await;
     world
         .execute(&format!(
-            "update cleanup_tasks set status = 'failed', attempts = 2, error_class = 'transient', \
+            "update lethe.cleanup_tasks set status = 'failed', attempts = 2, error_class = 'transient', \
              last_error = 'x', scheduled_at = now() + interval '1 hour' where id = {failed}"
         ))
         .await;
     world
         .execute(&format!(
-            "update cleanup_tasks set status = 'completed', object_keys = '{{}}', finished_at = now() \
+            "update lethe.cleanup_tasks set status = 'completed', object_keys = '{{}}', finished_at = now() \
              where id = {completed}"
         ))
         .await;
@@ -154,7 +154,7 @@ async fn a_retry_has_the_same_rules_at_the_terminal_and_over_http() {
     }
     // An entry for each task that was changed, and none for the others.
     let actors: Vec<String> = sqlx::query_scalar(
-        "select split_part(actor, ':', 1) from cleanup_audit where event = 'task-retried' order by id",
+        "select split_part(actor, ':', 1) from lethe.cleanup_audit where event = 'task-retried' order by id",
     )
     .fetch_all(&world.pool)
     .await
@@ -168,12 +168,12 @@ async fn all_dead_tasks_are_retried_and_no_other() {
     let [dead, failed, ..] = four_tasks(&world).await;
     world.samples("user_a", "many/", 1500).await;
     world
-        .execute("select lethe_delete_sample(id, 'sql:test') from samples where deleted_at is null")
+        .execute("select lethe.delete_sample(id, 'sql:test') from samples where deleted_at is null")
         .await;
     world
         .execute(
-            "update cleanup_tasks set status = 'dead', error_class = 'blocked', last_error = 'x' \
-             where id > (select max(id) - 1500 from cleanup_tasks)",
+            "update lethe.cleanup_tasks set status = 'dead', error_class = 'blocked', last_error = 'x' \
+             where id > (select max(id) - 1500 from lethe.cleanup_tasks)",
         )
         .await;
     let arguments = ["tasks", "retry", "--all-dead", "--reason", "mended"];
@@ -194,7 +194,7 @@ async fn times_that_no_calendar_has_are_listed_and_break_nothing() {
     for (id, time) in [(dead, "infinity"), (failed, "-infinity")] {
         world
             .execute(&format!(
-                "update cleanup_tasks set scheduled_at = '{time}' where id = {id}"
+                "update lethe.cleanup_tasks set scheduled_at = '{time}' where id = {id}"
             ))
             .await;
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use lethe::schema::{self, MIGRATOR};
 use reqwest::{Method, StatusCode};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, PgConnection, SqlStr};
@@ -13,8 +14,6 @@ use crate::support::outage::{
 };
 use crate::support::service::{ADMIN_TOKEN, Service, answer};
 use crate::support::world::{Log, PATIENCE, World};
-
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// What a newer program would bring: a step that widens, in a transaction, and an index that is built while
 /// everything goes on.
@@ -28,12 +27,12 @@ fn of_a_newer_version() -> Migrator {
             no_tx,
         )
     };
-    let column = "alter table cleanup_tasks add column later text";
-    let index = "create index concurrently cleanup_tasks_later_idx on cleanup_tasks (later)";
+    let column = "alter table lethe.cleanup_tasks add column later text";
+    let index = "create index concurrently cleanup_tasks_later_idx on lethe.cleanup_tasks (later)";
     let mut all: Vec<_> = MIGRATOR.iter().cloned().collect();
     all.push(later(9001, "a column", column, false));
     all.push(later(9002, "an index", index, true));
-    Migrator::with_migrations(all)
+    schema::migrator(all)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +49,7 @@ async fn a_later_migration_under_load_stops_nobody() {
     let stop = tokio_util::sync::CancellationToken::new();
     let (promised, took) = tokio::join!(delete_users(&service, &stop), async {
         world
-            .until("(select count(*) >= 20 from user_tombstones)")
+            .until("(select count(*) >= 20 from lethe.user_tombstones)")
             .await;
         let begun = Instant::now();
         let mut connection = PgConnection::connect(&world.url).await.unwrap();
@@ -59,15 +58,15 @@ async fn a_later_migration_under_load_stops_nobody() {
         let took = begun.elapsed();
         let (done, promised) = (
             world
-                .count("cleanup_tasks where status = 'completed'")
+                .count("lethe.cleanup_tasks where status = 'completed'")
                 .await,
-            world.count("user_tombstones").await,
+            world.count("lethe.user_tombstones").await,
         );
         assert!(done < tasks, "it must be migrated before all is done");
         until_completed(&world, done + 100).await;
         world
             .until(&format!(
-                "(select count(*) >= {promised} + 20 from user_tombstones)"
+                "(select count(*) >= {promised} + 20 from lethe.user_tombstones)"
             ))
             .await;
         stop.cancel();
@@ -76,7 +75,7 @@ async fn a_later_migration_under_load_stops_nobody() {
     // A process of this version, which is now the older one, started on the newer schema.
     let _late = world.logged(&["worker"], &AS_DEPLOYED, &logs[2]);
     world
-        .until("(select count(*) = 3 from cleanup_workers where lost_at is null)")
+        .until("(select count(*) = 3 from lethe.cleanup_workers where lost_at is null)")
         .await;
     let replica = Service::start(&world).await;
     let (status, ready) = answer(replica.request(Method::GET, "/health/ready", ADMIN_TOKEN)).await;
@@ -110,7 +109,7 @@ async fn of_two_migrations_at_once_one_does_it() {
         let times = said.iter().filter(|said| said.contains(&line)).count();
         assert_eq!(times, 1, "{said:?}");
     }
-    let applied = world.count("_sqlx_migrations where success").await;
+    let applied = world.count("lethe._sqlx_migrations where success").await;
     assert_eq!(usize::try_from(applied), Ok(MIGRATOR.iter().count()));
 }
 
@@ -119,10 +118,7 @@ async fn a_program_newer_than_the_schema_waits_and_says_what_to_do() {
     let world = World::unmigrated().await;
     let mut older: Vec<_> = MIGRATOR.iter().cloned().collect();
     older.pop().unwrap();
-    Migrator::with_migrations(older)
-        .run(&world.pool)
-        .await
-        .unwrap();
+    schema::migrator(older).run(&world.pool).await.unwrap();
     world.user("user_a").await;
     let sample = world.sample("user_a", &["a/1"]).await;
     let task = world.delete_sample(sample).await;

@@ -25,12 +25,15 @@ async fn a_deleted_sample_loses_its_objects_then_its_rows_and_the_audit_says_so(
         .await;
     world.expect_rows("sample_images", 1).await;
     world
-        .expect_rows("cleanup_tasks where object_keys = '{}' and attempts = 1", 1)
+        .expect_rows(
+            "lethe.cleanup_tasks where object_keys = '{}' and attempts = 1",
+            1,
+        )
         .await;
-    world.expect_rows("cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'", 1).await;
+    world.expect_rows("lethe.cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'", 1).await;
     worker.stop().await;
     world
-        .expect_rows("cleanup_workers where lost_at is null", 0)
+        .expect_rows("lethe.cleanup_workers where lost_at is null", 0)
         .await;
 }
 
@@ -45,7 +48,7 @@ async fn a_sleeping_worker_wakes_on_the_notification_long_before_its_poll() {
     // It wakes once by itself when it begins to listen, and is woken by nothing else in this hour.
     worker.until_woken_by_notify(1).await;
     world
-        .until("exists (select from cleanup_workers where sleeping)")
+        .until("exists (select from lethe.cleanup_workers where sleeping)")
         .await;
     let task = world.delete_sample(sample).await;
     world.until_status(task, "completed").await;
@@ -74,11 +77,11 @@ async fn a_kind_of_a_newer_version_is_left_to_it() {
     let world = World::new().await;
     // As a migration of a newer version may do it.
     world
-        .execute("alter table cleanup_tasks drop constraint cleanup_tasks_kind_known")
+        .execute("alter table lethe.cleanup_tasks drop constraint cleanup_tasks_kind_known")
         .await;
     world
         .execute(
-            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+            "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
              values ('collection-delete', 'collection', 'c', 'user_a', now() - interval '1 hour')",
         )
         .await;
@@ -89,8 +92,7 @@ async fn a_kind_of_a_newer_version_is_left_to_it() {
     world.until_status(known, "completed").await;
     let late = late_task(&world).await;
     world.until_status(late, "completed").await;
-    let untouched =
-        "cleanup_tasks where kind = 'collection-delete' and status = 'pending' and attempts = 0";
+    let untouched = "lethe.cleanup_tasks where kind = 'collection-delete' and status = 'pending' and attempts = 0";
     world.expect_rows(untouched, 1).await;
     worker.stop().await;
 }
@@ -103,19 +105,19 @@ async fn beside_dead_entries_that_no_vacuum_may_remove_late_tasks_are_found_too(
         .execute(&mut *holder)
         .await
         .unwrap();
-    sqlx::query("select from cleanup_workers")
+    sqlx::query("select from lethe.cleanup_workers")
         .execute(&mut *holder)
         .await
         .unwrap();
     world
         .execute(
-            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+            "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
              select 'user-delete-part', 'user', 'user_a', 'user_a', now() - interval '2 hours'
              from generate_series(1, 400000)",
         )
         .await;
     world
-        .execute("update cleanup_tasks set status = 'completed', finished_at = now()")
+        .execute("update lethe.cleanup_tasks set status = 'completed', finished_at = now()")
         .await;
     let worker = world.worker().await;
     let timely = world.delete_user("user_a").await;
@@ -129,7 +131,7 @@ async fn beside_dead_entries_that_no_vacuum_may_remove_late_tasks_are_found_too(
 async fn late_task(world: &World) -> i64 {
     world
         .one(
-            "insert into cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
+            "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, scheduled_at)
              values ('user-delete-part', 'user', 'user_a', 'user_a', now() - interval '1 hour')
              returning id",
         )
@@ -171,13 +173,17 @@ async fn a_user_is_erased_whole_and_their_tombstone_keeps_them_away() {
         .await;
     assert_eq!(
         world
-            .one::<i64>("select sum(objects_deleted) from cleanup_audit where user_id = 'user_a'")
+            .one::<i64>(
+                "select sum(objects_deleted) from lethe.cleanup_audit where user_id = 'user_a'"
+            )
             .await,
         2_345
     );
     assert_eq!(
         world
-            .one::<i64>("select sum(samples_deleted) from cleanup_audit where user_id = 'user_a'")
+            .one::<i64>(
+                "select sum(samples_deleted) from lethe.cleanup_audit where user_id = 'user_a'"
+            )
             .await,
         2_346
     );
@@ -197,7 +203,7 @@ async fn a_user_nobody_knows_gets_a_tombstone_and_a_finished_erasure() {
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
     world
-        .expect_rows("user_tombstones where user_id = 'user_ghost'", 1)
+        .expect_rows("lethe.user_tombstones where user_id = 'user_ghost'", 1)
         .await;
     worker.stop().await;
 }
@@ -210,7 +216,7 @@ async fn images_that_come_late_are_found_before_the_users_row_goes() {
     world.s3.hold();
     let task = world.delete_user("user_a").await;
     let worker = world.worker().await;
-    world.until("exists (select from cleanup_tasks where kind = 'user-delete-part' and status = 'running')").await;
+    world.until("exists (select from lethe.cleanup_tasks where kind = 'user-delete-part' and status = 'running')").await;
     world.image(sample, "a/late").await;
     world.sample("user_a", &["a/later"]).await;
     world.s3.release();
@@ -234,7 +240,7 @@ async fn a_late_image_of_a_deleted_sample_goes_with_it() {
     assert!(world.s3.keys().is_empty());
     world.expect_rows("samples", 0).await;
     world
-        .expect_rows("cleanup_tasks where attempts = 1", 1)
+        .expect_rows("lethe.cleanup_tasks where attempts = 1", 1)
         .await;
     worker.stop().await;
 }
@@ -257,7 +263,7 @@ async fn a_key_that_a_live_image_names_is_kept_and_the_audit_says_so() {
         .await;
     world
         .expect_rows(
-            "cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'",
+            "lethe.cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'",
             1,
         )
         .await;
@@ -280,11 +286,11 @@ async fn an_error_in_a_200_fails_that_key_alone_and_is_tried_again() {
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("cleanup_tasks where id = {task} and attempts = 3"),
+            &format!("lethe.cleanup_tasks where id = {task} and attempts = 3"),
             1,
         )
         .await;
-    world.expect_rows(&format!("cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'"), 2).await;
+    world.expect_rows(&format!("lethe.cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'"), 2).await;
     let asked: Vec<String> = world.s3.asked().concat();
     assert_eq!(asked.iter().filter(|key| *key == "a/1").count(), 3);
     assert_eq!(
@@ -306,12 +312,12 @@ async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts()
     let task = world.delete_sample(sample).await;
     world
         .execute(&format!(
-            "update cleanup_tasks set attempts = 7 where id = {task}"
+            "update lethe.cleanup_tasks set attempts = 7 where id = {task}"
         ))
         .await;
     let worker = world.worker().await;
     world.until_status(task, "failed").await;
-    world.expect_rows("cleanup_tasks where attempts = 8 and error_class = 'blocked'
+    world.expect_rows("lethe.cleanup_tasks where attempts = 8 and error_class = 'blocked'
                  and object_keys = '{locked}' and last_error like '%locked until %'
                  and scheduled_at between now() + interval '59 minutes' and now() + interval '62 minutes'", 1).await;
     world.expect_rows("sample_images", 1).await;
@@ -319,7 +325,7 @@ async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts()
     world.s3.unlock("locked");
     world
         .execute(&format!(
-            "update cleanup_tasks set scheduled_at = now() where id = {task}"
+            "update lethe.cleanup_tasks set scheduled_at = now() where id = {task}"
         ))
         .await;
     world.until_status(task, "completed").await;
@@ -337,7 +343,7 @@ async fn a_blocked_key_ends_dead_after_the_last_attempt_and_its_row_stays() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    world.expect_rows("cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'", 1).await;
+    world.expect_rows("lethe.cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'", 1).await;
     world
         .expect_rows("sample_images where object_key = 'locked'", 1)
         .await;
@@ -416,7 +422,7 @@ async fn a_key_that_is_no_key_is_dead_at_once() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    world.expect_rows("cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1", 1).await;
+    world.expect_rows("lethe.cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1", 1).await;
     assert!(world.s3.keys().is_empty());
     worker.stop().await;
 }
@@ -432,7 +438,7 @@ async fn an_outage_uses_up_no_attempt_and_ends_by_itself() {
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("cleanup_tasks where id = {task} and attempts = 1"),
+            &format!("lethe.cleanup_tasks where id = {task} and attempts = 1"),
             1,
         )
         .await;
@@ -447,7 +453,7 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
     world.user("user_a").await;
     world.samples("user_a", "k/", 10_000).await;
     world
-        .execute("select count(lethe_delete_sample(id, 'test')) from samples")
+        .execute("select count(lethe.delete_sample(id, 'test')) from samples")
         .await;
     let mut cleanup = quick();
     cleanup.claim_batch = 50;
@@ -457,7 +463,7 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
         workers.push(world.worker_with(cleanup.clone()).await);
     }
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     let mut asked = world.s3.asked().concat();
     assert_eq!(asked.len(), 10_000);
@@ -466,7 +472,7 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
     assert_eq!(asked.len(), 10_000);
     world.expect_rows("samples", 0).await;
     world
-        .expect_rows("cleanup_tasks where attempts = 1", 10_000)
+        .expect_rows("lethe.cleanup_tasks where attempts = 1", 10_000)
         .await;
     for worker in workers {
         worker.stop().await;
@@ -483,21 +489,21 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
     let worker = world.worker().await;
     world.until_status(task, "running").await;
     // Another takes the task over: a later token.
-    world.execute("insert into cleanup_workers (id, expires_at) values ('other', now() + interval '1 hour')").await;
-    world.execute(&format!("update cleanup_tasks set lease_owner = 'other', lease_token = lease_token + 1, attempts = attempts + 1 where id = {task}")).await;
+    world.execute("insert into lethe.cleanup_workers (id, expires_at) values ('other', now() + interval '1 hour')").await;
+    world.execute(&format!("update lethe.cleanup_tasks set lease_owner = 'other', lease_token = lease_token + 1, attempts = attempts + 1 where id = {task}")).await;
     world.s3.release();
     worker.stop().await;
     assert_eq!(world.status(task).await, "running");
     world
         .expect_rows(
-            "cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2",
+            "lethe.cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2",
             1,
         )
         .await;
     world.expect_rows("sample_images", 1).await;
     world
         .expect_rows(
-            "cleanup_audit where event <> 'sample-deletion-requested'",
+            "lethe.cleanup_audit where event <> 'sample-deletion-requested'",
             0,
         )
         .await;
@@ -516,29 +522,29 @@ async fn a_task_that_kills_its_worker_every_time_ends_dead() {
         cleanup.backoff_base = Duration::from_secs(3600);
         cleanup.backoff_max = Duration::from_secs(3600);
         world
-            .execute("update cleanup_tasks set scheduled_at = now() + interval '1 hour'")
+            .execute("update lethe.cleanup_tasks set scheduled_at = now() + interval '1 hour'")
             .await;
         world.worker_with(cleanup).await
     };
     for attempt in 1..=3 {
-        let claimed = world.execute(&format!("with w as (insert into cleanup_workers (id, expires_at) values ('victim-{attempt}', now() - interval '1 second')) update cleanup_tasks set status = 'running', attempts = attempts + 1, lease_token = lease_token + 1, lease_owner = 'victim-{attempt}' where id = {task} and status in ('pending', 'failed')")).await;
+        let claimed = world.execute(&format!("with w as (insert into lethe.cleanup_workers (id, expires_at) values ('victim-{attempt}', now() - interval '1 second')) update lethe.cleanup_tasks set status = 'running', attempts = attempts + 1, lease_token = lease_token + 1, lease_owner = 'victim-{attempt}' where id = {task} and status in ('pending', 'failed')")).await;
         assert_eq!(claimed, 1);
         world
             .until(&format!(
-                "(select status <> 'running' from cleanup_tasks where id = {task})"
+                "(select status <> 'running' from lethe.cleanup_tasks where id = {task})"
             ))
             .await;
-        world.execute(&format!("update cleanup_tasks set scheduled_at = now() + interval '1 hour' where id = {task}")).await;
+        world.execute(&format!("update lethe.cleanup_tasks set scheduled_at = now() + interval '1 hour' where id = {task}")).await;
     }
     assert_eq!(world.status(task).await, "dead");
     world
         .expect_rows(
-            "cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2",
+            "lethe.cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2",
             1,
         )
         .await;
     world
-        .expect_rows("cleanup_audit where error_class = 'crash'", 3)
+        .expect_rows("lethe.cleanup_audit where error_class = 'crash'", 3)
         .await;
     worker.stop().await;
 }
@@ -555,7 +561,7 @@ async fn a_stop_releases_the_tasks_in_flight_and_uses_up_no_attempt() {
     let worker = world.worker_with(cleanup).await;
     world.until_status(task, "running").await;
     worker.stop().await;
-    world.expect_rows(&format!("cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'"), 1).await;
+    world.expect_rows(&format!("lethe.cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'"), 1).await;
     world.s3.release();
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
@@ -568,11 +574,11 @@ async fn a_thousand_tasks_of_one_key_share_one_request() {
     world.user("user_a").await;
     world.samples("user_a", "k/", 1_000).await;
     world
-        .execute("select count(lethe_delete_sample(id, 'test')) from samples")
+        .execute("select count(lethe.delete_sample(id, 'test')) from samples")
         .await;
     let worker = world.worker().await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     let sizes: Vec<usize> = world.s3.asked().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1_000]);
@@ -587,14 +593,14 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_again_and_costs_no_attempt() 
     let next = world.sample("user_a", &["a/2"]).await;
     let worker = world.worker().await;
     world
-        .until("exists (select from cleanup_workers where sleeping)")
+        .until("exists (select from lethe.cleanup_workers where sleeping)")
         .await;
-    let owner: String = world.one("select id from cleanup_workers").await;
+    let owner: String = world.one("select id from lethe.cleanup_workers").await;
     // Claimed in the worker's name, and the worker never hears of it.
     let task: i64 = world
         .one(&format!(
             "with sample as (update samples set deleted_at = now(), deleted_by = 'test' where id = '{stray}' returning id),
-                  task as (insert into cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys,
+                  task as (insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys,
                       status, attempts, lease_token, lease_owner)
                       select 'sample-delete', 'sample', id, 'user_a', '{{a/1}}', 'running', 1, 1, '{owner}'
                       from sample returning id)
@@ -608,26 +614,28 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_again_and_costs_no_attempt() 
         )
         .await;
     world
-        .execute("create trigger refuse before update on cleanup_tasks for each row when (new.status = 'running') execute function refuse()")
+        .execute("create trigger refuse before update on lethe.cleanup_tasks for each row when (new.status = 'running') execute function refuse()")
         .await;
     let other = world.delete_sample(next).await;
     world
         .until(&format!(
-            "exists (select from cleanup_workers where id <> '{owner}')"
+            "exists (select from lethe.cleanup_workers where id <> '{owner}')"
         ))
         .await;
-    world.execute("drop trigger refuse on cleanup_tasks").await;
+    world
+        .execute("drop trigger refuse on lethe.cleanup_tasks")
+        .await;
     world.until_status(other, "completed").await;
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"),
+            &format!("lethe.cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"),
             1,
         )
         .await;
     world
         .expect_rows(
-            &format!("cleanup_workers where id = '{owner}' and lost_at < expires_at"),
+            &format!("lethe.cleanup_workers where id = '{owner}' and lost_at < expires_at"),
             1,
         )
         .await;

@@ -39,7 +39,8 @@ async fn worker_at_the_store(world: &World, log: &Log) -> (Child, i64) {
 }
 
 async fn assert_completed_once(world: &World, task: i64) {
-    let completions = format!("cleanup_audit where event = 'task-completed' and task_id = {task}");
+    let completions =
+        format!("lethe.cleanup_audit where event = 'task-completed' and task_id = {task}");
     world.expect_rows(&completions, 1).await;
     world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
@@ -52,7 +53,7 @@ async fn the_task_of_a_killed_worker_is_taken_up_within_lease_and_poll_interval(
     let (mut victim, task) = worker_at_the_store(&world, &log).await;
     let _successor = world.process(&["worker"], &[]);
     world
-        .until("(select count(*) = 2 from cleanup_workers where lost_at is null)")
+        .until("(select count(*) = 2 from lethe.cleanup_workers where lost_at is null)")
         .await;
     victim.kill().await.unwrap();
     world.s3.release();
@@ -88,7 +89,7 @@ async fn the_tasks_of_a_worker_without_memory_are_taken_up_by_another() {
     let long = format!("{}/", "k".repeat(900));
     world.samples("user_a", &long, MORE).await;
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples where deleted_at is null")
+        .execute("select lethe.delete_sample(id, 'test') from samples where deleted_at is null")
         .await;
     let status = tokio::time::timeout(PATIENCE, victim.wait()).await;
     let status = status.unwrap_or_else(|_| panic!("it lives on:\n{}", log.text()));
@@ -110,20 +111,20 @@ async fn the_tasks_of_a_worker_without_memory_are_taken_up_by_another() {
         "taken up after {taken_up:?}"
     );
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     assert_completed_once(&world, task).await;
     let completed = world
-        .count("cleanup_audit where event = 'task-completed'")
+        .count("lethe.cleanup_audit where event = 'task-completed'")
         .await;
     assert_eq!(completed, i64::from(MORE) + 1, "each of them once");
     let crashes = format!(
-        "cleanup_audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
+        "lethe.cleanup_audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
     );
     world.expect_rows(&crashes, 1).await;
-    let held = world.count("cleanup_tasks where attempts = 2").await;
+    let held = world.count("lethe.cleanup_tasks where attempts = 2").await;
     world
-        .expect_rows("cleanup_tasks where attempts > 2", 0)
+        .expect_rows("lethe.cleanup_tasks where attempts > 2", 0)
         .await;
     println!(
         "out of memory: the task at the store completed by another {taken_up:?} later, {held} tasks \
@@ -136,13 +137,13 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     let world = World::new().await;
     let log = Log::new();
     let (stopped, task) = worker_at_the_store(&world, &log).await;
-    let old_id: String = world.one("select id from cleanup_workers").await;
+    let old_id: String = world.one("select id from lethe.cleanup_workers").await;
     send(&stopped, Signal::SIGSTOP);
     let since = Instant::now();
     let mut other = world.process(&["worker"], &[]);
     world
         .until(&format!(
-            "(select lost_at is not null from cleanup_workers where id = '{old_id}')"
+            "(select lost_at is not null from lethe.cleanup_workers where id = '{old_id}')"
         ))
         .await;
     world.s3.release();
@@ -154,7 +155,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     );
     let settled: String = world
         .one(&format!(
-            "select t::text from cleanup_tasks t where id = {task}"
+            "select t::text from lethe.cleanup_tasks t where id = {task}"
         ))
         .await;
 
@@ -164,7 +165,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     log.until("re-registered under a new id").await;
     let now: String = world
         .one(&format!(
-            "select t::text from cleanup_tasks t where id = {task}"
+            "select t::text from lethe.cleanup_tasks t where id = {task}"
         ))
         .await;
     assert_eq!(settled, now, "the fence holds");
@@ -176,7 +177,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     world.until_status(next, "completed").await;
     let worker: String = world
         .one(&format!(
-            "select worker from cleanup_audit where event = 'task-completed' and task_id = {next}"
+            "select worker from lethe.cleanup_audit where event = 'task-completed' and task_id = {next}"
         ))
         .await;
     assert_ne!(worker, old_id);
@@ -216,7 +217,7 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
     let slow = Behaviour::Delay(Duration::from_millis(50));
     world.s3.next_requests(slow, None);
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
+        .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     let mut fleet: std::collections::VecDeque<Child> = (0..FLEET)
         .map(|_| world.process(&["worker"], &small))
@@ -226,7 +227,7 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
         let seen = (rolled + 1) * 150;
         world
             .until(&format!(
-                "(select count(*) >= {seen} from cleanup_tasks where status = 'completed')"
+                "(select count(*) >= {seen} from lethe.cleanup_tasks where status = 'completed')"
             ))
             .await;
         fleet.push_back(world.process(&["worker"], &small));
@@ -238,19 +239,19 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
     }
     assert!(
         world
-            .count("cleanup_tasks where status <> 'completed'")
+            .count("lethe.cleanup_tasks where status <> 'completed'")
             .await
             > 0,
         "work must be in flight to the last"
     );
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     world
-        .expect_rows("cleanup_tasks where attempts <> 1", 0)
+        .expect_rows("lethe.cleanup_tasks where attempts <> 1", 0)
         .await;
     world
-        .expect_rows("cleanup_audit where event = 'task-completed'", 3000)
+        .expect_rows("lethe.cleanup_audit where event = 'task-completed'", 3000)
         .await;
     assert!(world.s3.keys().is_empty());
     println!(
@@ -293,7 +294,7 @@ async fn a_clock_an_hour_off_changes_nothing() {
     let _behind = world.logged(&["worker"], &off("-3600s"), &logs[1]);
     let _right = world.process(&["worker"], &off("+0s"));
     world
-        .until("(select count(*) = 3 from cleanup_workers where lost_at is null)")
+        .until("(select count(*) = 3 from lethe.cleanup_workers where lost_at is null)")
         .await;
     for (log, sign) in logs.iter().zip([1, -1]) {
         log.until("\n").await;
@@ -312,29 +313,29 @@ async fn a_clock_an_hour_off_changes_nothing() {
         .next_requests(Behaviour::Delay(Duration::from_millis(20)), None);
     let asked = Instant::now();
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
+        .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
     let took = asked.elapsed();
     // Only the key that failed was tried again.
     world
         .expect_rows(
-            "cleanup_tasks where attempts <> 1 and object_keys = '{}'",
+            "lethe.cleanup_tasks where attempts <> 1 and object_keys = '{}'",
             1,
         )
         .await;
     // The database's clock decides.
     world
         .expect_rows(
-            "cleanup_tasks where finished_at > now() or finished_at < created_at",
+            "lethe.cleanup_tasks where finished_at > now() or finished_at < created_at",
             0,
         )
         .await;
     assert_eq!(
         world
-            .count("cleanup_workers where lost_at is not null")
+            .count("lethe.cleanup_workers where lost_at is not null")
             .await,
         0,
         "{}\n{}",
@@ -342,7 +343,9 @@ async fn a_clock_an_hour_off_changes_nothing() {
         logs[1].text()
     );
     let by: i64 = world
-        .one("select count(distinct worker) from cleanup_audit where event = 'task-completed'")
+        .one(
+            "select count(distinct worker) from lethe.cleanup_audit where event = 'task-completed'",
+        )
         .await;
     assert_eq!(by, 3, "each of them works");
     assert!(world.s3.keys().is_empty());

@@ -16,7 +16,7 @@ const JOURNAL: [&str; 6] = [
         values (new.id, old.status, new.status, old.lease_token, new.lease_token, old.lease_owner);
         return null;
      end $$",
-    "create trigger journal_claim after update on cleanup_tasks for each row
+    "create trigger journal_claim after update on lethe.cleanup_tasks for each row
      when (old.status <> new.status or old.lease_token <> new.lease_token
            or old.lease_owner is distinct from new.lease_owner)
      execute function journal_claim()",
@@ -52,13 +52,13 @@ pub async fn judge_claims(world: &World) {
         ),
         (
             "a task was completed by a worker that did not hold it",
-            "cleanup_audit a join journal_claims j using (task_id)
+            "lethe.cleanup_audit a join journal_claims j using (task_id)
              where a.event = 'task-completed' and j.became = 'completed' and a.worker is distinct from j.was_owner",
         ),
         (
             "a task was completed without its audit",
             "journal_claims j where became = 'completed' and not exists (
-                select from cleanup_audit a where a.task_id = j.task_id and a.event in ('task-completed', 'user-erased'))",
+                select from lethe.cleanup_audit a where a.task_id = j.task_id and a.event in ('task-completed', 'user-erased'))",
         ),
     ] {
         let wrong = history(world, sql).await;
@@ -81,7 +81,7 @@ async fn history(world: &World, sql: &str) -> Vec<String> {
 /// Returns how many rows went.
 pub async fn judge_rows(world: &World, gone: &BTreeMap<String, SystemTime>) -> usize {
     let kept: Vec<String> =
-        sqlx::query_scalar("select distinct unnest(kept_keys) from cleanup_audit")
+        sqlx::query_scalar("select distinct unnest(kept_keys) from lethe.cleanup_audit")
             .fetch_all(&world.pool)
             .await
             .unwrap();

@@ -31,7 +31,7 @@ pub async fn enqueue(world: &World, count: i32) -> i64 {
     world.samples("user_a", "a/", count).await;
     world.s3.next_requests(Behaviour::Delay(STORE_DELAY), None);
     world
-        .execute("select lethe_delete_sample(id, 'test') from samples")
+        .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     i64::from(count)
 }
@@ -39,7 +39,7 @@ pub async fn enqueue(world: &World, count: i32) -> i64 {
 pub async fn until_completed(world: &World, count: i64) {
     world
         .until(&format!(
-            "(select count(*) >= {count} from cleanup_tasks where status = 'completed')"
+            "(select count(*) >= {count} from lethe.cleanup_tasks where status = 'completed')"
         ))
         .await;
 }
@@ -50,13 +50,13 @@ pub async fn assert_done_once(world: &World, tasks: i64) {
     // No attempt is used up by an outage of the database.
     world
         .expect_rows(
-            "cleanup_tasks where attempts <> 1 or status <> 'completed'",
+            "lethe.cleanup_tasks where attempts <> 1 or status <> 'completed'",
             0,
         )
         .await;
     assert_eq!(
         world
-            .one::<i64>("select coalesce(sum(objects_deleted), 0)::bigint from cleanup_audit")
+            .one::<i64>("select coalesce(sum(objects_deleted), 0)::bigint from lethe.cleanup_audit")
             .await,
         tasks,
         "each object stands once in the audit"
@@ -71,7 +71,7 @@ pub async fn first_settled(world: &World) -> Duration {
     let started = Instant::now();
     // Of a server that was stopped nothing is settled while it is away.
     world
-        .until("exists (select from cleanup_tasks where finished_at > pg_postmaster_start_time())")
+        .until("exists (select from lethe.cleanup_tasks where finished_at > pg_postmaster_start_time())")
         .await;
     started.elapsed()
 }
@@ -116,7 +116,7 @@ pub async fn assert_notifications_wake(world: &World) -> Duration {
     for n in 0..3 {
         world
             .until(
-                "not exists (select from cleanup_workers where lost_at is null and not sleeping)",
+                "not exists (select from lethe.cleanup_workers where lost_at is null and not sleeping)",
             )
             .await;
         let sample = world.sample("user_a", &[&format!("wake/{n}")]).await;
@@ -156,7 +156,7 @@ pub async fn delete_users(service: &Service, stop: &CancellationToken) -> Vec<St
 /// What was promised to these users is known, and done: no task is left.
 pub async fn assert_promises_kept(world: &World, promised: &[String]) {
     let known: i64 =
-        sqlx::query_scalar("select count(*) from user_tombstones where user_id = any ($1)")
+        sqlx::query_scalar("select count(*) from lethe.user_tombstones where user_id = any ($1)")
             .bind(promised)
             .fetch_one(&world.pool)
             .await
@@ -167,6 +167,6 @@ pub async fn assert_promises_kept(world: &World, promised: &[String]) {
         "a promise is lost"
     );
     world
-        .until("not exists (select from cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
         .await;
 }

@@ -252,7 +252,7 @@ impl World {
     }
 
     pub async fn delete_sample(&self, sample: Uuid) -> i64 {
-        sqlx::query_scalar("select lethe_delete_sample($1, 'test')")
+        sqlx::query_scalar("select lethe.delete_sample($1, 'test')")
             .bind(sample)
             .fetch_one(&self.pool)
             .await
@@ -260,7 +260,7 @@ impl World {
     }
 
     pub async fn delete_user(&self, user: &str) -> i64 {
-        sqlx::query_scalar("select lethe_delete_user($1, 'test')")
+        sqlx::query_scalar("select lethe.delete_user($1, 'test')")
             .bind(user)
             .fetch_one(&self.pool)
             .await
@@ -269,7 +269,7 @@ impl World {
 
     pub async fn status(&self, task: i64) -> String {
         self.one(&format!(
-            "select status from cleanup_tasks where id = {task}"
+            "select status from lethe.cleanup_tasks where id = {task}"
         ))
         .await
     }
@@ -319,7 +319,7 @@ impl World {
         while !self.one::<bool>(&format!("select {sql}")).await {
             if started.elapsed() > PATIENCE {
                 let tasks: Vec<String> = sqlx::query_scalar(
-                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from cleanup_tasks order by id limit 20",
+                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from lethe.cleanup_tasks order by id limit 20",
                 )
                 .fetch_all(&self.pool)
                 .await
@@ -332,7 +332,7 @@ impl World {
 
     pub async fn until_status(&self, task: i64, status: &str) {
         self.until(&format!(
-            "(select status = '{status}' from cleanup_tasks where id = {task})"
+            "(select status = '{status}' from lethe.cleanup_tasks where id = {task})"
         ))
         .await;
     }
