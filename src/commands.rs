@@ -7,10 +7,12 @@ use std::process::ExitCode;
 #[cfg(feature = "dev")]
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
-use lethe::cli::args::{ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs};
-use lethe::cli::{check, openapi, reconcile, tasks};
+use lethe::cli::args::{
+    ReceiptsArgs, ReceiptsCommand, ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs,
+};
+use lethe::cli::{check, openapi, receipts, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, Log, Section, Serve, Source, Worker};
+use lethe::config::{Database, Log, ReceiptKey, Section, Serve, Source, Worker};
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
@@ -79,14 +81,15 @@ pub async fn dev(source: Source, args: &lethe::cli::args::DevArgs) -> anyhow::Re
 }
 
 pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCode> {
-    let (log, database) = <(Log, Database)>::parse(source)?;
+    let (log, database, key) = <(Log, Database, ReceiptKey)>::parse(source)?;
     start_log(&log)?;
     if only_check {
         let state = migrate::check(&database).await?;
         print(&migrate::tell_state(&state));
         return Ok(success_if(state.is_current()));
     }
-    print(&migrate::tell_applied(&migrate::run(&database).await?));
+    let before = migrate::run(&database, key.0.as_ref()).await?;
+    print(&migrate::tell_applied(&before));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -166,6 +169,45 @@ pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<
     let outcome = outcome?;
     print(&outcome.text);
     Ok(success_if(outcome.is_done))
+}
+
+pub async fn receipts(source: &Source, args: &ReceiptsArgs) -> anyhow::Result<ExitCode> {
+    if let ReceiptsCommand::Verify(export) = &args.command {
+        start_log(&Log::parse(source)?)?;
+        print(&receipts::verify(export)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (log, database, key) = <(Log, Database, ReceiptKey)>::parse(source)?;
+    start_log(&log)?;
+    if let ReceiptsCommand::Replay {
+        export,
+        apply,
+        json,
+    } = &args.command
+    {
+        let pool = pool::lazy(&database);
+        let replay = receipts::Replay {
+            pool: &pool,
+            export,
+            key: key.0.as_ref(),
+            apply: *apply,
+            json: *json,
+            user: &user(),
+        };
+        let output = replay.run().await;
+        pool::close(&pool).await;
+        let output = output?;
+        print(&output.text);
+        return Ok(success_if(output.is_done));
+    }
+    let mut connection = pool::connect(&database.url).await?;
+    if matches!(args.command, ReceiptsCommand::Export { head: true }) {
+        print(&receipts::head(&mut connection).await?);
+    } else {
+        let mut out = std::io::BufWriter::new(std::io::stdout());
+        receipts::export(&mut connection, &mut out).await?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Who sits at the terminal, for the audit trail.

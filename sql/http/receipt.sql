@@ -1,7 +1,7 @@
 -- The receipt of an erasure, in one snapshot: the request, what was removed, and what is left. A completed erasure
 -- has its numbers in lethe.receipts; those of an open one are counted.
 select b.deleted_at as "requested_at: Timestamp", b.deleted_by as requested_by,
-       r.completed_at as "completed_at?: Timestamp",
+       r.completed_at as "completed_at?: Timestamp", r.sequence as "sequence?", r.signature as "signature?",
        coalesce(r.objects_deleted, a.objects_deleted, 0) as "objects_deleted!",
        coalesce(r.objects_kept, a.objects_kept, 0) as "objects_kept!",
        coalesce(r.rows_deleted, a.rows_deleted, '{}') as "rows_deleted!",
@@ -11,7 +11,7 @@ select b.deleted_at as "requested_at: Timestamp", b.deleted_by as requested_by,
            or exists (select from public.collections c where c.user_id = b.user_id) as "rows_left!"
 from lethe.user_tombstones b
 left join lateral (
-    select completed_at, objects_deleted, objects_kept, rows_deleted from lethe.receipts
+    select completed_at, objects_deleted, objects_kept, rows_deleted, sequence, signature from lethe.receipts
     where user_id = b.user_id
       and not exists (select from lethe.cleanup_tasks t where t.entity_id = b.user_id and t.kind = 'user-delete')
     order by id desc limit 1

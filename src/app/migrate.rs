@@ -7,20 +7,26 @@ use sqlx::{Connection, PgConnection};
 use super::pool;
 use crate::config::Database;
 use crate::db::sqlstate::{Meaning, meaning};
+use crate::receipts::key::SigningKey;
+use crate::receipts::keys;
 use crate::schema::{self, MIGRATOR, MigrationState, application};
 
-/// Applies what is due, and returns the state before. It uses the direct connection, because the lock that
+/// Applies what is due, makes sure that there is a key to sign receipts with, and returns the state before. It uses the direct connection, because the lock that
 /// keeps two runs apart belongs to a session.
 ///
 /// # Errors
 /// When the database is away or refuses.
-pub async fn run(database: &Database) -> anyhow::Result<MigrationState> {
+pub async fn run(
+    database: &Database,
+    receipt_key: Option<&SigningKey>,
+) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let mut before = state(&mut connection).await?;
     if !before.is_current() {
         refuse_unfit(&mut connection).await?;
         before = apply(&mut connection).await?;
     }
+    keys::prepare(&mut connection, receipt_key).await?;
     connection.close().await?;
     Ok(before)
 }

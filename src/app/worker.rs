@@ -14,6 +14,7 @@ use crate::config::Worker;
 use crate::db::timeout::with_timeout;
 use crate::http::api;
 use crate::http::api::health::ReadyCheck;
+use crate::receipts::seal;
 use crate::reconcile::{state, timer};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
@@ -46,8 +47,10 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let options = options(&config, host_and_pid());
     if migrated::wait(&pool, &shutdown).await {
         let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
+        let sealing = start_sealing(&config, &pool, &shutdown);
         worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
         wait_for(reconciling).await?;
+        sealing.await.context("the sealing of receipts panicked")?;
     }
     drained.cancel();
     if let Some((_, task)) = side {
@@ -96,6 +99,16 @@ pub fn start_reconciliation(
         Arc::clone(metrics),
         shutdown.clone(),
     ))
+}
+
+/// Starts the sealing of receipts. It ends at `shutdown`.
+pub fn start_sealing(
+    config: &Worker,
+    pool: &PgPool,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
+    let key = config.receipt_key.0.clone();
+    tokio::spawn(seal::run(pool.clone(), key, shutdown.clone()))
 }
 
 /// The host and the process id, for people who read the audit.

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod check;
 pub mod openapi;
+pub mod receipts;
 pub mod reconcile;
 #[cfg(feature = "dev")]
 pub mod send_webhook;

@@ -39,15 +39,17 @@ topics! {
     /// What `serve` reads.
     Serving(false): Database Api Metrics Clerk Admin Lifetime;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Lifetime;
     /// What `migrate` reads.
-    Migrating(false): Database;
+    Migrating(false): Database Receipts;
     /// What `tasks` and each of its subcommands read.
     Queueing(true): Database;
     /// What `reconcile` and each of its subcommands read.
     Reconciling(true): Database Reconcile Lifetime;
+    /// What `receipts` and each of its subcommands read.
+    Receipting(true): Database Receipts;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
+    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Lifetime;
 }
 
 /// The flags that were given, as pairs of variable and text.

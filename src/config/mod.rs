@@ -13,6 +13,7 @@ mod fault;
 mod layer;
 mod log;
 mod reader;
+mod receipts;
 mod reconcile;
 mod source;
 mod storage;
@@ -30,6 +31,7 @@ pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
 pub use reader::{Reader, Section};
+pub use receipts::ReceiptKey;
 pub use source::Source;
 
 use crate::http::admin_tokens::AdminTokens;
@@ -91,6 +93,7 @@ pub struct Worker {
     pub delete_rate: Option<u32>,
     pub cleanup: Cleanup,
     pub reconcile: ReconcileOptions,
+    pub receipt_key: ReceiptKey,
     /// Where metrics and health are served; nowhere if unset.
     pub metrics_addr: Option<SocketAddr>,
 }
@@ -103,6 +106,7 @@ impl Section for Worker {
             delete_rate: Some(reader.number(&S3_DELETE_RATE)),
             cleanup: Cleanup::read(reader),
             reconcile: ReconcileOptions::read(reader),
+            receipt_key: ReceiptKey::read(reader),
             metrics_addr: Some(reader.address(&METRICS_ADDR)),
         })
     }

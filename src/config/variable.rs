@@ -11,6 +11,7 @@ pub enum Topic {
     Admin,
     Cleanup,
     Reconcile,
+    Receipts,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     Log,
@@ -28,6 +29,7 @@ impl Topic {
             Self::Admin => "Administration",
             Self::Cleanup => "Cleanup",
             Self::Reconcile => "Reconciliation",
+            Self::Receipts => "Receipts",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
         }

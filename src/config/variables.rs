@@ -145,6 +145,9 @@ variables! {
         "Secret key of Clerk's Backend API (`sk_…`)";
     CLERK_API_URL: Reconcile, Text("URL"), Value("https://api.clerk.com"),
         "Clerk's Backend API, without `/v1`";
+    RECEIPT_SIGNING_KEY: Receipts, Secret, Rule("made at the first migration, kept in the database"),
+        "Ed25519 private key (PKCS#8 PEM) that signs receipts; may carry `\\n` escapes. Its public half is at \
+         `/.well-known/lethe-receipts.json`";
     SHUTDOWN_TIMEOUT_MS: Lifetime, number(MS, 0, MAX_SHUTDOWN_MS), Count(25_000),
         "At SIGTERM or SIGINT, work in flight is finished or released within this time";
     LOG_FORMAT: Log, Text("pretty|json"), Rule("`pretty` on a terminal, else `json`"),

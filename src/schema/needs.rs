@@ -25,6 +25,9 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("lethe.cleanup_audit", &["select", "insert"]),
     ("lethe.audit", &["select"]),
     ("lethe.receipts", &["select"]),
+    // Read and written by functions only, because it holds private keys.
+    ("lethe.receipt_keys", &[]),
+    ("lethe.receipt_public_keys", &["select"]),
     ("lethe.cleanup_reconciliations", &["select", "update"]),
     ("lethe.webhook_events", &["select", "insert", "delete"]),
 ];
@@ -60,6 +63,11 @@ pub const FUNCTIONS: &[&str] = &[
     "lethe.step_erasure(text,bigint,boolean)",
     "lethe.make_partitions(integer)",
     "lethe.drop_partitions(integer)",
+    "lethe.keys_digest(text,timestamp with time zone,timestamp with time zone)",
+    "lethe.add_receipt_key(text,bytea,bytea,bytea)",
+    "lethe.receipt_signing_key()",
+    "lethe.receipt_subject_keys()",
+    "lethe.seal_receipt(bigint,text,bytea,bytea,text)",
 ];
 
 /// The names of the tables.

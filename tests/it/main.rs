@@ -35,6 +35,8 @@ mod pgbouncer;
 #[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
+mod receipts;
+#[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]

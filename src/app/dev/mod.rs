@@ -118,6 +118,7 @@ impl Machine<'_> {
         let workers = self.start_workers(options.workers, &work_pool, &store, &metrics, &shutdown);
         let reconciling =
             worker::start_reconciliation(&self.worker, &work_pool, &metrics, &shutdown);
+        let sealing = worker::start_sealing(&self.worker, &work_pool, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 
         let banner = self
@@ -128,7 +129,7 @@ impl Machine<'_> {
 
         serve::serve(listener, &self.serve, api_pool.clone(), metrics, shutdown).await?;
         note("stopping …");
-        for task in workers.into_iter().chain([reconciling, progress]) {
+        for task in workers.into_iter().chain([reconciling, sealing, progress]) {
             task.await.context("a worker panicked")?;
         }
         pool::close(&work_pool).await;
@@ -138,7 +139,7 @@ impl Machine<'_> {
 
     /// Migrates, then seeds.
     async fn prepare(&self, volume: Option<Volume>) -> anyhow::Result<(PgPool, Store)> {
-        let before = migrate::run(&self.serve.database).await?;
+        let before = migrate::run(&self.serve.database, self.worker.receipt_key.0.as_ref()).await?;
         if !before.due.is_empty() {
             note(&format!("applied {} migrations", before.due.len()));
         }

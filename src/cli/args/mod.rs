@@ -3,6 +3,7 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod receipts;
 mod reconcile;
 mod tasks;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "dev")]
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
+pub use self::receipts::{ExportArgs, ReceiptsArgs, ReceiptsCommand};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
@@ -199,6 +201,19 @@ Exit codes:
   2  bad flags or bad configuration; nothing was compared")]
     Reconcile(ReconcileArgs),
 
+    /// Export the signed receipts of erasures, verify an export, replay it after a restore
+    #[command(after_long_help = "\
+Examples:
+  lethe receipts export > receipts.jsonl
+  lethe receipts verify receipts.jsonl --public-key lethe-receipts.json
+  lethe receipts replay receipts.jsonl --apply
+
+Exit codes:
+  0  done, or the chain is valid
+  1  failed, or a receipt is missing, changed, not in its place or forged
+  2  bad flags or bad configuration")]
+    Receipts(ReceiptsArgs),
+
     /// Send the webhook that Clerk would send when a user is deleted
     ///
     /// Signs a `user.deleted` event for USER_ID and posts it. The user is erased for good, as if
@@ -256,6 +271,7 @@ impl Cli {
             Command::Check { settings } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
+            Command::Receipts(receipts) => receipts.settings.pairs(),
             #[cfg(feature = "dev")]
             Command::SendWebhook(send) => {
                 let secret = send.secret.iter().map(|secret| {

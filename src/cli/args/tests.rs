@@ -35,6 +35,10 @@ const COMMANDS: &[(&str, bool)] = &[
     ("tasks show", false),
     ("tasks retry", false),
     ("tasks stats", false),
+    ("receipts", true),
+    ("receipts export", false),
+    ("receipts verify", false),
+    ("receipts replay", false),
     ("reconcile", true),
     ("reconcile clerk", true),
 ];

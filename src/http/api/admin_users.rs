@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json, types::Example};
 use sqlx::query_file;
@@ -89,6 +90,10 @@ pub struct Receipt {
     pub remaining: Remaining,
     /// At most 100.
     pub parked: Vec<Parked>,
+    /// The place of the erasure's signed receipt in `GET /admin/receipts`. Absent until a worker has sealed it.
+    pub sequence: Option<i64>,
+    /// The Ed25519 signature of that receipt, in base64.
+    pub signature: Option<String>,
 }
 
 impl Example for Receipt {
@@ -112,6 +117,8 @@ impl Example for Receipt {
                 objects: 0,
             },
             parked: vec![],
+            sequence: Some(1),
+            signature: Some("mHo0…".into()),
         }
     }
 }
@@ -222,5 +229,10 @@ async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> 
                 reason: task.last_error,
             })
             .collect(),
+        sequence: row.sequence.filter(|_| status == ErasureStatus::Complete),
+        signature: row
+            .signature
+            .filter(|_| status == ErasureStatus::Complete)
+            .map(|signature| STANDARD.encode(signature)),
     })
 }

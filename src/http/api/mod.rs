@@ -10,6 +10,7 @@ mod database;
 mod exact_time;
 pub mod health;
 mod page;
+mod receipts;
 mod samples;
 mod specification;
 mod types;

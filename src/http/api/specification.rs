@@ -10,6 +10,7 @@ use super::{
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::{AdminErasures, AdminUsers},
     health::HealthApi,
+    receipts::{AdminReceipts, PublicReceiptKeys},
     samples::{Restores, Samples},
     webhooks::Webhooks,
 };
@@ -47,8 +48,8 @@ pub(super) fn service() -> OpenApiService<impl OpenApi, ()> {
         AdminDeleted,
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
-        AdminStats,
-        HealthApi,
+        (AdminReceipts, AdminStats),
+        (PublicReceiptKeys, HealthApi),
     ))
 }
 

@@ -1,0 +1,139 @@
+//! The chain of signed receipts: for admins the receipts, for anybody the keys that verify them.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, param::Query, payload::Json, types::Example};
+
+use super::{
+    ApiState,
+    database::{problem_of, reading},
+    page,
+    types::Tag,
+};
+use crate::{
+    http::{credentials::AdminAuth, problem::Problems},
+    problems,
+    receipts::{
+        body::{START, hex},
+        keys,
+        list::{self, ReceiptPage},
+    },
+    tasks::example_time,
+    vocabulary::Timestamp,
+};
+
+problems!(pub ReceiptsFailures: 400, 401, 403, 503);
+problems!(pub ReceiptKeysFailures: 503);
+
+/// The signature of all receipts.
+const ALGORITHM: &str = "Ed25519";
+
+/// A key that receipts were or will be signed with.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase")]
+pub struct ReceiptKey {
+    pub key_id: String,
+    /// SubjectPublicKeyInfo in base64: what stands between the first and the last line of a PEM file.
+    pub public_key: String,
+    pub created_at: Timestamp,
+}
+
+/// What is needed to verify receipts.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase", example)]
+pub struct ReceiptKeys {
+    pub algorithm: String,
+    /// The newest first. Old keys stay, because old receipts are verified with them.
+    pub keys: Vec<ReceiptKey>,
+    /// The place of the last sealed receipt; 0 if there is none.
+    pub head_sequence: i64,
+    /// Its hash, in hex.
+    pub head_hash: String,
+}
+
+impl Example for ReceiptKeys {
+    fn example() -> Self {
+        Self {
+            algorithm: ALGORITHM.into(),
+            keys: vec![ReceiptKey {
+                key_id: "0c5a9e1be7d24d3f".into(),
+                public_key: "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".into(),
+                created_at: example_time().into(),
+            }],
+            head_sequence: 0,
+            head_hash: hex(&START),
+        }
+    }
+}
+
+/// `GET /admin/receipts`
+pub struct AdminReceipts;
+
+#[OpenApi(tag = "Tag::Admin")]
+impl AdminReceipts {
+    /// List the signed receipts, newest first
+    ///
+    /// One for each completed erasure, a few seconds after its end. `lethe receipts export` writes all of them to be
+    /// verified elsewhere.
+    #[oai(
+        path = "/admin/receipts",
+        method = "get",
+        operation_id = "listReceipts"
+    )]
+    async fn list(
+        &self,
+        _auth: AdminAuth,
+        state: Data<&Arc<ApiState>>,
+        /// Where the last page ended: its `nextCursor`.
+        cursor: Query<Option<String>>,
+        /// 1 to 200, 50 if not given.
+        limit: Query<Option<i32>>,
+    ) -> Result<Json<ReceiptPage>, Problems<ReceiptsFailures>> {
+        let size = page::size(limit.0)?;
+        let before = page::decode_id(cursor.0.as_deref())?;
+        let mut tx = reading(&state.pool).await?;
+        let page = list::list(&mut tx, before, size)
+            .await
+            .map_err(problem_of)?;
+        Ok(Json(page))
+    }
+}
+
+/// `GET /.well-known/lethe-receipts.json`
+pub struct PublicReceiptKeys;
+
+#[OpenApi(tag = "Tag::Operations")]
+impl PublicReceiptKeys {
+    /// Show the public keys that verify receipts
+    ///
+    /// For anybody. `lethe receipts verify --public-key` reads this document.
+    #[oai(
+        path = "/.well-known/lethe-receipts.json",
+        method = "get",
+        operation_id = "getReceiptKeys"
+    )]
+    async fn keys(
+        &self,
+        state: Data<&Arc<ApiState>>,
+    ) -> Result<Json<ReceiptKeys>, Problems<ReceiptKeysFailures>> {
+        let mut tx = reading(&state.pool).await?;
+        let keys = keys::public_keys(&mut tx).await.map_err(problem_of)?;
+        let head = list::head(&mut tx).await.map_err(problem_of)?;
+        let (head_sequence, head_hash) =
+            head.map_or_else(|| (0, hex(&START)), |head| (head.sequence, hex(&head.hash)));
+        Ok(Json(ReceiptKeys {
+            algorithm: ALGORITHM.into(),
+            keys: keys
+                .into_iter()
+                .map(|key| ReceiptKey {
+                    key_id: key.public.id(),
+                    public_key: key.public.to_base64(),
+                    created_at: key.created_at,
+                })
+                .collect(),
+            head_sequence,
+            head_hash,
+        }))
+    }
+}
