@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod json_body;
 pub mod jwks;
 pub mod limits;
+mod panel;
 pub mod problem;
 pub mod request_id;
 pub mod server;

@@ -3,9 +3,11 @@
 
 mod admin_audit;
 mod admin_deleted;
+mod admin_me;
 mod admin_stats;
 mod admin_tasks;
 mod admin_users;
+mod admin_workers;
 mod database;
 mod exact_time;
 pub mod health;
@@ -28,7 +30,7 @@ pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    answer::SharedBody, credentials::Authenticator, problem::Problem, request_id::RequestId,
+    answer::SharedBody, credentials::Authenticator, panel, problem::Problem, request_id::RequestId,
     webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
@@ -50,7 +52,7 @@ pub struct ApiState {
 pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
     let service = specification::service();
     let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
-    let mut routes = Route::new()
+    let mut routes = panel::routes()
         .nest_no_strip("/", service)
         .nest("/docs", Route::new().at("/", get(docs)))
         .at(
@@ -66,6 +68,7 @@ pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 
     }
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
+        .around(panel::redirect_root)
         .data(gauges)
         .data(Arc::clone(&state.ready))
         .data(Arc::new(authenticator))
