@@ -24,7 +24,7 @@ export function Erase() {
           <form class="filters" onSubmit=${look}>
             <label class="wide">
               Id of the user
-              <input key=${userId} ref=${field} type="search" name="user" required maxlength="512" autocomplete="off" spellcheck="false" value=${userId} />
+              <input key=${userId} ref=${field} type="search" name="user" required maxlength="512" autocomplete="off" spellcheck=${false} value=${userId} />
             </label>
             <button type="submit" class="primary">Show what would be erased</button>
           </form>

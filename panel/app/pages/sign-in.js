@@ -23,7 +23,7 @@ export function SignIn() {
           required
           autofocus
           autocomplete="off"
-          spellcheck="false"
+          spellcheck=${false}
           value=${typed.value}
           onInput=${(/** @type {any} */ event) => (typed.value = event.currentTarget.value)}
         />

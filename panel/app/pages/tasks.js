@@ -154,7 +154,7 @@ function Search() {
         type="search"
         name="find"
         autocomplete="off"
-        spellcheck="false"
+        spellcheck=${false}
         value=${typed.value}
         onInput=${(/** @type {any} */ event) => (typed.value = event.currentTarget.value)}
       />

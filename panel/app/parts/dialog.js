@@ -112,7 +112,7 @@ function Question({ label, title, children, done, act, asksReason, typed, danger
           name="typed"
           required
           autocomplete="off"
-          spellcheck="false"
+          spellcheck=${false}
           value=${again.value}
           onInput=${(/** @type {any} */ event) => (again.value = event.currentTarget.value)}
         />

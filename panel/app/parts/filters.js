@@ -67,7 +67,7 @@ function field({ name, kind, words = [], hint }, value) {
     value=${value ?? ""}
     placeholder=${hint}
     autocomplete="off"
-    spellcheck="false"
+    spellcheck=${false}
     onChange=${(/** @type {any} */ event) => set(event.currentTarget.value.trim())}
   />`;
 }

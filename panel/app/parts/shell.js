@@ -110,7 +110,7 @@ function ThemeSwitch() {
 
 function Help() {
   const keys = [
-    ["/", "Go to the search or the first filter"],
+    ["/", "Go to the search, or to the first filter with a text"],
     ["j, k", "Go to the next or the previous row"],
     ["Enter", "Open the row"],
     ["r", "Refresh now"],
@@ -154,7 +154,7 @@ function onKey(event) {
 
 /** @param {Event} event */
 function focusSearch(event) {
-  const field = document.querySelector("main input[type=search], main form input, main form select");
+  const field = document.querySelector("main input[type=search]") ?? document.querySelector("main form :is(input, select)");
   if (!(field instanceof HTMLElement)) return;
   event.preventDefault();
   field.focus();

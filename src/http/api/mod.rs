@@ -19,9 +19,13 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use http::header::CONTENT_TYPE;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::body::Bytes;
-use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, handler, web::Data};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get, handler,
+    web::Data,
+};
 use sqlx::PgPool;
 
 use self::health::{HealthApi, ReadyCheck};
@@ -53,7 +57,7 @@ pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 
     let service = specification::service();
     let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
     let mut routes = panel::routes()
-        .nest_no_strip("/", service)
+        .nest_no_strip("/", service.into_endpoint().after(uncached))
         .nest("/docs", Route::new().at("/", get(docs)))
         .at(
             "/openapi.json",
@@ -74,6 +78,16 @@ pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 
         .data(Arc::new(authenticator))
         .data(Arc::new(state))
         .with(RequestId)
+}
+
+/// Data of people stay in no cache, of a browser or of a proxy.
+async fn uncached(answer: poem::Result<Response>) -> poem::Result<Response> {
+    let mut answer = answer?;
+    answer
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    Ok(answer)
 }
 
 /// What a process of any role serves on `METRICS_ADDR`: `/metrics` and `/health/*`.
