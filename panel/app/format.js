@@ -98,3 +98,12 @@ export function fromLocalInput(value) {
   const time = new Date(value);
   return Number.isNaN(time.getTime()) ? undefined : time.toISOString();
 }
+
+/**
+ * The name of a field as words: `erasureLimitPerHour` is "Erasure limit per hour".
+ * @param {string} name
+ */
+export function spaced(name) {
+  const text = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

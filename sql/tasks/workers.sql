@@ -6,7 +6,7 @@ with held as (
     from (values (0::smallint), (1::smallint), (2::smallint)) l (lane)
     cross join lateral (
         select lease_owner, id from lethe.cleanup_tasks
-        where finished_at is null and not is_dead and lane = l.lane and scheduled_at <= now() + interval '1 hour'
+        where not is_dead and held_reason is null and lane = l.lane and scheduled_at <= now() + interval '1 hour'
         order by scheduled_at, id limit $1
     ) t
     where t.lease_owner is not null

@@ -31,6 +31,8 @@ mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
 #[cfg(feature = "dev")]
+mod panel;
+#[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
 mod real_stores;

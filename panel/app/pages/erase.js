@@ -1,7 +1,7 @@
 // @ts-check
 import { useRef } from "../../vendor/hooks.js";
 import { can, get, has, remove, takes } from "../api.js";
-import { count, number } from "../format.js";
+import { number, spaced } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, NotAvailable } from "../parts/basic.js";
@@ -75,11 +75,17 @@ function Plan({ userId }) {
   <//>`;
 }
 
+/** What each state of a user means. */
+const STATES = {
+  unknown: "unknown: no row has this id, and its erasure was never asked for",
+  live: "live",
+  deleted: "deleted, and not yet erased",
+  erased: "erased",
+};
+
 /** @param {any} user */
 function stateOf(user) {
-  if (user.state) return user.state;
-  if (user.status) return user.status;
-  return user.known === false ? "not known: no row has this id" : "known";
+  return STATES[/** @type {keyof typeof STATES} */ (user.status)] ?? user.status;
 }
 
 /**
@@ -87,10 +93,7 @@ function stateOf(user) {
  * @returns {[string, any][]}
  */
 function counts(user) {
-  return Object.entries(user?.counts ?? user?.rows ?? {}).map(([type, amount]) => [
-    type,
-    typeof amount === "number" ? number(amount) : JSON.stringify(amount),
-  ]);
+  return Object.entries(user?.counts ?? {}).map(([type, amount]) => [spaced(type), number(/** @type {number} */ (amount))]);
 }
 
 /** @param {{ plan: any }} props */

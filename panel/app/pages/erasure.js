@@ -4,12 +4,13 @@ import { count, number } from "../format.js";
 import { html } from "../html.js";
 import { now, useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, Status, Time } from "../parts/basic.js";
-import { AgeBar, Progress } from "../parts/chart.js";
+import { AgeBar } from "../parts/chart.js";
 import { Action } from "../parts/dialog.js";
 import { save } from "../parts/save.js";
 import { Table } from "../parts/table.js";
 import { go, href } from "../router.js";
 import { AuditTable } from "./audit.js";
+import { ObjectProgress } from "./overview.js";
 import { taskColumns } from "./tasks.js";
 
 /** @typedef {Awaited<ReturnType<typeof load>>} Data */
@@ -112,8 +113,7 @@ function Receipt({ receipt }) {
         ],
         [
           "Objects",
-          html`${number(receipt.objectsDeleted)} deleted
-            ${!over && html`<${Progress} done=${receipt.objectsDeleted} all=${receipt.objectsDeleted + objects} label=${`${receipt.objectsDeleted} of ${receipt.objectsDeleted + objects} objects are deleted`} />`}`,
+          over ? `${number(receipt.objectsDeleted)} deleted` : html`<${ObjectProgress} receipt=${receipt} />`,
         ],
         ["Kept", receipt.objectsKept > 0 && `${count(receipt.objectsKept, "object")}, because live rows of others name them`],
         ["Left", over ? undefined : `${count(objects, "object")}, ${count(tasks, "task")}`],

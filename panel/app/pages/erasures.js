@@ -40,7 +40,7 @@ function List() {
         <${Table}
           label="Erasures"
           rows=${page.items}
-          rowKey=${(/** @type {any} */ row) => row.userId}
+          rowKey=${(/** @type {any} */ row) => row.taskId ?? row.userId}
           rowHref=${(/** @type {any} */ row) => href(["erasures", row.userId])}
           empty=${filtered ? "No erasure matches these filters." : "Nobody's erasure was ever asked for."}
           columns=${columns}

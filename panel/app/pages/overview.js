@@ -4,7 +4,7 @@ import { count, duration, number } from "../format.js";
 import { html } from "../html.js";
 import { now, useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, NotAvailable, Status, Time } from "../parts/basic.js";
-import { ALARM_DAYS, AgeBar, Bars, urgency } from "../parts/chart.js";
+import { ALARM_DAYS, AgeBar, Bars, Progress, urgency } from "../parts/chart.js";
 import { Action } from "../parts/dialog.js";
 import { Table } from "../parts/table.js";
 import { href, place, setQuery } from "../router.js";
@@ -53,6 +53,10 @@ async function load(window, abort) {
   return { stats, workers: workers.items, settings, erasures };
 }
 
+/** So many unfinished erasures of each status are shown, and the progress of so many. */
+const MAX_SHOWN = "20";
+const MAX_WITH_PROGRESS = 10;
+
 /**
  * What a person should see first comes first.
  * @param {AbortSignal} abort
@@ -60,10 +64,19 @@ async function load(window, abort) {
 async function unfinished(abort) {
   const pages = await Promise.all(
     ["incomplete", "held", "in-progress"].map((status) =>
-      get("/admin/erasures", { query: { status, limit: "20" }, signal: abort }),
+      get("/admin/erasures", { query: { status, limit: MAX_SHOWN }, signal: abort }),
     ),
   );
-  return { items: pages.flatMap((page) => page.items), more: pages.some((page) => page.nextCursor) };
+  const items = pages.flatMap((page) => page.items);
+  const receipts = await Promise.all(
+    items.slice(0, MAX_WITH_PROGRESS).map(({ userId }) =>
+      get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }),
+    ),
+  );
+  return {
+    items: items.map((item, index) => ({ ...item, receipt: receipts[index] })),
+    more: pages.some((page) => page.nextCursor),
+  };
 }
 
 /**
@@ -79,11 +92,11 @@ function Sentence({ data }) {
     (/** @type {any} */ { requestedAt }) => urgency((now.value - Date.parse(requestedAt)) / 1000) === "alarm",
   ).length;
   const [tone, text] = (() => {
-    if (settings?.paused) return ["warn", `Cleanup is paused by ${settings.paused.by}: ${settings.paused.reason}`];
+    if (settings?.paused) return ["warn", `Cleanup is paused by ${settings.pausedBy}: ${settings.pausedReason}`];
     if (overdue > 0) return ["alarm", `${count(overdue, "erasure is", "erasures are")} overdue.`];
     if (oldest >= ALARM_DAYS * 86_400) return ["alarm", `An erasure is overdue: it was asked for ${duration(oldest)} ago.`];
     if (stats.tasks.dead > 0) return ["alarm", `${count(stats.tasks.dead, "task waits", "tasks wait")} for a person.`];
-    if (settings?.heldErasures) return ["warn", `${count(settings.heldErasures, "erasure is", "erasures are")} held.`];
+    if (settings?.erasuresHeld) return ["warn", `${count(settings.erasuresHeld, "erasure is", "erasures are")} held.`];
     if (waiting > 0 && alive === 0) return ["alarm", "No worker is alive, and there is work to do."];
     if (oldest > 0) return ["busy", `Erasing. The oldest erasure was asked for ${duration(oldest)} ago.`];
     if (waiting > 0) return ["busy", `${count(waiting, "task is", "tasks are")} waiting or under way.`];
@@ -101,10 +114,10 @@ function InProgress({ erasures }) {
       : html`<${Table}
             label="Erasures that are not complete"
             rows=${erasures.items}
-            rowKey=${(/** @type {any} */ row) => row.userId}
+            rowKey=${(/** @type {any} */ row) => row.taskId ?? row.userId}
             rowHref=${(/** @type {any} */ row) => href(["erasures", row.userId])}
             empty="None: every erasure that was asked for is complete."
-            columns=${erasureColumns}
+            columns=${withProgress}
           />
           ${erasures.more && html`<p><a href=${href(["erasures"])}>All erasures</a></p>`}`}
   </section>`;
@@ -116,21 +129,30 @@ export const erasureColumns = [
   { name: "Status", show: (row) => html`<${Status} value=${row.status} />` },
   {
     name: "Age, of the month that the law allows",
-    show: (row) =>
-      row.completedAt
-        ? html`done <${Time} at=${row.completedAt} relative />`
-        : html`<${Time} at=${row.requestedAt} relative /><${AgeBar} seconds=${(now.value - Date.parse(row.requestedAt)) / 1000} />`,
+    show: (row) => (row.completedAt ? html`done <${Time} at=${row.completedAt} relative />` : html`<${Age} erasure=${row} />`),
   },
-  { name: "Left", className: "right", show: (row) => left(row) },
   { name: "Requested by", show: (row) => html`<span class="code">${row.requestedBy}</span>` },
 ];
 
-/** @param {any} row */
-function left(row) {
-  if (!row.remaining) return "–";
-  const { tasks, objects } = row.remaining;
-  if (tasks === 0 && objects === 0) return "nothing";
-  return `${count(objects, "object")}, ${count(tasks, "task")}`;
+/** @param {{ erasure: any }} props */
+function Age({ erasure }) {
+  const seconds = (now.value - Date.parse(erasure.requestedAt)) / 1000;
+  return html`<${Time} at=${erasure.requestedAt} relative /><${AgeBar} seconds=${seconds} />`;
+}
+
+const withProgress = [
+  ...erasureColumns.slice(0, 3),
+  { name: "Objects", show: (/** @type {any} */ row) => html`<${ObjectProgress} receipt=${row.receipt} />` },
+  ...erasureColumns.slice(3),
+];
+
+/** @param {{ receipt?: any }} props */
+export function ObjectProgress({ receipt }) {
+  if (!receipt) return html`<span class="none">–</span>`;
+  const all = receipt.objectsDeleted + receipt.objectsKept + receipt.remaining.objects;
+  const done = receipt.objectsDeleted + receipt.objectsKept;
+  const text = `${number(done)} of ${number(all)} objects`;
+  return html`${text} <${Progress} done=${done} all=${all} label=${text} />`;
 }
 
 const STATES = /** @type {const} */ (["pending", "running", "failed", "dead", "completed", "cancelled"]);
@@ -234,7 +256,7 @@ const workerColumns = [
 
 /** @param {{ settings?: any }} props */
 function PauseSwitch({ settings }) {
-  const held = settings?.heldErasures ?? 0;
+  const held = settings?.erasuresHeld ?? 0;
   if (settings?.paused || held > 0) {
     if (!can("resume")) return null;
     return html`<${Action}

@@ -1,5 +1,6 @@
 // @ts-check
 import { get, has, me, version } from "../api.js";
+import { spaced } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { copy, Facts, Heading, Loaded, NotAvailable, Status, Time } from "../parts/basic.js";
@@ -61,13 +62,7 @@ export function System() {
  * @returns {[string, any][]}
  */
 function settingRows(settings) {
-  return Object.entries(settings).map(([name, value]) => [words(name), show(value)]);
-}
-
-/** @param {string} name such as `erasureLimitPerHour` */
-function words(name) {
-  const text = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return Object.entries(settings).map(([name, value]) => [spaced(name), show(value)]);
 }
 
 /** @param {any} value @returns {any} */

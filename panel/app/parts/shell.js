@@ -71,10 +71,9 @@ function Paused() {
 
 function PausedNow() {
   const { data } = useLive("settings", (abort) => get("/admin/settings", { signal: abort }));
-  const pause = data?.paused;
-  if (!pause) return null;
+  if (!data?.paused) return null;
   return html`<p class="paused" role="status">
-    Cleanup is paused by ${pause.by}: ${pause.reason} (<${Time} at=${pause.at} relative />)
+    Cleanup is paused by ${data.pausedBy}: ${data.pausedReason} (<${Time} at=${data.pausedAt} relative />)
   </p>`;
 }
 

@@ -1,0 +1,50 @@
+-- The tasks that were completed, in each of $3 buckets of $2 seconds from $1 on. They are found and estimated as in
+-- series_failed.sql, by their numbers in the audit trail. Only the partitions of the days since $1 are read; with a
+-- bucket's own time, a partition or two.
+with recursive ends as materialized (
+    select min(audit_id) as first_id, max(audit_id) + 1 as past_id from lethe.finished_tasks
+    where finished_at >= date_trunc('day', $1::timestamptz, 'UTC') and finished_at < now() + interval '1 day'
+), search (bucket, starts_at, low, high) as (
+    select n, $1::timestamptz + n * make_interval(secs => $2::int), first_id, past_id
+    from generate_series(0, $3::int) n, ends
+    union all
+    select s.bucket, s.starts_at,
+           case when m.at < s.starts_at then m.middle + 1 else s.low end,
+           case when m.at < s.starts_at then s.high else m.middle end
+    from search s
+    cross join lateral (
+        select (s.low + s.high) / 2 as middle,
+               (select finished_at from lethe.finished_tasks
+                where audit_id >= (s.low + s.high) / 2
+                  and finished_at >= date_trunc('day', $1::timestamptz, 'UTC') and finished_at < now() + interval '1 day'
+                order by audit_id limit 1) as at
+        offset 0
+    ) m
+    where s.low < s.high
+), ranges as (
+    select bucket, starts_at, low, lead(low) over (order by bucket) as high
+    from search where low >= high or low is null
+)
+select r.starts_at as "at!: Timestamp", p.step > 1 as "estimated!", (c.completed * p.step)::bigint as "completed!",
+       (c.objects_deleted * p.step)::bigint as "objects_deleted!"
+from ranges r
+cross join lateral (
+    select greatest(1, ceil((coalesce(r.high, 0) - coalesce(r.low, 0))::numeric / $4::int))::bigint as step
+) p
+cross join lateral (
+    select count(*) as completed, coalesce(sum(cardinality(f.object_keys)), 0) as objects_deleted
+    from (
+        select part + (hashint8extended(part, 0) & 9223372036854775807) % p.step as id
+        from generate_series(r.low, r.high - 1, p.step) part
+        offset 0
+    ) sampled
+    cross join lateral (
+        select object_keys from lethe.finished_tasks
+        where audit_id = sampled.id and audit_id < r.high and status = 'completed'
+          and finished_at >= r.starts_at - interval '1 hour'
+          and finished_at < r.starts_at + make_interval(secs => $2::int) + interval '1 hour'
+        limit 1
+    ) f
+) c
+where r.bucket < $3::int
+order by r.bucket
