@@ -76,10 +76,13 @@ export function fromNow(at, now) {
   return relative.format(Math.trunc(seconds / length), unit);
 }
 
-/** @param {number} seconds */
+/**
+ * How long something has lasted, in its largest unit. It does not count seconds, because it is read aloud when it changes.
+ * @param {number} seconds
+ */
 export function duration(seconds) {
-  if (seconds < 1) return "0 seconds";
-  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? ["second", 1];
+  if (seconds < 60) return "less than a minute";
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? ["minute", 60];
   return count(Math.floor(seconds / length), unit);
 }
 

@@ -19,7 +19,7 @@ export const interval = signal(stored());
 export const now = signal(Date.now());
 
 /** @param {number} seconds */
-export function setInterval_(seconds) {
+export function chooseInterval(seconds) {
   localStorage.setItem(KEY, String(seconds));
   interval.value = seconds;
 }

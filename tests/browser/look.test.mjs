@@ -55,7 +55,7 @@ const PAGES = [
 
 /** Pictures are made of these, light and dark. */
 const PICTURES = process.env.PICTURES;
-const PICTURED = ["overview", "incomplete", "erase", "tasks"];
+const PICTURED = ["overview", "incomplete"];
 
 for (const scheme of ["light", "dark"]) {
   for (const width of [WIDE, PHONE]) {

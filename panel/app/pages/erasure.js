@@ -1,6 +1,6 @@
 // @ts-check
 import { can, CallError, get, has, post } from "../api.js";
-import { count, number } from "../format.js";
+import { count, number, spaced } from "../format.js";
 import { html } from "../html.js";
 import { now, useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, Status, Time } from "../parts/basic.js";
@@ -98,7 +98,7 @@ function Actions({ receipt }) {
 function Receipt({ receipt }) {
   const over = receipt.status === "complete" || receipt.status === "cancelled";
   const { objects, tasks } = receipt.remaining;
-  const rows = Object.entries(receipt.rowsDeleted);
+  const rows = Object.entries(receipt.rowsDeleted).filter(([, amount]) => Number(amount) > 0);
   return html`<section class="receipt" aria-labelledby="receipt">
     <h2 id="receipt">Receipt</h2>
     <${Facts}
@@ -119,10 +119,11 @@ function Receipt({ receipt }) {
         ["Left", over ? undefined : `${count(objects, "object")}, ${count(tasks, "task")}`],
         [
           "Rows deleted",
-          rows.length > 0 &&
-            html`<ul class="inline">
-              ${rows.map(([type, amount]) => html`<li key=${type}>${number(/** @type {number} */ (amount))} ${type}</li>`)}
-            </ul>`,
+          rows.length === 0
+            ? "none"
+            : html`<ul class="inline">
+                ${rows.map(([type, amount]) => html`<li key=${type}>${number(/** @type {number} */ (amount))} ${spaced(type).toLowerCase()}</li>`)}
+              </ul>`,
         ],
         [
           "Rows kept",

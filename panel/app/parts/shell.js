@@ -4,7 +4,7 @@ import { useEffect } from "../../vendor/hooks.js";
 import { signal } from "../../vendor/signals.js";
 import { can, get, has, me, version } from "../api.js";
 import { html } from "../html.js";
-import { INTERVALS, interval, refresh, setInterval_, useLive } from "../live.js";
+import { INTERVALS, interval, refresh, chooseInterval, useLive } from "../live.js";
 import { go, href, parts } from "../router.js";
 import { signOut } from "../session.js";
 import { setTheme, theme } from "../theme.js";
@@ -83,7 +83,7 @@ function Refresh() {
     <select
       aria-label="Refresh every"
       value=${interval.value}
-      onChange=${(/** @type {any} */ event) => setInterval_(Number(event.currentTarget.value))}
+      onChange=${(/** @type {any} */ event) => chooseInterval(Number(event.currentTarget.value))}
     >
       ${INTERVALS.map(
         (seconds) =>
