@@ -1,6 +1,6 @@
 -- The tasks that were completed, in each of $3 buckets of $2 seconds from $1 on. They are found and estimated as in
--- series_failed.sql, by their numbers in the audit trail. Only the partitions of the days since $1 are read; with a
--- bucket's own time, a partition or two.
+-- series_failed.sql, by their numbers in the audit trail. Only the partitions of the days since $1 are searched; for the
+-- tasks of a bucket those of its own time, which are one or two.
 with recursive ends as materialized (
     select min(audit_id) as first_id, max(audit_id) + 1 as past_id from lethe.finished_tasks
     where finished_at >= date_trunc('day', $1::timestamptz, 'UTC') and finished_at < now() + interval '1 day'
@@ -22,29 +22,40 @@ with recursive ends as materialized (
     ) m
     where s.low < s.high
 ), ranges as (
-    select bucket, starts_at, low, lead(low) over (order by bucket) as high
+    select bucket, starts_at, starts_at - interval '1 hour' as earliest,
+           starts_at + make_interval(secs => $2::int) + interval '1 hour' as latest,
+           low, lead(low) over (order by bucket) as high
     from search where low >= high or low is null
 )
-select r.starts_at as "at!: Timestamp", p.step > 1 as "estimated!", (c.completed * p.step)::bigint as "completed!",
-       (c.objects_deleted * p.step)::bigint as "objects_deleted!"
+select r.starts_at as "at!: Timestamp", c.entries > $4::int as "estimated!",
+       (case when c.entries > $4::int then s.completed * p.step else c.completed end)::bigint as "completed!",
+       (case when c.entries > $4::int then s.objects_deleted * p.step else c.objects_deleted end)::bigint as "objects_deleted!"
 from ranges r
 cross join lateral (
-    select greatest(1, ceil((coalesce(r.high, 0) - coalesce(r.low, 0))::numeric / $4::int))::bigint as step
+    select count(*) as entries, count(*) filter (where f.status = 'completed') as completed,
+           coalesce(sum(cardinality(f.object_keys)), 0) as objects_deleted
+    from (
+        select status, object_keys from lethe.finished_tasks
+        where audit_id >= r.low and audit_id < r.high and finished_at >= r.earliest and finished_at < r.latest
+        order by audit_id limit $4::int + 1
+    ) f
+) c
+cross join lateral (
+    select greatest(1, ceil((r.high - r.low)::numeric / $4::int))::bigint as step
 ) p
 cross join lateral (
-    select count(*) as completed, coalesce(sum(cardinality(f.object_keys)), 0) as objects_deleted
+    select count(*) filter (where f.status = 'completed') as completed,
+           coalesce(sum(cardinality(f.object_keys)), 0) as objects_deleted
     from (
         select part + (hashint8extended(part, 0) & 9223372036854775807) % p.step as id
-        from generate_series(r.low, r.high - 1, p.step) part
+        from generate_series(r.low, case when c.entries > $4::int then r.high - 1 end, p.step) part
         offset 0
     ) sampled
     cross join lateral (
-        select object_keys from lethe.finished_tasks
-        where audit_id = sampled.id and audit_id < r.high and status = 'completed'
-          and finished_at >= r.starts_at - interval '1 hour'
-          and finished_at < r.starts_at + make_interval(secs => $2::int) + interval '1 hour'
+        select status, object_keys from lethe.finished_tasks
+        where audit_id = sampled.id and audit_id < r.high and finished_at >= r.earliest and finished_at < r.latest
         limit 1
     ) f
-) c
+) s
 where r.bucket < $3::int
 order by r.bucket

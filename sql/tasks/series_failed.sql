@@ -1,8 +1,8 @@
 -- The attempts that failed or did a part of their work, in each of $3 buckets of $2 seconds from $1 on. The audit trail
 -- has no index by time, and needs none: its ids grow with time, so the first id of each bucket is found by binary search
--- over the primary key. A bucket of more than $4 ids is estimated from $4 of them, one from each of $4 equal parts, so
--- that the cost has a limit whatever the number of entries. Which one is taken depends on the part by a hash: entries
--- repeat in a pattern, and a fixed step would always meet the same place of it.
+-- over the primary key. Up to $4 entries of a bucket are counted. More are estimated from one id of each of $4 equal parts
+-- of the bucket's ids, so that the cost has a limit whatever the number of entries. Which id is taken depends on the part
+-- by a hash: entries repeat in a pattern, and a fixed step would always meet the same place of it.
 with recursive ends as materialized (
     select min(id) as first_id, max(id) + 1 as past_id from lethe.cleanup_audit
 ), search (bucket, starts_at, low, high) as (
@@ -22,11 +22,24 @@ with recursive ends as materialized (
 ), ranges as (
     select bucket, low, lead(low) over (order by bucket) as high from search where low >= high or low is null
 )
-select p.step > 1 as "estimated!", (c.failed * p.step)::bigint as "failed!", (c.dead * p.step)::bigint as "dead!",
-       (c.objects_deleted * p.step)::bigint as "objects_deleted!"
+select c.entries > $4::int as "estimated!",
+       (case when c.entries > $4::int then s.failed * p.step else c.failed end)::bigint as "failed!",
+       (case when c.entries > $4::int then s.dead * p.step else c.dead end)::bigint as "dead!",
+       (case when c.entries > $4::int then s.objects_deleted * p.step else c.objects_deleted end)::bigint as "objects_deleted!"
 from ranges r
 cross join lateral (
-    select greatest(1, ceil((coalesce(r.high, 0) - coalesce(r.low, 0))::numeric / $4::int))::bigint as step
+    select count(*) as entries,
+           count(*) filter (where a.event = 'task-failed') as failed,
+           count(*) filter (where a.event = 'task-dead') as dead,
+           coalesce(sum(cardinality(a.object_keys)), 0) as objects_deleted
+    from (
+        select event, object_keys from lethe.cleanup_audit
+        where id >= r.low and id < r.high and event in ('task-continued', 'task-failed', 'task-dead')
+        order by id limit $4::int + 1
+    ) a
+) c
+cross join lateral (
+    select greatest(1, ceil((r.high - r.low)::numeric / $4::int))::bigint as step
 ) p
 cross join lateral (
     select count(*) filter (where a.event = 'task-failed') as failed,
@@ -34,12 +47,14 @@ cross join lateral (
            coalesce(sum(cardinality(a.object_keys)), 0) as objects_deleted
     from (
         select part + (hashint8extended(part, 0) & 9223372036854775807) % p.step as id
-        from generate_series(r.low, r.high - 1, p.step) part
+        from generate_series(r.low, case when c.entries > $4::int then r.high - 1 end, p.step) part
         offset 0
     ) sampled
     cross join lateral (
-        select event, object_keys from lethe.cleanup_audit where id = sampled.id and id < r.high limit 1
+        select event, object_keys from lethe.cleanup_audit
+        where id = sampled.id and id < r.high and event in ('task-continued', 'task-failed', 'task-dead')
+        limit 1
     ) a
-) c
+) s
 where r.bucket < $3::int
 order by r.bucket

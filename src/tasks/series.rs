@@ -6,8 +6,8 @@ use sqlx::{PgConnection, query_file, query_file_scalar};
 use crate::db::transaction::read_only;
 use crate::vocabulary::{StatsWindow, Timestamp};
 
-/// A bucket with more entries than this is estimated from this number of them.
-const MAX_SAMPLES_PER_BUCKET: i32 = 300;
+/// A bucket with more entries than this is estimated from this number of its ids.
+const MAX_COUNTED_PER_BUCKET: i32 = 300;
 
 /// What happened in one stretch of time.
 #[derive(Debug, Object)]
@@ -60,7 +60,7 @@ pub async fn series(
         starts_at as Timestamp,
         bucket_seconds,
         window.buckets(),
-        MAX_SAMPLES_PER_BUCKET
+        MAX_COUNTED_PER_BUCKET
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -69,7 +69,7 @@ pub async fn series(
         starts_at as Timestamp,
         bucket_seconds,
         window.buckets(),
-        MAX_SAMPLES_PER_BUCKET
+        MAX_COUNTED_PER_BUCKET
     )
     .fetch_all(&mut *tx)
     .await?;
