@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { startLethe, until } from "./support/lethe.mjs";
+import { needs, startLethe, until } from "./support/lethe.mjs";
 import { settled, startBrowser, stopBrowser, visit, withPanel } from "./support/panel.mjs";
 
 let lethe;
 before(async () => {
   await startBrowser();
   // Slow enough to see an erasure of 10,000 objects move.
-  lethe = await startLethe(["--seed", "2", "--samples-per-user", "100", "--images-per-sample", "100", "--s3-delete-rate", "2500"]);
+  lethe = await startLethe(["--seed", "2", "--samples-per-user", "100", "--images-per-sample", "100", "--s3-delete-rate", "1000"]);
 });
 after(async () => {
   await stopBrowser();
@@ -45,17 +45,22 @@ test("an erasure of 10,000 objects moves and ends as complete", panel("erase?use
   await dialog.getByLabel(/to confirm/).fill("user_seed_1");
   await dialog.getByRole("button", { name: "Erase this user" }).click();
   await until("the page of the erasure", () => page.url() === `${lethe.url}/panel/erasures/user_seed_1`);
+  // Seen on the overview, or on the erasure's own page where the overview has no list.
+  if (!needs("listErasures").skip) await visit(page, lethe, "");
   const bar = page.getByRole("progressbar");
   const seen = new Set();
   await until(
-    "the receipt to be complete",
+    "the erasure to be complete",
     async () => {
-      if (await bar.count()) seen.add(await bar.getAttribute("value", { timeout: 1000 }).catch(() => null));
-      return (await page.locator(".receipt .status").allTextContents())[0] === "complete";
+      if (await bar.count()) seen.add(Number(await bar.getAttribute("value", { timeout: 1000 }).catch(() => 0)));
+      return (await lethe.call("GET", "/admin/users/user_seed_1/erasure")).body.status === "complete";
     },
     90_000,
   );
-  assert.ok([...seen].filter((value) => Number(value) > 0).length >= 2, `the bar was seen at ${[...seen]}`);
+  const between = [...seen].filter((value) => value > 0 && value < 10_000);
+  assert.ok(between.length > 0, `the bar was seen at ${[...seen]}`);
+  await visit(page, lethe, "erasures/user_seed_1");
+  await page.locator(".receipt .status.complete").waitFor();
   assert.match(await page.locator(".receipt").textContent(), /10,000 deleted/);
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Receipt as JSON" }).click();

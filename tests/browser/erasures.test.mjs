@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startLethe, until } from "./support/lethe.mjs";
+import { needs, startLethe, until } from "./support/lethe.mjs";
 import { settled, startBrowser, stopBrowser, visit, withPanel } from "./support/panel.mjs";
 
 const IMPOSSIBLE_KEY = "k".repeat(1100);
@@ -27,7 +27,7 @@ const panel = (path, options, body) => withPanel(() => lethe, path, options, bod
 const rows = (page) => page.locator("main [data-row]");
 const users = (page) => rows(page).locator("td:first-child a").allTextContents();
 
-test("erasures are filtered by status, by who asked and by when", panel("erasures", {}, async (page) => {
+test("erasures are filtered by status, by who asked and by when", needs("listErasures"), panel("erasures", {}, async (page) => {
   assert.equal(await rows(page).count(), 3);
   await page.getByLabel("Status").selectOption("incomplete");
   await until("the incomplete erasure", async () => (await users(page)).join() === "user_seed_2");
@@ -43,7 +43,7 @@ test("erasures are filtered by status, by who asked and by when", panel("erasure
   await until("the erasure of the script", async () => (await users(page)).join() === "user_never_seen");
 }));
 
-test("the overview shows first what a person must look at", panel("", {}, async (page) => {
+test("the overview shows first what a person must look at", needs("listErasures"), panel("", {}, async (page) => {
   await page.locator(".sentence.alarm").getByText("1 task waits for a person.").waitFor();
   const table = page.getByRole("region", { name: "Erasures that are not complete" });
   assert.match(await table.locator("[data-row]").first().textContent(), /user_seed_2.*incomplete.*6 of 7 objects/s);
@@ -53,7 +53,7 @@ test("the overview shows first what a person must look at", panel("", {}, async 
   await page.getByText("KeyTooLongError").first().waitFor();
 }));
 
-test("an overdue erasure is an alarm", panel("", {}, async (page) => {
+test("an overdue erasure is an alarm", needs("listErasures"), panel("", {}, async (page) => {
   await lethe.sql("update lethe.cleanup_tasks set created_at = now() - interval '28 days' where user_id = 'user_seed_2' and kind = 'user-delete'");
   await visit(page, lethe, "");
   await page.locator(".sentence.alarm").getByText(/overdue/).waitFor();
@@ -68,7 +68,7 @@ test("what is parked is retried from the erasure's page", panel("erasures/user_s
   assert.equal(await lethe.sql("select count(*) from lethe.cleanup_audit where detail = 'Once more.'"), "1");
 }));
 
-test("whether a user is known is said before an erasure", panel("erase?user=user_seed_3", {}, async (page) => {
+test("whether a user is known is said before an erasure", needs("getUser"), panel("erase?user=user_seed_3", {}, async (page) => {
   await page.getByText("live", { exact: true }).waitFor();
   await visit(page, lethe, "erase?user=user_of_nobody");
   await page.getByText(/unknown: no row has this id/).waitFor();

@@ -56,7 +56,7 @@ async fn the_series_count_what_each_window_contains() {
             stats["series"]["buckets"].as_array().unwrap().len(),
             buckets
         );
-        let expected = [within, within, within, 5 * within];
+        let expected = [within, within, within, 4 * within];
         assert_eq!(sums(&stats), (expected, false), "{window}: {stats}");
     }
     let (status, problem) = service.admin(Method::GET, "/admin/stats?window=2h").await;

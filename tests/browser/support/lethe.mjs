@@ -1,5 +1,5 @@
 // A `lethe dev` of its own for each file of tests.
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { chmod, mkdtemp, readFile, readlink, rm, lstat, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,6 +10,21 @@ const run = promisify(execFile);
 const BINARY = process.env.LETHE_BINARY ?? new URL("../../../target/debug/lethe", import.meta.url).pathname;
 const START_LIMIT_MS = 120_000;
 const STOP_LIMIT_MS = 40_000;
+
+const document = JSON.parse(execFileSync(BINARY, ["openapi", "--format", "json"], { encoding: "utf8" }));
+const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+
+/** Options of a test that needs this operation: without it the test is skipped, and says why. */
+export function needs(operationId) {
+  const there = operations.some((operation) => operation.operationId === operationId);
+  return there ? {} : { skip: `this version has no operation ${operationId}` };
+}
+
+/** Options of a test that needs the roles of tokens. */
+export function needsRoles() {
+  const there = operations.some((operation) => operation["x-required-role"]);
+  return there ? {} : { skip: "this version has no roles" };
+}
 
 async function freePort() {
   const server = createServer();
