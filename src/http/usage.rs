@@ -70,6 +70,11 @@ impl Usage {
         })
     }
 
+    /// Whether a request is under way, or an answer is not fully read.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.counts.lock().in_use()
+    }
+
     /// Counts a request until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
         let mut counts = self.counts.lock();

@@ -12,18 +12,21 @@ use std::{
 use bytes::Bytes;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use lethe::http::{
+    access::{AdminAuth, SessionOrAdminAuth, declare_roles},
     admin_tokens::AdminTokens,
     answer::SharedBody,
-    credentials::{AdminAuth, Authenticator, Caller, SessionOrAdminAuth},
+    credentials::{Authenticator, Caller},
     json_body::JsonBody,
     jwks::JwksTiming,
-    limits::Limits,
+    limits::{Limits, RequestLimits},
     problem::{Problem, Problems},
     request_id::RequestId,
-    server::serve_with,
+    server::serve,
     session::{SessionConfig, SessionError, SessionVerifier},
     session_keys::SessionKeys,
 };
+use lethe::telemetry::metrics::Metrics;
+use lethe::vocabulary::Role;
 use poem::{Body, EndpointExt, Response, Route, get, handler, post};
 use poem_openapi::{Object, OpenApi, OpenApiService, param::Query, payload::PlainText};
 use serde_json::{Value, json};
@@ -89,7 +92,7 @@ async fn start(endpoint: impl poem::Endpoint + 'static, limits: Limits) -> Runni
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let limit = Duration::from_secs(2);
-    let server = tokio::spawn(serve_with(listener, endpoint, stop, limit, limits));
+    let server = tokio::spawn(serve(listener, endpoint, stop, limit, limits.into()));
     Running {
         address,
         shutdown,
@@ -283,15 +286,16 @@ async fn http_2_without_upgrade_is_served_too() {
 }
 
 #[tokio::test]
-async fn over_the_connection_limit_a_peer_waits_for_a_place() {
+async fn over_the_connection_limit_a_silent_peer_gives_its_place_to_a_new_one() {
     let limits = Limits {
         connections: 1,
         ..short_limits()
     };
     let running = start(routes(), limits).await;
-    let _silent = running.connect().await;
+    let mut silent = running.connect().await;
     let answer = reqwest::get(running.url("/")).await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "hello");
+    assert_eq!(read_to_close(&mut silent).await.0, "");
     running.stop().await;
 }
 
@@ -332,7 +336,10 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     let running = start(
         gate.endpoint(),
         Limits {
-            requests: 1,
+            requests: RequestLimits {
+                anonymous: 1,
+                ..RequestLimits::default()
+            },
             ..short_limits()
         },
     )
@@ -690,17 +697,20 @@ const ADMIN_TOKEN: &str = "0123456789-admin-secret";
 
 fn admins() -> AdminTokens {
     let mut admins = AdminTokens::default();
-    admins.add("alice", ADMIN_TOKEN).unwrap();
+    admins.add("alice", Role::Admin, ADMIN_TOKEN).unwrap();
     admins
 }
 
 fn api() -> (impl poem::Endpoint, Value) {
-    let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap()),
-        admins: admins(),
-    };
+    let sessions = verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap());
+    let authenticator = Authenticator::new(sessions, admins(), Metrics::new().unwrap());
     let service = OpenApiService::new(Api, "edge", "1");
-    let spec = serde_json::from_str(&service.spec()).unwrap();
+    let mut spec: Value = serde_json::from_str(&service.spec()).unwrap();
+    for path in spec["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in path.as_object_mut().unwrap().values_mut() {
+            declare_roles(operation.as_object_mut().unwrap());
+        }
+    }
     (service.data(Arc::new(authenticator)).with(RequestId), spec)
 }
 
@@ -833,9 +843,13 @@ fn the_spec_names_both_schemes_and_the_problems() {
     );
     let admin_who = &spec["paths"]["/admin/who"]["get"];
     assert_eq!(admin_who["security"], json!([{"adminToken": []}]));
+    assert_eq!(admin_who["x-required-role"], "admin");
     let mut statuses: Vec<_> = admin_who["responses"].as_object().unwrap().keys().collect();
     statuses.sort();
-    assert_eq!(statuses, ["200", "400", "401", "403", "503", "default"]);
+    assert_eq!(
+        statuses,
+        ["200", "400", "401", "403", "429", "503", "default"]
+    );
     let problem = &admin_who["responses"]["403"]["content"]["application/problem+json"];
     assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem");
 }
@@ -1044,17 +1058,16 @@ async fn what_no_key_could_save_is_refused_without_asking_clerk() {
 
 #[tokio::test]
 async fn an_admin_needs_no_clerk() {
-    let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Jwks(
-            "http://127.0.0.1:1/jwks".parse().unwrap(),
-        )),
-        admins: admins(),
-    };
-    let caller = authenticator.authenticate(ADMIN_TOKEN).await.unwrap();
+    let url = "http://127.0.0.1:1/jwks".parse().unwrap();
+    let sessions = verifier(SessionKeys::Jwks(url));
+    let authenticator = Authenticator::new(sessions, admins(), Metrics::new().unwrap());
+    let client = "127.0.0.1".parse().unwrap();
+    let caller = authenticator.authenticate(ADMIN_TOKEN, client).await;
     assert_eq!(
         caller,
-        Caller::Admin {
-            name: "alice".into()
-        }
+        Ok(Caller::Admin {
+            name: "alice".into(),
+            role: Role::Admin,
+        })
     );
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "dev")]
+mod access;
+#[cfg(feature = "dev")]
 mod api;
 mod api_shape;
 #[cfg(feature = "dev")]
@@ -37,6 +39,8 @@ mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod slow_peers;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]

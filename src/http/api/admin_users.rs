@@ -16,7 +16,7 @@ use super::{
 use crate::{
     deletion::requests::delete_user,
     http::{
-        credentials::AdminAuth,
+        access::{AdminAuth, ViewerAuth},
         problem::{Problem, Problems},
     },
     problems,
@@ -160,7 +160,7 @@ impl AdminErasures {
     )]
     async fn receipt(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         /// The Clerk user id.
         #[oai(name = "userId")]
