@@ -9,11 +9,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::service::Service;
 use crate::support::world::World;
 
-/// The promise of docs/security.md, in bytes.
+/// The promise of SECURITY.md, in bytes.
 const MAX_RESIDENT: f64 = 150e6;
 /// A webhook takes some milliseconds; the rest is for a busy machine. Only a peer that has to wait for a place of a
 /// slow one takes longer: the shortest of the server's limits are 10 s.
@@ -41,16 +42,18 @@ const KINDS: [Kind; 6] = [
     Kind::Resets,
 ];
 
+/// Sends `begin`, and then one byte after the other.
+async fn drip(stream: &mut TcpStream, begin: &str) -> std::io::Result<()> {
+    stream.write_all(begin.as_bytes()).await?;
+    loop {
+        sleep(DRIP).await;
+        stream.write_all(b"a").await?;
+    }
+}
+
 /// Attacks once, until the server ends the connection. A new one follows.
 async fn attack(kind: Kind, address: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
-    let drip = async |stream: &mut TcpStream, begin: &str| {
-        stream.write_all(begin.as_bytes()).await?;
-        loop {
-            sleep(DRIP).await;
-            stream.write_all(b"a").await?;
-        }
-    };
     match kind {
         Kind::Silent => drop(stream.read_u8().await?),
         Kind::Head => drip(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await?,
@@ -73,13 +76,17 @@ async fn attack(kind: Kind, address: &str) -> std::io::Result<()> {
                 .handshake::<_, Bytes>(stream)
                 .await
                 .map_err(std::io::Error::other)?;
-            let connection = tokio::spawn(connection);
             let path = match kind {
                 Kind::Resets => "/health/ready",
                 _ => "/docs",
             };
-            ask_for_ever(client, &format!("http://{address}{path}"), kind).await;
-            connection.abort();
+            let url = format!("http://{address}{path}");
+            // Dropped here, too, when the peer is stopped.
+            let mut connection = AbortOnDropHandle::new(tokio::spawn(connection));
+            tokio::select! {
+                _ = &mut connection => {}
+                () = ask_for_ever(client, &url, kind) => {}
+            }
         }
     }
     Ok(())
@@ -96,11 +103,10 @@ async fn ask_for_ever(mut client: h2::client::SendRequest<Bytes>, url: &str, kin
         let Ok((answer, mut stream)) = client.send_request(request, true) else {
             return;
         };
+        // Past h2's guard against rapid resets.
+        sleep(Duration::from_millis(2)).await;
         match kind {
-            Kind::Resets => {
-                sleep(Duration::from_millis(2)).await;
-                stream.send_reset(h2::Reason::CANCEL);
-            }
+            Kind::Resets => stream.send_reset(h2::Reason::CANCEL),
             _ => unread.push(answer),
         }
     }
