@@ -86,13 +86,14 @@ impl Connections {
 }
 
 impl Open {
-    /// Closes the oldest connection of a client on which nothing happens, or else its oldest.
+    /// Closes the connection of a client that was of least use: one on which no answer was sent whole yet, or else the
+    /// one for which that is longest ago; of several, the oldest.
     fn evict(&mut self, client: IpAddr) {
-        let Some(connections) = self.by_client.get(&client) else {
-            return;
-        };
-        let idle = connections.iter().find(|(_, one)| !one.usage.is_in_use());
-        let victim = idle.or_else(|| connections.iter().next());
+        let connections = self.by_client.get(&client);
+        let victim = connections
+            .into_iter()
+            .flatten()
+            .min_by_key(|(number, one)| (one.usage.usefulness(), **number));
         if let Some(number) = victim.map(|(number, _)| *number)
             && let Some(connection) = self.remove(client, number)
         {
@@ -164,18 +165,23 @@ mod tests {
     }
 
     #[test]
-    fn over_its_own_limit_a_client_loses_its_oldest_idle_connection() {
-        let connections = Connections::new(10, 2);
-        let busy = enter(&connections, 1);
-        let _request = busy.usage.begin_request();
-        let idle = enter(&connections, 1);
+    fn over_its_own_limit_a_client_loses_the_connection_of_least_use() {
+        let connections = Connections::new(10, 3);
+        let useful = enter(&connections, 1);
+        useful.usage.begin_answer().sent_whole();
+        let silent = enter(&connections, 1);
+        let slow = enter(&connections, 1);
+        let _request = slow.usage.begin_request();
         let other = enter(&connections, 2);
         let new = enter(&connections, 1);
-        assert!(new.closes_another && is_evicted(&idle));
-        assert!(!is_evicted(&busy) && !is_evicted(&other) && !is_evicted(&new));
-        let _request = new.usage.begin_request();
+        assert!(new.closes_another && is_evicted(&silent));
         let newest = enter(&connections, 1);
-        assert!(is_evicted(&busy) && !is_evicted(&new) && !is_evicted(&newest));
+        assert!(is_evicted(&slow) && !is_evicted(&useful));
+        assert!(!is_evicted(&other) && !is_evicted(&new) && !is_evicted(&newest));
+        new.usage.begin_answer().sent_whole();
+        newest.usage.begin_answer().sent_whole();
+        let _last = enter(&connections, 1);
+        assert!(is_evicted(&useful) && !is_evicted(&new) && !is_evicted(&newest));
     }
 
     #[test]

@@ -24,6 +24,8 @@ struct UsageCounts {
     /// deadline.
     unread_answers: BTreeMap<u64, Instant>,
     next_answer: u64,
+    /// When an answer was last sent whole.
+    useful_at: Option<Instant>,
     idle_until: Instant,
     /// Some bytes of the next request have arrived, but not its whole head.
     head_begun: bool,
@@ -60,6 +62,7 @@ impl Usage {
             requests: 0,
             unread_answers: BTreeMap::new(),
             next_answer: 0,
+            useful_at: None,
             idle_until: Instant::now() + limits.first_request,
             head_begun: false,
         };
@@ -70,9 +73,10 @@ impl Usage {
         })
     }
 
-    /// Whether a request is under way, or an answer is not fully read.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.counts.lock().in_use()
+    /// When an answer was last sent whole on this connection, and whether it is in use now.
+    pub(super) fn usefulness(&self) -> (Option<Instant>, bool) {
+        let counts = self.counts.lock();
+        (counts.useful_at, counts.in_use())
     }
 
     /// Counts a request until the guard is dropped.
@@ -157,6 +161,13 @@ impl Drop for RequestGuard {
 pub(super) struct UnreadAnswer {
     usage: Arc<Usage>,
     number: u64,
+}
+
+impl UnreadAnswer {
+    /// The whole answer was handed to the connection. It is unread until it is dropped.
+    pub(super) fn sent_whole(&self) {
+        self.usage.counts.lock().useful_at = Some(Instant::now());
+    }
 }
 
 impl Drop for UnreadAnswer {

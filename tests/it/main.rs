@@ -25,6 +25,8 @@ mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 #[cfg(feature = "dev")]
+mod fuzz;
+#[cfg(feature = "dev")]
 mod health;
 mod http_edge;
 mod model;

@@ -112,6 +112,11 @@ async fn ask_for_ever(mut client: h2::client::SendRequest<Bytes>, url: &str, kin
     }
 }
 
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
 /// Sends webhooks one after the other, and returns how long each took.
 async fn webhooks(service: &Service, run: &str) -> Vec<Duration> {
     let mut took = Vec::new();
@@ -127,9 +132,9 @@ async fn webhooks(service: &Service, run: &str) -> Vec<Duration> {
     took
 }
 
-async fn resident_bytes(service: &Service) -> f64 {
-    let metrics = service.client.get(format!("{}/metrics", service.url));
-    let text = metrics.send().await.unwrap().text().await.unwrap();
+async fn resident_bytes(metrics: &str) -> f64 {
+    let url = format!("http://{metrics}/metrics");
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     let name = "process_resident_memory_bytes ";
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
@@ -138,10 +143,12 @@ async fn resident_bytes(service: &Service) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_are_answered_while_slow_peers_of_every_kind_hold_what_they_can() {
     let world = World::new().await;
-    let service = Service::start(&world).await;
+    // On an address of their own, the metrics are there for those who look at the attack.
+    let metrics = free_address();
+    let service = Service::start_with(&world, &[("METRICS_ADDR", &metrics)]).await;
     let count = std::env::var("LETHE_SLOW_PEERS").map_or(120, |count| count.parse().unwrap());
     let quiet = webhooks(&service, "quiet").await;
-    let before = resident_bytes(&service).await;
+    let before = resident_bytes(&metrics).await;
     let address = service.url.strip_prefix("http://").unwrap().to_owned();
     let mut peers = JoinSet::new();
     for kind in KINDS.into_iter().cycle().take(count) {
@@ -157,7 +164,7 @@ async fn webhooks_are_answered_while_slow_peers_of_every_kind_hold_what_they_can
     // Until each holds what it can.
     sleep(Duration::from_secs(2)).await;
     let attacked = webhooks(&service, "attacked").await;
-    let after = resident_bytes(&service).await;
+    let after = resident_bytes(&metrics).await;
     peers.shutdown().await;
     let (median, last) = (WEBHOOKS / 2, WEBHOOKS - 1);
     println!(
