@@ -66,18 +66,15 @@ pub(super) struct AnswerBody<B> {
 /// It is dropped when the body and all of its chunks, which hyper may keep longer, are dropped.
 struct Held {
     _bytes: Option<OwnedSemaphorePermit>,
-    unread: UnreadAnswer,
+    _unread: UnreadAnswer,
 }
 
-impl<B: Body> AnswerBody<B> {
+impl<B> AnswerBody<B> {
     pub(super) fn new(body: B, bytes: Option<OwnedSemaphorePermit>, unread: UnreadAnswer) -> Self {
         let held = Arc::new(Held {
             _bytes: bytes,
-            unread,
+            _unread: unread,
         });
-        if body.is_end_stream() {
-            held.unread.sent_whole();
-        }
         Self { body, held }
     }
 }
@@ -91,9 +88,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(polled, Poll::Ready(None)) || polled.is_ready() && self.body.is_end_stream() {
-            self.held.unread.sent_whole();
-        }
         polled.map_ok(|frame| {
             frame.map_data(|bytes| {
                 Bytes::from_owner(Chunk {

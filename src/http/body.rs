@@ -23,6 +23,7 @@ use super::{
     budget::{Budget, Permit},
     limits::Limits,
     refusals::{Refusal, RefusalLog},
+    usage::{HandlingGuard, Usage},
 };
 
 /// The first bytes of each body are not counted in the memory of all bodies. An event of Clerk has some 5 KB, so it
@@ -65,8 +66,28 @@ impl BodyRefused {
 #[derive(Default)]
 pub(super) struct Held {
     /// First the place of a request whose body is on its way, then that of a request which is handled.
-    pub(super) permit: Option<Permit>,
+    permit: Option<Permit>,
+    handling: Option<HandlingGuard>,
     bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Of a request without a body.
+    pub(super) fn handled(permit: Permit, handling: HandlingGuard) -> Self {
+        Self {
+            permit: Some(permit),
+            handling: Some(handling),
+            bytes: None,
+        }
+    }
+
+    /// Of a request whose body is on its way.
+    pub(super) fn receiving(permit: Permit) -> Self {
+        Self {
+            permit: Some(permit),
+            ..Self::default()
+        }
+    }
 }
 
 /// What a body takes while it arrives.
@@ -78,6 +99,7 @@ pub(super) struct BodyNeeds {
     pub(super) client: IpAddr,
     pub(super) held: Arc<Mutex<Held>>,
     pub(super) refusals: Arc<RefusalLog>,
+    pub(super) usage: Arc<Usage>,
 }
 
 impl BodyNeeds {
@@ -90,7 +112,7 @@ impl BodyNeeds {
         let memory = Arc::clone(&self.memory);
         let bytes = memory
             .try_acquire_many_owned(counted)
-            .map_err(|_| self.busy(Refusal::TooManyBodies))?;
+            .map_err(|_| self.busy(Refusal::Bodies))?;
         let mut held = self.held.lock();
         match &mut held.bytes {
             Some(held) => held.merge(bytes),
@@ -101,9 +123,11 @@ impl BodyNeeds {
 
     fn complete(&self) -> Result<(), BodyRefused> {
         let Some(permit) = self.budget.take(self.client) else {
-            return Err(self.busy(Refusal::TooManyRequests));
+            return Err(self.busy(Refusal::Requests));
         };
-        self.held.lock().permit = Some(permit);
+        let mut held = self.held.lock();
+        held.permit = Some(permit);
+        held.handling = Some(self.usage.begin_handling());
         Ok(())
     }
 

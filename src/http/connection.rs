@@ -40,6 +40,7 @@ use super::{
     limits::{BUSY_RETRY_AFTER, Limits},
     problem::Problem,
     refusals::{Refusal, RefusalLog},
+    request_id::Authenticated,
     request_metrics::NO_OPERATION,
     socket::Socket,
     usage::{EndReason, Usage},
@@ -159,11 +160,15 @@ impl Connection {
             .shared
             .trusted_proxies
             .client(self.peer.ip(), request.headers());
-        let answer = http::Response::from(self.response(request, local, client, &id).await);
+        let answer = self.response(request, local, client, &id).await;
+        if answer.data::<Authenticated>().is_some() {
+            self.usage.was_useful();
+        }
+        let answer = http::Response::from(answer);
         let (answer, bytes) = match self.shared.answers.take(&answer) {
             Ok(bytes) => (answer, bytes),
             Err(_) => {
-                self.shared.refusals.note(Refusal::TooManyAnswers, client);
+                self.shared.refusals.note(Refusal::Answers, client);
                 let detail = "Too many answers wait to be read. This one may have been completed.";
                 (self.refuse(busy(detail), &id).into(), None)
             }
@@ -185,7 +190,7 @@ impl Connection {
             return self.refuse(Problem::bad_field("host", "must be given once"), id);
         }
         let Some((request, held)) = self.admit(request, local, client) else {
-            self.shared.refusals.note(Refusal::TooManyRequests, client);
+            self.shared.refusals.note(Refusal::Requests, client);
             return self.refuse(busy("Too many requests are under way."), id);
         };
         let handler = self
@@ -224,16 +229,18 @@ impl Connection {
         let unlimited = request.take_body();
         let held = Arc::new(Mutex::new(Held::default()));
         if unlimited.is_empty() {
-            held.lock().permit = Some(budget.take(client)?);
+            let permit = budget.take(client)?;
+            *held.lock() = Held::handled(permit, self.usage.begin_handling());
             request.set_body(unlimited);
         } else {
-            held.lock().permit = Some(shared.requests.receiving().take(client)?);
+            *held.lock() = Held::receiving(shared.requests.receiving().take(client)?);
             let needs = BodyNeeds {
                 memory: Arc::clone(&shared.bodies),
                 budget: Arc::clone(budget),
                 client,
                 held: Arc::clone(&held),
                 refusals: Arc::clone(&shared.refusals),
+                usage: Arc::clone(&self.usage),
             };
             request.set_body(body::limited(unlimited, &shared.limits, needs));
         }

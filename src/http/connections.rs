@@ -86,8 +86,8 @@ impl Connections {
 }
 
 impl Open {
-    /// Closes the connection of a client that was of least use: one on which no answer was sent whole yet, or else the
-    /// one for which that is longest ago; of several, the oldest.
+    /// Closes the connection of a client that was of least use: one that never had valid credentials and on which nothing
+    /// is handled, or else the one whose valid credentials are longest ago; of several, the oldest.
     fn evict(&mut self, client: IpAddr) {
         let connections = self.by_client.get(&client);
         let victim = connections
@@ -168,18 +168,20 @@ mod tests {
     fn over_its_own_limit_a_client_loses_the_connection_of_least_use() {
         let connections = Connections::new(10, 3);
         let useful = enter(&connections, 1);
-        useful.usage.begin_answer().sent_whole();
-        let silent = enter(&connections, 1);
+        useful.usage.was_useful();
+        let handling = enter(&connections, 1);
+        let guard = handling.usage.begin_handling();
         let slow = enter(&connections, 1);
         let _request = slow.usage.begin_request();
         let other = enter(&connections, 2);
         let new = enter(&connections, 1);
-        assert!(new.closes_another && is_evicted(&silent));
+        assert!(new.closes_another && is_evicted(&slow));
+        drop(guard);
         let newest = enter(&connections, 1);
-        assert!(is_evicted(&slow) && !is_evicted(&useful));
+        assert!(is_evicted(&handling) && !is_evicted(&useful));
         assert!(!is_evicted(&other) && !is_evicted(&new) && !is_evicted(&newest));
-        new.usage.begin_answer().sent_whole();
-        newest.usage.begin_answer().sent_whole();
+        new.usage.was_useful();
+        newest.usage.was_useful();
         let _last = enter(&connections, 1);
         assert!(is_evicted(&useful) && !is_evicted(&new) && !is_evicted(&newest));
     }

@@ -9,31 +9,31 @@ use tokio::time::sleep;
 /// The time between two lines about one kind of refusal.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What was refused, and why.
+/// Of what there were too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    TooManyRequests,
-    TooManyBodies,
-    TooManyAnswers,
-    TooManyConnections,
+    Requests,
+    Bodies,
+    Answers,
+    Connections,
 }
 
 impl Refusal {
     const ALL: [Self; 4] = [
-        Self::TooManyRequests,
-        Self::TooManyBodies,
-        Self::TooManyAnswers,
-        Self::TooManyConnections,
+        Self::Requests,
+        Self::Bodies,
+        Self::Answers,
+        Self::Connections,
     ];
 
     fn message(self) -> &'static str {
         match self {
-            Self::TooManyRequests => {
+            Self::Requests => {
                 "answered with 503: too many requests of this class, or of one client, are under way"
             }
-            Self::TooManyBodies => "answered with 503: too many request bodies are on their way",
-            Self::TooManyAnswers => "answered with 503: too many answers wait to be read",
-            Self::TooManyConnections => {
+            Self::Bodies => "answered with 503: too many request bodies are on their way",
+            Self::Answers => "answered with 503: too many answers wait to be read",
+            Self::Connections => {
                 "closed a connection for a new one: too many are open, or too many of one client"
             }
         }

@@ -24,6 +24,10 @@ impl<E: Endpoint> Middleware<E> for RequestId {
     }
 }
 
+/// An extension of an answer: the credentials of its request were valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Authenticated;
+
 /// The endpoint made by [`RequestId`]. It never returns an error.
 pub struct RequestIdEndpoint<E> {
     inner: E,
@@ -39,6 +43,9 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
             let mut line = LogLine::begin(&request);
             let mut response = answer(&self.inner, request).await;
             line.finish(response.status());
+            if let (Some(_), None) = correlation::caller() {
+                response.set_data(Authenticated);
+            }
             correlation::set(response.headers_mut(), &id);
             response
         };

@@ -97,7 +97,7 @@ async fn accept_loop(shared: &Arc<Shared>, listener: &TcpListener) {
                 let (place, closed_another) =
                     connections.enter(peer.ip(), is_proxy, Arc::clone(&usage));
                 if closed_another {
-                    shared.refusals.note(Refusal::TooManyConnections, peer.ip());
+                    shared.refusals.note(Refusal::Connections, peer.ip());
                 }
                 let connection = Connection::new(Arc::clone(shared), peer, usage);
                 shared

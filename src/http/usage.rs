@@ -24,7 +24,9 @@ struct UsageCounts {
     /// deadline.
     unread_answers: BTreeMap<u64, Instant>,
     next_answer: u64,
-    /// When an answer was last sent whole.
+    /// Requests that have arrived whole and are being handled.
+    handling: usize,
+    /// When a request with valid credentials was last answered.
     useful_at: Option<Instant>,
     idle_until: Instant,
     /// Some bytes of the next request have arrived, but not its whole head.
@@ -62,6 +64,7 @@ impl Usage {
             requests: 0,
             unread_answers: BTreeMap::new(),
             next_answer: 0,
+            handling: 0,
             useful_at: None,
             idle_until: Instant::now() + limits.first_request,
             head_begun: false,
@@ -73,10 +76,22 @@ impl Usage {
         })
     }
 
-    /// When an answer was last sent whole on this connection, and whether it is in use now.
+    /// How useful the connection is: when a request with valid credentials was last answered, and whether a request is
+    /// being handled. What is greater is more useful.
     pub(super) fn usefulness(&self) -> (Option<Instant>, bool) {
         let counts = self.counts.lock();
-        (counts.useful_at, counts.in_use())
+        (counts.useful_at, counts.handling > 0)
+    }
+
+    /// A request with valid credentials was answered.
+    pub(super) fn was_useful(&self) {
+        self.counts.lock().useful_at = Some(Instant::now());
+    }
+
+    /// Counts a request that has arrived whole, until the guard is dropped.
+    pub(super) fn begin_handling(self: &Arc<Self>) -> HandlingGuard {
+        self.counts.lock().handling += 1;
+        HandlingGuard(Arc::clone(self))
     }
 
     /// Counts a request until the guard is dropped.
@@ -163,17 +178,19 @@ pub(super) struct UnreadAnswer {
     number: u64,
 }
 
-impl UnreadAnswer {
-    /// The whole answer was handed to the connection. It is unread until it is dropped.
-    pub(super) fn sent_whole(&self) {
-        self.usage.counts.lock().useful_at = Some(Instant::now());
-    }
-}
-
 impl Drop for UnreadAnswer {
     fn drop(&mut self) {
         self.usage.end_use(|counts| {
             counts.unread_answers.remove(&self.number);
         });
+    }
+}
+
+/// Counts a request as being handled until it is dropped.
+pub(super) struct HandlingGuard(Arc<Usage>);
+
+impl Drop for HandlingGuard {
+    fn drop(&mut self) {
+        self.0.counts.lock().handling -= 1;
     }
 }

@@ -400,7 +400,7 @@ fn a_configuration_is_parsed_or_told_and_never_shown() {
         let pairs = pairs.into_iter().filter_map(|(variable, value)| {
             let variable = variables::ALL[variable];
             // What is no secret may be shown.
-            (variable.is_secret() || !value.contains(SECRET)).then(|| (variable.name, value))
+            (variable.is_secret() || !value.contains(SECRET)).then_some((variable.name, value))
         });
         let source = Source::empty()
             .with(Origin::Environment, pairs)
