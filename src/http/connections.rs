@@ -55,8 +55,7 @@ impl Connections {
         let crowded = if of_client >= self.max_of_client && !is_proxy {
             Some(client)
         } else if open.count >= self.max {
-            let most = open.by_client.iter().max_by_key(|(_, open)| open.len());
-            most.map(|(client, _)| *client)
+            open.most_crowded()
         } else {
             None
         };
@@ -83,9 +82,22 @@ impl Connections {
         };
         (place, crowded.is_some())
     }
+
+    /// Closes a connection of the client that has most, because the process has no file descriptor left for a new one.
+    pub(super) fn make_room(&self) {
+        let mut open = self.open.lock();
+        if let Some(crowded) = open.most_crowded() {
+            open.evict(crowded);
+        }
+    }
 }
 
 impl Open {
+    fn most_crowded(&self) -> Option<IpAddr> {
+        let most = self.by_client.iter().max_by_key(|(_, open)| open.len());
+        most.map(|(client, _)| *client)
+    }
+
     /// Closes the connection of a client that was of least use: one that never had valid credentials and on which nothing
     /// is handled, or else the one whose valid credentials are longest ago; of several, the oldest.
     fn evict(&mut self, client: IpAddr) {

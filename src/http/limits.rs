@@ -74,7 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            connections_of_client: 512,
+            connections_of_client: 1000,
             requests: RequestLimits::default(),
             first_request: Duration::from_secs(10),
             head: Duration::from_secs(10),

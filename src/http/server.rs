@@ -112,8 +112,9 @@ async fn accept_loop(shared: &Arc<Shared>, listener: &TcpListener) {
                 tracing::warn!(
                     %error,
                     pause_ms = pause.as_millis(),
-                    "cannot accept connections; trying again after a pause"
+                    "cannot accept connections; closing one and trying again after a pause"
                 );
+                connections.make_room();
                 sleep(pause).await;
             }
         }
