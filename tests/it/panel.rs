@@ -136,7 +136,8 @@ async fn workers_are_shown_with_what_they_hold() {
 async fn a_token_learns_whose_it_is() {
     let world = World::new().await;
     let service = Service::start(&world).await;
-    assert_eq!(service.get("/admin/me").await["name"], "ops");
+    let me = service.get("/admin/me").await;
+    assert_eq!((&me["name"], &me["role"]), (&"ops".into(), &"admin".into()));
     let session = service.session("user_a");
     for (token, status) in [("no-token-of-anybody", 401), (session.as_str(), 403)] {
         let (refused, problem) = answer(service.request(Method::GET, "/admin/me", token)).await;

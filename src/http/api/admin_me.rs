@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 
 use super::types::Tag;
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
 };
 
@@ -15,6 +15,8 @@ problems!(pub MeFailures: 401, 403);
 pub struct Me {
     /// The name that stands before the token in `ADMIN_API_TOKENS`.
     pub name: String,
+    /// What the token may do: `viewer`, `operator` or `admin`. Each may also do what those before it may.
+    pub role: String,
 }
 
 /// `GET /admin/me`
@@ -26,7 +28,10 @@ impl AdminMe {
     ///
     /// A client asks this first, to know that the token is valid and what it may do.
     #[oai(path = "/admin/me", method = "get", operation_id = "getMe")]
-    async fn me(&self, auth: AdminAuth) -> Result<Json<Me>, Problems<MeFailures>> {
-        Ok(Json(Me { name: auth.name }))
+    async fn me(&self, auth: ViewerAuth) -> Result<Json<Me>, Problems<MeFailures>> {
+        Ok(Json(Me {
+            name: auth.name,
+            role: auth.role.to_string(),
+        }))
     }
 }

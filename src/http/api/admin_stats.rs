@@ -11,7 +11,7 @@ use super::{
     types::Tag,
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, Series, Stats},
     vocabulary::StatsWindow,
@@ -39,7 +39,7 @@ impl AdminStats {
     #[oai(path = "/admin/stats", method = "get", operation_id = "getStats")]
     async fn stats(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         /// Also show what happened in so much time, in buckets, for charts.
         window: Query<Option<StatsWindow>>,

@@ -11,7 +11,7 @@ use super::{
     types::Tag,
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, Worker},
 };
@@ -35,7 +35,7 @@ impl AdminWorkers {
     #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
     ) -> Result<Json<WorkerList>, Problems<WorkersFailures>> {
         let mut tx = reading(&state.pool).await?;
