@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("storage", &[]),
     ("queue", &["db", "failpoint"]),
     ("deletion", &["db"]),
+    ("map", &["db"]),
     ("tasks", &["db"]),
     ("telemetry", &["db", "tasks"]),
     ("reconcile", &["db", "telemetry"]),
