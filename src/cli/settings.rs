@@ -44,10 +44,12 @@ topics! {
     Migrating(false): Database;
     /// What `tasks` and each of its subcommands read.
     Queueing(true): Database;
+    /// What `map` and each of its subcommands read.
+    Mapping(true): Database Map;
     /// What `reconcile` and each of its subcommands read.
     Reconciling(true): Database Reconcile Lifetime;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -12,6 +12,7 @@ mod database;
 mod fault;
 mod layer;
 mod log;
+mod map;
 mod reader;
 mod reconcile;
 mod source;
@@ -29,6 +30,7 @@ pub use database::Database;
 pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
+pub use map::MapFile;
 pub use reader::{Reader, Section};
 pub use source::Source;
 

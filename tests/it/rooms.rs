@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["db", "http", "reconcile", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["bench", "config", "db", "http", "reconcile", "schema", "storage", "tasks", "worker"]),
+    ("cli", &["bench", "config", "db", "http", "map", "reconcile", "schema", "storage", "tasks", "worker"]),
     ("app", &["config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
     ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),

@@ -124,7 +124,10 @@ pub enum BindProblem {
         column: String,
     },
     /// The user's table has no primary key of one column, and the map names no `id`.
-    NoUserId { line: usize, name: TableName },
+    NoUserId {
+        line: usize,
+        name: TableName,
+    },
     /// Neither a foreign key leads from the columns to a table of the map, nor does the rule say where to.
     NoTarget {
         line: usize,

@@ -136,7 +136,9 @@ impl<'c> Binder<'c> {
         line: usize,
     ) -> BoundChanges<'c> {
         let mut columns = |names: &[String]| -> Vec<&'c Column> {
-            let found = names.iter().map(|name| self.column(mapped, table, name, line));
+            let found = names
+                .iter()
+                .map(|name| self.column(mapped, table, name, line));
             found.flatten().collect()
         };
         let (clear, leave) = (columns(&changes.clear), columns(&changes.leave));
@@ -199,7 +201,12 @@ impl<'c> Binder<'c> {
                 if let Some(parent) = parent {
                     found = true;
                     let parent = by_value(parent, &edge.parent_columns, tables, user);
-                    add(edge.columns.clone(), parent, edge.parent_columns.clone(), Some(edge));
+                    add(
+                        edge.columns.clone(),
+                        parent,
+                        edge.parent_columns.clone(),
+                        Some(edge),
+                    );
                 }
             }
             if !found {
@@ -244,7 +251,9 @@ impl<'c> Binder<'c> {
         user: BoundUser<'c>,
     ) -> Option<(Parent, Vec<&'c Column>)> {
         let (section, column) = match (target, user) {
-            (Target::UserId, BoundUser::Rows { id, .. }) => return Some((Parent::UserId, vec![id])),
+            (Target::UserId, BoundUser::Rows { id, .. }) => {
+                return Some((Parent::UserId, vec![id]));
+            }
             (Target::ClerkId, BoundUser::Rows { clerk_id, .. }) => {
                 return Some((Parent::ClerkId, vec![clerk_id]));
             }

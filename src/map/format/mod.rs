@@ -13,8 +13,10 @@ mod table;
 mod tests;
 mod types;
 mod user;
+mod write;
 
 pub use self::fault::{InvalidMap, MapFault};
-pub use self::names::default_type_name;
+pub use self::names::{default_type_name, kebab_case};
 pub use self::parse::BUILT_IN;
 pub use self::types::*;
+pub use self::write::{toml_key, toml_string};

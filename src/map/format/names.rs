@@ -74,7 +74,9 @@ pub fn default_type_name(table: &str) -> String {
     }
 }
 
-fn kebab_case(name: &str) -> String {
+/// A name in kebab case, whether it was in snake case or in camel case.
+#[must_use]
+pub fn kebab_case(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut kebab = String::new();
     for (at, &c) in chars.iter().enumerate() {

@@ -150,7 +150,10 @@ fn a_text_that_is_no_toml_is_one_fault_with_its_line() {
     assert_eq!(faults("version = 1\n[user\n"), ["2 "]);
     assert_eq!(faults("version = 1\nversion = 1\n[user]\n"), ["2 "]);
     let date = with("[table.a]\non_erase.u = 1979-05-27\n");
-    assert_eq!(message(&date), "line 6: A value is a date. Give it as a string.");
+    assert_eq!(
+        message(&date),
+        "line 6: A value is a date. Give it as a string."
+    );
 }
 
 #[test]
