@@ -25,6 +25,8 @@ mod embedded;
 #[cfg(feature = "dev")]
 mod health;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;

@@ -14,6 +14,8 @@ pub struct BoundMap<'c> {
     pub tables: Vec<BoundTable<'c>>,
     pub user: BoundUser<'c>,
     pub references: Vec<Reference<'c>>,
+    /// Every foreign key between the application's tables.
+    pub edges: Vec<Edge<'c>>,
     pub problems: Vec<BindProblem>,
 }
 

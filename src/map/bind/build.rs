@@ -12,6 +12,7 @@ pub fn bind<'c>(map: &'c ErasureMap, catalog: &'c Catalog) -> BoundMap<'c> {
     let mut binder = Binder {
         map,
         catalog,
+        edges: catalog.foreign_keys().collect(),
         problems: Vec::new(),
     };
     let tables: Vec<BoundTable<'c>> = map
@@ -31,6 +32,7 @@ pub fn bind<'c>(map: &'c ErasureMap, catalog: &'c Catalog) -> BoundMap<'c> {
         tables,
         user,
         references,
+        edges: binder.edges,
         problems: binder.problems,
     }
 }
@@ -38,6 +40,7 @@ pub fn bind<'c>(map: &'c ErasureMap, catalog: &'c Catalog) -> BoundMap<'c> {
 struct Binder<'c> {
     map: &'c ErasureMap,
     catalog: &'c Catalog,
+    edges: Vec<Edge<'c>>,
     problems: Vec<BindProblem>,
 }
 
@@ -178,9 +181,10 @@ impl<'c> Binder<'c> {
         let changes = self.changes(mapped, table, &rule.changes, rule.line);
         let discriminator = self.constants(mapped, table, &rule.discriminator, rule.line);
         let edges: Vec<Edge<'c>> = self
-            .catalog
-            .foreign_keys()
+            .edges
+            .iter()
             .filter(|edge| edge.child.id == table.id && is_same(&edge.columns, &columns))
+            .cloned()
             .collect();
         let mut add = |columns, parent, parent_columns, foreign_key| {
             references.push(Reference {

@@ -1,6 +1,6 @@
 //! Which tables lose rows when a user is erased, or a row that may be deleted alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::bound::{BoundMap, Parent};
 use crate::map::catalog::{OnDelete, Table};
@@ -53,11 +53,18 @@ impl BoundMap<'_> {
     pub fn objects_below_cascade(&self, table: &Table) -> BTreeSet<String> {
         let mut seen = BTreeSet::from([table.id]);
         let mut open = vec![table.id];
+        let mut children: HashMap<i64, Vec<i64>> = HashMap::new();
+        let cascading = self.edges.iter();
+        for edge in cascading.filter(|edge| edge.key.on_delete == OnDelete::Cascade) {
+            children
+                .entry(edge.parent.id)
+                .or_default()
+                .push(edge.child.id);
+        }
         while let Some(id) = open.pop() {
-            for edge in self.catalog.foreign_keys() {
-                let cascades = edge.key.on_delete == OnDelete::Cascade;
-                if cascades && edge.parent.id == id && seen.insert(edge.child.id) {
-                    open.push(edge.child.id);
+            for child in children.get(&id).into_iter().flatten() {
+                if seen.insert(*child) {
+                    open.push(*child);
                 }
             }
         }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::guess;
 use super::sketch::{Decisions, Sketch, SketchRule, SketchTable, SketchUser, TargetGuess};
 use crate::map::bind::bind;
-use crate::map::catalog::{self, Catalog, Column, Table};
+use crate::map::catalog::{self, Catalog, Column, Edge, Table};
 use crate::map::format::{ErasureMap, GateLevel, Late, User, default_type_name, toml_string};
 use crate::map::gate::names::{names_a_row, names_a_user};
 use crate::map::gate::values::{Counts, Looked, look};
@@ -30,9 +30,10 @@ pub async fn draft(connection: &mut PgConnection) -> Result<String, sqlx::Error>
     };
     tx.rollback().await?;
     let tables: Vec<&Table> = scope.tables().collect();
-    let users = guess::users(&catalog, &tables);
+    let edges: Vec<Edge<'_>> = catalog.foreign_keys().collect();
+    let users = guess::users(&edges, &tables);
     let mut drafter = Drafter {
-        catalog: &catalog,
+        edges,
         tables,
         counts: &counts,
         users,
@@ -81,7 +82,7 @@ fn empty_map() -> ErasureMap {
 const DEFAULT_SCHEMA: &str = "public";
 
 struct Drafter<'c> {
-    catalog: &'c Catalog,
+    edges: Vec<Edge<'c>>,
     tables: Vec<&'c Table>,
     counts: &'c [(&'c Table, &'c Column, Counts)],
     users: Option<&'c Table>,
@@ -217,7 +218,7 @@ impl<'c> Drafter<'c> {
     /// The rules that foreign keys ask for, each with whether it names a user itself.
     fn by_foreign_key(&self, table: &Table) -> Vec<(SketchRule, bool)> {
         let mut rules: Vec<(SketchRule, bool)> = Vec::new();
-        for edge in self.catalog.foreign_keys() {
+        for edge in &self.edges {
             if edge.child.id != table.id || !self.erased.contains(&edge.parent.id) {
                 continue;
             }

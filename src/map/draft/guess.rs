@@ -1,7 +1,7 @@
 //! What a database's names say: which table holds the users, and which columns are a soft delete or name objects.
 
 use super::sketch::{ClerkIdGuess, SketchObject};
-use crate::map::catalog::{Catalog, Column, Table, TypeFamily};
+use crate::map::catalog::{Column, Edge, Table, TypeFamily};
 use crate::map::gate::names::{names_an_object, words};
 
 /// Below this a table does not look like one of users.
@@ -10,9 +10,9 @@ const MIN_SCORE: usize = 8;
 const MAX_REFERENCES: usize = 5;
 
 /// The table that looks most like that of the users.
-pub(super) fn users<'c>(catalog: &'c Catalog, tables: &[&'c Table]) -> Option<&'c Table> {
+pub(super) fn users<'c>(edges: &[Edge<'c>], tables: &[&'c Table]) -> Option<&'c Table> {
     let references = |table: &Table| {
-        let edges = catalog.foreign_keys();
+        let edges = edges.iter();
         let count = edges.filter(|edge| edge.parent.id == table.id).count();
         count.min(MAX_REFERENCES)
     };

@@ -104,7 +104,7 @@ codes! {
     MissingColumn = "missing-column",
         "The map names a column that is not there.";
     StaleRule = "stale-rule",
-        "The rule matches nothing: no foreign key leads from its columns to a table of the map.";
+        "A rule that matches nothing is one that nobody reads again when the schema changes.";
     StaleIgnore = "stale-ignore",
         "The entry matches nothing any more.";
     StaleAccept = "stale-accept",

@@ -8,7 +8,8 @@ use crate::map::format::{Action, Constant};
 
 pub(super) fn find(scope: &Scope<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for reference in &scope.map.references {
+    let references = scope.map.references.iter();
+    for reference in references.filter(|reference| scope.applies(reference)) {
         let table = scope.map.tables[reference.child].table;
         let kept = Kept {
             scope,

@@ -2,15 +2,14 @@
 
 use super::finding::{Code, Finding};
 use super::scope::Scope;
-use crate::map::bind::Parent;
 use crate::map::catalog::{Column, Edge, OnDelete};
 use crate::map::format::{Action, toml_key};
 
 pub(super) fn find(scope: &Scope<'_>) -> Vec<Finding> {
-    let edges = scope.map.catalog.foreign_keys();
+    let edges = scope.map.edges.iter();
     let of_erased = edges.filter(|edge| scope.reached.contains(edge.parent));
     of_erased
-        .flat_map(|edge| judge(scope, &edge))
+        .flat_map(|edge| judge(scope, edge))
         .chain(others(scope))
         .collect()
 }
@@ -84,11 +83,9 @@ fn numbers(columns: &[&Column]) -> Vec<i16> {
 fn others<'s>(scope: &'s Scope<'_>) -> impl Iterator<Item = Finding> + 's {
     let map = scope.map;
     let deletes = map.references.iter().filter(|reference| {
-        let parent_goes = match reference.parent {
-            Parent::UserId | Parent::ClerkId => true,
-            Parent::Row(place) => scope.reached.contains(map.tables[place].table),
-        };
-        reference.rule.action == Action::Delete && !reference.rule.takes_others && parent_goes
+        reference.rule.action == Action::Delete
+            && !reference.rule.takes_others
+            && scope.applies(reference)
     });
     deletes.filter_map(move |reference| {
         let is_direct = reference.parent.is_user(map);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::map::bind::{BoundMap, BoundUser, Reached, reach};
+use crate::map::bind::{BoundMap, BoundUser, Parent, Reached, Reference, reach};
 use crate::map::catalog::{Catalog, Column, Table};
 use crate::map::format::Reason;
 
@@ -80,6 +80,15 @@ impl<'c> Scope<'c> {
         self.covered.contains(&place)
             || self.ignored_columns.contains(&place)
             || self.ignored_tables.contains(&table.id)
+    }
+
+    /// Whether rows that a reference points at are ever erased.
+    #[must_use]
+    pub fn applies(&self, reference: &Reference<'_>) -> bool {
+        match reference.parent {
+            Parent::UserId | Parent::ClerkId => true,
+            Parent::Row(place) => self.reached.contains(self.map.tables[place].table),
+        }
     }
 
     /// How the map writes a column's name.

@@ -16,7 +16,17 @@ pub(super) fn find(scope: &Scope<'_>) -> Vec<Finding> {
         let remedy = "Remove the entry from [ignore].";
         Finding::incomplete(Code::StaleIgnore, &*reason.key, what, remedy).at(reason.line)
     });
-    let mut findings: Vec<Finding> = problems.chain(ignores).collect();
+    let references = scope.map.references.iter();
+    let unused = references
+        .filter(|reference| !scope.applies(reference))
+        .map(|reference| {
+            let place = scope.place_of(scope.map.tables[reference.child].table, &reference.columns);
+            let what = "Points at rows that are never erased, so this rule never applies.";
+            let remedy =
+                "Remove the rule, or give the table that it points at a rule with \"delete\".";
+            Finding::note(Code::StaleRule, place, what, remedy).at(reference.rule.line)
+        });
+    let mut findings: Vec<Finding> = problems.chain(ignores).chain(unused).collect();
     findings.dedup();
     findings
 }

@@ -40,6 +40,9 @@ pub(super) fn find_user(map: &BoundMap<'_>) -> String {
     let (BoundUser::Rows { id, clerk_id }, Some(root)) = (map.user, map.tables.first()) else {
         return String::new();
     };
+    if id.number == clerk_id.number {
+        return "    lethe.id := lethe.clerk_id;\n".to_owned();
+    }
     let is_user = equal(
         (&format!("u.{}", clerk_id.sql), clerk_id),
         ("lethe.clerk_id", clerk_id),

@@ -15,7 +15,7 @@ const SETTINGS: &str = "set search_path = pg_catalog, pg_temp set row_security =
 pub(super) fn plan(map: &BoundMap<'_>, schema: &str) -> String {
     let kept_root = match &map.map.user.keep {
         Some(keep) => format!(
-            "\n        union all\n        select d.kind, 'keep', {} from doomed d where d.kind = 0",
+            "\n        union all\n        select d.kind, d.part, d.place, 'keep', {} from doomed d where d.kind = 0",
             literal(&keep.why)
         ),
         None => String::new(),
@@ -23,13 +23,11 @@ pub(super) fn plan(map: &BoundMap<'_>, schema: &str) -> String {
     let body = format!(
         "<<lethe>>\ndeclare\n{}    answer jsonb;\nbegin\n{}    with {},\n    {},\n    \
 type (kind, name) as ({}),\n    rule (number, action, why, must_go) as ({}),\n    \
-touched (kind, action, why) as (\n        \
-select g.kind, 'delete', null from gone g\n        union all\n        \
-select c.kind, r.action, r.why from (select distinct x.kind, x.part, x.place, y.action, y.why\n            \
-from changed x join rule y on y.number = x.rule) c (kind, part, place, action, why)\n            \
-cross join lateral (select c.action, c.why) r{kept_root}\n    ),\n    \
+touched (kind, part, place, action, why) as (\n        \
+select g.kind, g.part, g.place, 'delete', null from gone g\n        union all\n        \
+select distinct c.kind, c.part, c.place, r.action, r.why from changed c join rule r on r.number = c.rule{kept_root}\n    ),\n    \
 counted (type, action, rows, keys) as (\n        \
-select t.name, x.action, count(*), (select count(distinct (n.bucket, n.key)) from named n\n            \
+select t.name, x.action, count(distinct (x.part, x.place)), (select count(distinct (n.bucket, n.key)) from named n\n            \
 where n.kind = x.kind and n.action = x.action and not n.is_foreign)\n        \
 from touched x join type t on t.kind = x.kind group by t.name, x.kind, x.action\n    ),\n    \
 kept (type, rows, why) as (\n        \
