@@ -1,4 +1,2 @@
--- The keys stay in the cancelled task: nothing of them was deleted.
-update lethe.cleanup_tasks
-set status = 'cancelled', finished_at = now(), updated_at = now()
-where id = $1 and status = 'pending' and lease_token = 0
+-- A task whose work has not begun becomes a cancelled record, which keeps its keys (the function says how).
+select lethe.cancel_task($1) as "cancelled!"
