@@ -29,6 +29,8 @@ mod fuzz;
 #[cfg(feature = "dev")]
 mod health;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
