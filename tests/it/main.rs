@@ -24,6 +24,8 @@ mod docs;
 mod embedded;
 #[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
 mod model;
 #[cfg(feature = "dev")]
