@@ -87,6 +87,10 @@ async fn a_long_transaction_of_erasures_holds_up_no_sign_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn erasures_in_opposite_order_do_not_deadlock_with_sign_ups() {
     let app = Application::new().await;
+    app.execute(
+        "insert into users (id) select 'user_old_' || r || '_' || n from generate_series(0, 4) r, generate_series(1, 300) n",
+    )
+    .await;
     let erase = "select lethe.delete_user('user_old_' || n, 'test') from generate_series(1, 300) n order by n";
     let sign_up =
         "insert into users (id) select 'user_new_' || n from generate_series(300, 1, -1) n";
