@@ -190,6 +190,17 @@ async fn samples_with_many_images_cost_the_same_each_however_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_images_of_one_sample_cost_the_same_each_however_many() {
+    let few = reads_per_sample(1, 8_000).await / 8_000.0;
+    let many = reads_per_sample(1, 48_000).await / 48_000.0;
+    println!("rows read for each image: {few:.1} of 8,000, {many:.1} of 48,000");
+    assert!(
+        many < few * 1.5 + 1.0,
+        "{few:.1} of 8,000, {many:.1} of 48,000"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_30000_collections_is_erased_in_steps() {
     let app = Application::new().await;
     app.user("user_a").await;
