@@ -84,18 +84,18 @@ async fn an_owner_sees_every_row_and_a_forced_owner_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn triggers_of_the_application_find_its_own_tables() {
     let app = Application::new().await;
-    app.execute("create table history (what text, id text)")
+    app.execute("create table public.history (what text, id text)")
         .await;
     // As applications write them: no name is qualified.
     app.execute(
-        "create function remember() returns trigger language plpgsql as $$ begin
+        "create function public.remember() returns trigger language plpgsql as $$ begin
              insert into history select tg_op || ' ' || tg_table_name, old.id::text from (select count(*) from comments) c;
              return null; end $$",
     )
     .await;
     for table in TABLES {
         app.execute(&format!(
-            "create trigger remember after update or delete on {table} for each row execute function remember()"
+            "create trigger remember after update or delete on {table} for each row execute function public.remember()"
         ))
         .await;
     }
