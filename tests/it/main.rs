@@ -28,6 +28,8 @@ mod embedded;
 mod fuzz;
 #[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
 #[cfg(feature = "dev")]
 mod map;
