@@ -7,10 +7,12 @@ use std::process::ExitCode;
 #[cfg(feature = "dev")]
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
-use lethe::cli::args::{ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs};
-use lethe::cli::{check, openapi, reconcile, tasks};
+use lethe::cli::args::{
+    MapArgs, MapCommand, ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs,
+};
+use lethe::cli::{check, map, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, Log, Section, Serve, Source, Worker};
+use lethe::config::{Database, Log, MapFile, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
@@ -139,6 +141,37 @@ pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode
         eprintln!("error: {line}");
     }
     Ok(success_if(outcome.refused.is_empty()))
+}
+
+pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {
+    let (log, file) = <(Log, MapFile)>::parse(source)?;
+    start_log(&log)?;
+    let map = match &args.command {
+        MapCommand::Init => None,
+        _ => match map::load(file.0.as_deref()) {
+            Ok(map) => Some(map),
+            Err(invalid) => {
+                let output = map::tell_invalid(&invalid, &args.command);
+                return Ok(show(&output));
+            }
+        },
+    };
+    let database = Database::parse(source)?;
+    let mut connection = pool::connect(&database.url).await?;
+    Ok(show(
+        &map::run(&mut connection, map.as_ref(), &args.command).await?,
+    ))
+}
+
+/// Prints what a command says, and returns its exit code.
+fn show(output: &map::MapOutput) -> ExitCode {
+    if !output.text.is_empty() {
+        print(output.text.trim_end());
+    }
+    if !output.errors.is_empty() {
+        eprintln!("{}", output.errors.trim_end());
+    }
+    ExitCode::from(output.exit_code)
 }
 
 pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {

@@ -13,6 +13,7 @@ pub mod deletion;
 pub mod embedded;
 mod failpoint;
 pub mod http;
+pub mod map;
 pub mod pauses;
 pub mod queue;
 pub mod recent;

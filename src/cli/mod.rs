@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod check;
+pub mod map;
 pub mod openapi;
 pub mod reconcile;
 #[cfg(feature = "dev")]

@@ -37,6 +37,12 @@ const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '1
                                set local plan_cache_mode = force_custom_plan; set local jit = off; \
                                set local row_security = off";
 
+/// One snapshot for all its statements: what they say of the schema fits together.
+const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read; set local statement_timeout = '30s'; \
+                              set local lock_timeout = '5s'; \
+                              set local idle_in_transaction_session_timeout = '15s'; set local jit = off; \
+                              set local row_security = off";
+
 /// Begins a bounded transaction for the queue's own statements.
 ///
 /// # Errors
@@ -98,4 +104,14 @@ pub async fn read_only(
 /// When no connection can be had or the database refuses.
 pub async fn begin_read_only(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     pool.begin_with(BEGIN_READ_ONLY).await
+}
+
+/// Begins a bounded transaction in which all statements see one snapshot. Its caller rolls it back.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn snapshot(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin_with(BEGIN_SNAPSHOT).await
 }

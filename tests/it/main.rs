@@ -28,7 +28,11 @@ mod embedded;
 mod fuzz;
 #[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
