@@ -17,6 +17,8 @@ mod crash;
 mod database_faults;
 #[cfg(feature = "dev")]
 mod deletion;
+#[cfg(feature = "dev")]
+mod deploy;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
 mod docs;
@@ -37,6 +39,8 @@ mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod runbooks;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]
