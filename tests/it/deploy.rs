@@ -1,15 +1,17 @@
 //! What stands in `deploy/` fits the program: its metrics, its variables, its tables and its runbooks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{read_dir, read_to_string};
+use std::fs::{copy, create_dir_all, read_dir, read_to_string, remove_dir_all};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lethe::config::variables;
+use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use serde_yaml_ng::Value;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::support::service::Service;
+use crate::support::service::{ADMIN_TOKEN, ISSUER, Service, WEBHOOK_SECRET, signer};
 use crate::support::world::{PATIENCE, World};
 
 /// Variables that a library reads.
@@ -281,17 +283,22 @@ fn every_variable_that_a_deployment_sets_is_one_that_lethe_reads() {
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_scaling_counts_what_is_due() {
-    let mut queries = Vec::new();
+/// What KEDA asks of the database.
+fn query_of_scaling() -> String {
     let documents = yaml("deploy/kubernetes/keda/scaling.yaml");
+    let mut queries = Vec::new();
     for document in &documents {
         values_of(document, "query", &mut queries);
     }
     let [query] = queries[..] else {
         panic!("{queries:?}")
     };
-    let query = query.as_str().unwrap();
+    query.as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scaling_counts_what_is_due() {
+    let query = query_of_scaling();
     let world = World::new().await;
     world.user("user_a").await;
     for grace in ["0", "1 day"] {
@@ -299,9 +306,70 @@ async fn the_scaling_counts_what_is_due() {
         let delete = format!("select lethe.delete_sample('{sample}', 'test', '{grace}')");
         world.execute(&delete).await;
     }
-    assert_eq!(world.one::<i64>(query).await, 1, "{query}");
+    assert_eq!(world.one::<i64>(&query).await, 1, "{query}");
     world
         .execute("update lethe.settings set paused_at = now(), paused_by = 'test'")
         .await;
-    assert_eq!(world.one::<i64>(query).await, 0, "{query}");
+    assert_eq!(world.one::<i64>(&query).await, 0, "{query}");
+}
+
+/// Runs `scripts/compose-secrets` in a folder of its own, and returns that of the secrets.
+fn secrets_of_compose(folder: &Path) -> PathBuf {
+    create_dir_all(folder.join("scripts")).unwrap();
+    for name in ["compose.env.example", "scripts/compose-secrets"] {
+        copy(root().join(name), folder.join(name)).unwrap();
+    }
+    let script = folder.join("scripts/compose-secrets");
+    let made = std::process::Command::new(script).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    folder.join("compose.secrets")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_accounts_of_compose_have_the_rights_of_their_roles_and_no_others() {
+    let world = World::new().await;
+    let postgres = PrivatePostgres::start(PostgresOptions::temporary())
+        .await
+        .unwrap();
+    postgres.create_database("lethe").await.unwrap();
+    let folder = std::env::temp_dir().join(format!("lethe-compose-{}", postgres.port()));
+    let secrets = secrets_of_compose(&folder);
+    let here = format!("@127.0.0.1:{}/", postgres.port());
+    let secret = |name: &str| {
+        let text = read_to_string(secrets.join(name)).unwrap();
+        text.replace("@postgres:5432/", &here)
+            .replace("@pgbouncer:6432/", &here)
+    };
+    let mut superuser = PgConnection::connect(&postgres.url("lethe")).await.unwrap();
+    let logins = sqlx::raw_sql(sqlx::AssertSqlSafe(secret("logins.sql")));
+    logins.execute(&mut superuser).await.unwrap();
+
+    let owner = secret("owner-database-url");
+    let migrated = world.run(&["migrate"], &[("DATABASE_URL", &owner)]).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    let rights = sqlx::raw_sql(sqlx::AssertSqlSafe(text("sql/roles.sql")));
+    rights.execute(&mut superuser).await.unwrap();
+
+    let (signer, tokens) = (signer(), format!("ops:{ADMIN_TOKEN}"));
+    for role in ["serve", "worker"] {
+        let url = secret(&format!("{role}-database-url"));
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            ("CLERK_WEBHOOK_SIGNING_SECRET", WEBHOOK_SECRET),
+            ("CLERK_JWT_KEY", signer.public_key()),
+            ("CLERK_ISSUER", ISSUER),
+            ("ADMIN_API_TOKENS", &tokens),
+        ];
+        let checked = world.run(&["check", "--role", role], &environment).await;
+        let table = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.status.success(), "{role}: {table}");
+    }
+    // What the scaling by KEDA asks, it asks as the reader.
+    let mut reader = PgConnection::connect(&secret("reader-database-url"))
+        .await
+        .unwrap();
+    let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(query_of_scaling()));
+    assert_eq!(count.fetch_one(&mut reader).await.unwrap(), 0);
+    remove_dir_all(folder).unwrap();
+    postgres.stop().await.unwrap();
 }

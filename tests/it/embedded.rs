@@ -19,7 +19,7 @@ use lethe::embedded::{
     DevState, DirectoryLock, Embedded, EmbeddedError, EmbeddedOptions, EmbeddedS3, LockError,
     PostgresError, PostgresOptions, PrivatePostgres, S3Options, StateError,
 };
-use lethe::storage::{Store, StoreConfig};
+use lethe::storage::{KeyPrefixes, Store, StoreConfig};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -534,6 +534,7 @@ async fn s3_lists_open_uploads_by_page_and_the_erasure_of_a_key_aborts_those_of_
         region: Some("us-east-1".to_owned()),
         access_key_id: Some("key".into()),
         secret_access_key: Some("secret".into()),
+        key_prefixes: KeyPrefixes::default(),
         session_token: None,
     })
     .await;

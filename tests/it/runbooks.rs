@@ -91,7 +91,7 @@ impl Reader {
             world.until_status(*task, "dead").await;
         }
         // Nobody works from here on, so that what is asked for stays as it is.
-        drop(worker);
+        worker.stop().await;
         world.user("user_2abc").await;
         world.user("user_after_the_backup").await;
         Self {
