@@ -1,7 +1,9 @@
 -- What a worker writes when the objects of its tasks were answered for: it removes the rows that the tasks name, by
 -- primary key, and ends the tasks. Each DELETE checks in the same statement that its row is still to go: it is
 -- soft-deleted (or its sample is), it names no key that was not answered for, and it has no child. `careful`: rows
--- that another transaction holds are skipped instead of waited for.
+-- that another transaction holds are skipped instead of waited for. `(deleted_at is null) is false` keeps the planner from
+-- the partial index of deleted rows, which holds everybody's. The functions that write tables of the application
+-- run its triggers, with its search path.
 
 -- Removes those of the images `ids` whose key is one of `answered`. `tasks` and `users` stand at the same places: the
 -- task that names the image, and for a part of an erasure its user; a row that was given to another user stays.
@@ -13,6 +15,7 @@ language plpgsql set search_path = lethe, pg_temp set row_security = off set ena
 declare
     free uuid[];
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         free := array(select i.id from public.sample_images i where i.id = any (ids) order by i.id for update skip locked);
     end if;
@@ -23,7 +26,7 @@ begin
       and (free is null or n.id = any (free))
       -- Written so that the keys are hashed once, whatever the planner believes of their number.
       and (i.object_key not in (select a.key from unnest(answered) as a (key))) is false
-      and (i.deleted_at is not null
+      and ((i.deleted_at is null) is false
            or (select s.deleted_at from public.samples s where s.id = i.sample_id) is not null)
       and (n.user_id is null
            or (select s.user_id from public.samples s where s.id = i.sample_id) = n.user_id)
@@ -37,12 +40,13 @@ returns table (sample_id uuid, user_id text)
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_column
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         ids := array(select s.id from public.samples s where s.id = any (ids) order by s.id for update skip locked);
     end if;
     return query
     delete from public.samples s
-    where s.id = any (ids) and s.deleted_at is not null
+    where s.id = any (ids) and (s.deleted_at is null) is false
       and (select i.id from public.sample_images i where i.sample_id = s.id limit 1) is null
     returning s.id, s.user_id;
 end
@@ -58,6 +62,7 @@ create function lethe.remove_upwards(
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_variable
 declare
+    nil constant uuid := '00000000-0000-0000-0000-000000000000';
     chosen uuid[];
     others int;
 begin
@@ -65,9 +70,11 @@ begin
     if cardinality(users) = 0 then
         return;
     end if;
+    perform set_config('search_path', lethe.application_path(), true);
     if cardinality(users) = 1 then
         chosen := array(select s.id from public.samples s
-                        where s.user_id = users[1] and (after is null or s.id > after) order by s.id limit max_rows);
+                        where s.user_id = users[1] and s.id >= coalesce(after, nil) and s.id is distinct from after
+                        order by s.id limit max_rows);
         last_sample := chosen[cardinality(chosen)];
     else
         chosen := array(select s.id from public.samples s where s.user_id = any (users) limit max_rows);
@@ -92,7 +99,7 @@ begin
         end if;
         with gone as (
             delete from public.collections c
-            where c.id = any (chosen) and c.deleted_at is not null
+            where c.id = any (chosen) and (c.deleted_at is null) is false
               and (select s.id from public.samples s where s.collection_id = c.id limit 1) is null
             returning c.id, c.user_id
         )
@@ -107,7 +114,7 @@ begin
     end if;
     with gone as (
         delete from public.users u
-        where u.id = any (users) and u.deleted_at is not null
+        where u.id = any (users) and (u.deleted_at is null) is false
           and (select s.id from public.samples s where s.user_id = u.id limit 1) is null
           and (select c.id from public.collections c where c.user_id = u.id limit 1) is null
         returning u.id
@@ -146,10 +153,11 @@ $$;
 
 -- Ends tasks that have nothing left: each becomes a record in lethe.finished_tasks. `kept`: keys that stayed, because
 -- another row names them, each with its task at the same place. `more_rows`: removed rows beside those that the task
--- names, each with its task in `more_tasks`. A completed erasure gets its receipt.
+-- names, each with its task in `more_tasks`. A completed erasure gets its receipt. Records are written with the rights of
+-- the schema's owner, so that a worker's role cannot write others.
 create function lethe.finish_tasks(
     worker text, tasks bigint[], more_tasks bigint[], more_rows jsonb[], kept_tasks bigint[], kept_keys text[]) returns void
-language plpgsql set search_path = lethe, pg_temp set enable_nestloop = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set enable_nestloop = off as $$
 #variable_conflict use_variable
 declare
     roots bigint[];
@@ -175,6 +183,22 @@ begin
     if roots is not null then
         perform lethe.write_receipts(roots);
     end if;
+end
+$$;
+
+-- Ends a task whose work has not begun: it becomes a cancelled record, which keeps its keys. False when it has begun.
+create function lethe.cancel_task(task_id bigint) returns boolean
+language plpgsql security definer set search_path = lethe, pg_temp as $$
+begin
+    with taken as (
+        delete from lethe.cleanup_tasks where id = task_id and status = 'pending' and lease_token = 0 returning *
+    )
+    insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, parent_id, status, attempts,
+        scheduled_at, created_at, object_keys, kept_keys, row_type, row_ids)
+    select id, kind, entity_type, entity_id, user_id, parent_id, 'cancelled', attempts, scheduled_at, created_at, '{}',
+        object_keys, row_type, '{}'
+    from taken;
+    return found;
 end
 $$;
 
@@ -220,7 +244,7 @@ $$;
 -- Records in the audit trail what an unfinished task has done so far, if it has done anything.
 create function lethe.audit_progress(
     worker text, task lethe.cleanup_tasks, object_keys text[], kept_keys text[], rows_removed jsonb) returns void
-language sql set search_path = lethe, pg_temp as $$
+language sql security definer set search_path = lethe, pg_temp as $$
     insert into lethe.cleanup_audit (event, worker, task_id, kind, entity_type, entity_id, user_id, attempt,
         object_keys, kept_keys, rows_removed)
     select 'task-continued', worker, task.id, task.kind, task.entity_type, task.entity_id, task.user_id, task.attempts,
@@ -262,13 +286,12 @@ begin
                 select i.id from public.sample_images i
                 where i.sample_id = sample.id and i.id <> all (task.row_ids::uuid[])
                 order by i.id limit max_late);
-            update public.sample_images i set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by
-            where i.id = any (late) and i.deleted_at is null;
+            perform lethe.mark(null, null, null, late, sample.deleted_at, sample.deleted_by);
         end if;
     end if;
     if cardinality(late) > 0 or rest.has_new_keys then
         update lethe.cleanup_tasks t
-        set row_ids = (rest.ids || late)::text[],
+        set row_type = 'sample-image', row_ids = (rest.ids || late)::text[],
             object_keys = array(select distinct i.object_key from public.sample_images i where i.id = any (rest.ids || late))
         where t.id = task.id;
         result := 'more';
@@ -454,7 +477,7 @@ $$;
 -- The rows that an unfinished task has removed: those of its named rows that it does not keep, and others.
 create function lethe.removed_rows(before lethe.cleanup_tasks, more_rows jsonb) returns jsonb
 language sql set search_path = lethe, pg_temp as $$
-    select nullif(jsonb_strip_nulls(jsonb_build_object(before.row_type, r.ids)) || coalesce(more_rows, '{}'), '{}')
+    select nullif(jsonb_strip_nulls(jsonb_build_object(coalesce(before.row_type, 'sample-image'), r.ids)) || coalesce(more_rows, '{}'), '{}')
     from (
         select jsonb_agg(n.id) as ids from unnest(before.row_ids) as n (id)
         where n.id <> all (array(select o.id from lethe.cleanup_tasks c cross join lateral unnest(c.row_ids) as o (id)
@@ -536,3 +559,6 @@ begin
     return next;
 end
 $$;
+
+-- Nobody calls these functions without a grant.
+revoke execute on all functions in schema lethe from public;

@@ -19,13 +19,13 @@ use lethe::embedded::{
     DevState, DirectoryLock, Embedded, EmbeddedError, EmbeddedOptions, EmbeddedS3, LockError,
     PostgresError, PostgresOptions, PrivatePostgres, S3Options, StateError,
 };
-use lethe::storage::{KeyPrefixes, Store, StoreConfig};
+use lethe::storage::{Store, StoreConfig};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::world::PATIENCE;
+use crate::support::world::World;
 
 /// A directory that goes when the test ends, in whatever way.
 struct TempDir(PathBuf);
@@ -524,18 +524,12 @@ async fn s3_lists_open_uploads_by_page_and_the_erasure_of_a_key_aborts_those_of_
     }
     assert_eq!(pages, [["u/a", "u/a"], ["u/a b+é", "u/ab"]]);
 
+    let world = World::new().await;
     let store = Store::connect(StoreConfig {
-        bucket: "lethe".to_owned(),
-        force_path_style: true,
-        connect_timeout: PATIENCE,
-        attempt_timeout: PATIENCE,
-        operation_timeout: PATIENCE,
         endpoint: Some(s3.url()),
-        region: Some("us-east-1".to_owned()),
         access_key_id: Some("key".into()),
         secret_access_key: Some("secret".into()),
-        key_prefixes: KeyPrefixes::default(),
-        session_token: None,
+        ..world.store_config()
     })
     .await;
     store
