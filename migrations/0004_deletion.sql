@@ -24,6 +24,7 @@ declare
     last_sample   uuid;
     last_image    uuid;
     first_step    boolean;
+    may_begin     boolean;
     pass_ends     boolean;
     adopted       int;
     written       int := 0;
@@ -31,6 +32,7 @@ begin
     select * into strict root from lethe.cleanup_tasks where id = root_id and kind = 'user-delete';
     select deleted_by into asked_by from lethe.user_tombstones where user_id = root.user_id;
     first_step := root.plan_cursor is null;
+    may_begin := root.held_reason is null and root.scheduled_at <= clock_timestamp();
     after_sample := coalesce(root.plan_cursor[1], '00000000-0000-0000-0000-000000000000');
     after_image  := coalesce(root.plan_cursor[2], '00000000-0000-0000-0000-000000000000');
 
@@ -46,12 +48,13 @@ begin
         return 0;
     end if;
 
-    -- Samples with an open deletion of their own keep it, without its grace, as a part of this erasure.
+    -- Samples with an open deletion of their own keep it, without its grace, as a part of this erasure. While the erasure
+    -- may not begin, they keep their grace too.
     update lethe.cleanup_tasks t
     set parent_id = root_id, updated_at = now(),
         scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                             else t.scheduled_at end
-    where t.kind = 'sample-delete' and t.entity_id = any (sample_ids::text[])
+    where may_begin and t.kind = 'sample-delete' and t.entity_id = any (sample_ids::text[])
       and t.finished_at is null and t.parent_id is distinct from root_id;
     get diagnostics adopted = row_count;
 
@@ -84,9 +87,9 @@ begin
             select from public.samples where user_id = root.user_id and id > last_sample);
     end if;
 
-    update public.samples set deleted_at = now(), deleted_by = asked_by
+    update public.samples set deleted_at = root.created_at, deleted_by = asked_by
     where id = any (sample_ids) and id <= last_sample and deleted_at is null;
-    update public.sample_images set deleted_at = now(), deleted_by = asked_by
+    update public.sample_images set deleted_at = root.created_at, deleted_by = asked_by
     where id = any (image_ids) and deleted_at is null;
 
     if image_ids is not null then
@@ -95,10 +98,11 @@ begin
         set parent_id = root_id, updated_at = now(),
             scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                                 else t.scheduled_at end
-        where t.kind = 'image-delete' and t.entity_id = any (image_ids::text[])
+        where may_begin and t.kind = 'image-delete' and t.entity_id = any (image_ids::text[])
           and t.finished_at is null and t.parent_id is distinct from root_id;
-        insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, lane, parent_id)
+        insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, scheduled_at, held_reason, lane, parent_id)
         select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(k.key),
+               greatest(root.scheduled_at, clock_timestamp()), root.held_reason,
                -- A small user's parts are small work; a giant's must not make others wait.
                case when first_step and pass_ends and cardinality(keys) <= part_size then 0 else 1 end,
                root_id
@@ -123,7 +127,9 @@ create function lethe.delete_user(user_id text, deleted_by text) returns bigint
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
-    root bigint;
+    -- The rows that are marked now bear the root's time, by which lethe.cancel_erasure knows them.
+    asked_at timestamptz := clock_timestamp();
+    root     bigint;
 begin
     if coalesce(delete_user.user_id, '') = '' then
         raise exception 'user_id must not be empty' using errcode = 'invalid_parameter_value';
@@ -131,6 +137,7 @@ begin
     if coalesce(delete_user.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_user.deleted_by);
     perform lethe.lock_user(delete_user.user_id, true);
     insert into lethe.user_tombstones (user_id, deleted_by)
     values (delete_user.user_id, delete_user.deleted_by)
@@ -147,16 +154,17 @@ begin
         return root;
     end if;
 
-    update public.users u set deleted_at = now(), deleted_by = delete_user.deleted_by
+    update public.users u set deleted_at = asked_at, deleted_by = delete_user.deleted_by
     where u.id = delete_user.user_id and u.deleted_at is null;
-    update public.collections c set deleted_at = now(), deleted_by = delete_user.deleted_by
+    update public.collections c set deleted_at = asked_at, deleted_by = delete_user.deleted_by
     where c.deleted_at is null and c.id in (
         select id from public.collections
         where user_id = delete_user.user_id and deleted_at is null
         order by id limit 5000 for no key update skip locked);
 
-    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id)
-    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id)
+    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, created_at, scheduled_at, held_reason)
+    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, asked_at,
+            clock_timestamp() + lethe.erasure_delay(), lethe.hold_reason())
     returning id into root;
     insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
     values ('user-deletion-requested', delete_user.deleted_by, root, 'user-delete', 'user',
@@ -184,6 +192,7 @@ begin
     if coalesce(delete_sample.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_sample.deleted_by);
     select * into sample from public.samples where id = delete_sample.sample_id for no key update;
     if not found then
         return null;
@@ -239,6 +248,7 @@ begin
     if coalesce(delete_image.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_image.deleted_by);
     -- The sample first, as everybody locks who deletes.
     select s.user_id into owner
     from public.samples s join public.sample_images i on i.sample_id = s.id
@@ -271,7 +281,7 @@ $$;
 
 -- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
 -- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
--- was never claimed. No key is kept for ever: that deletion has the key too, and once it is claimed it protects
+-- was never claimed, or of a user whose erasure can still be cancelled. No key is kept for ever: that deletion has the key too, and once it is claimed it protects
 -- nothing. Two tasks that are claimed together protect nothing from each other, so both delete the key.
 --
 -- Asked before every request to the store, for 1,000 keys: each is looked up by index, whatever the statistics
@@ -294,7 +304,8 @@ begin
                      and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
                   and (select t.id from lethe.cleanup_tasks t
                        where t.entity_id = i.id::text and t.kind = 'image-delete' and t.finished_at is null
-                       limit 1) is null))
+                       limit 1) is null)
+              or lethe.is_revived_by_cancel(i.sample_id, i.deleted_at))
         limit 1) is not null;
 end
 $$;

@@ -7,8 +7,11 @@ use std::process::ExitCode;
 #[cfg(feature = "dev")]
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
-use lethe::cli::args::{ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs};
-use lethe::cli::{check, openapi, reconcile, tasks};
+use lethe::cli::args::{
+    ErasuresArgs, ErasuresCommand, PauseArgs, ReconcileArgs, ReconcileCommand, SpecFormat,
+    TasksArgs,
+};
+use lethe::cli::{check, openapi, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
 use lethe::config::{Database, Log, Section, Serve, Source, Worker};
 use lethe::reconcile::clerk_api::ClerkBackend;
@@ -136,6 +139,46 @@ pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode
         eprintln!("error: {line}");
     }
     Ok(success_if(outcome.refused.is_empty()))
+}
+
+pub async fn pause(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::pause(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn resume(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::resume(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn erasures(source: &Source, args: &ErasuresArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let ErasuresCommand::Cancel(args) = &args.command;
+    let done = safety::cancel(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+async fn connect(source: &Source) -> anyhow::Result<sqlx::PgConnection> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    pool::connect(&database.url).await
+}
+
+fn tell(done: &safety::SafetyOutput) -> ExitCode {
+    if !done.text.is_empty() {
+        print(&done.text);
+    }
+    for line in &done.refused {
+        eprintln!("error: {line}");
+    }
+    success_if(done.refused.is_empty())
+}
+
+/// The person at the terminal, as the audit trail names them.
+fn actor() -> String {
+    format!("cli:{}", user())
 }
 
 pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {

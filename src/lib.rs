@@ -16,6 +16,7 @@ pub mod http;
 pub mod pauses;
 pub mod queue;
 pub mod reconcile;
+pub mod safety;
 pub mod schema;
 pub mod secret;
 pub mod storage;

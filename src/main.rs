@@ -55,6 +55,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi { format } => Ok(commands::openapi(format)),
         Command::Check { .. } => commands::check(&source).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
+        Command::Pause(args) => commands::pause(&source, &args).await,
+        Command::Resume(args) => commands::resume(&source, &args).await,
+        Command::Erasures(args) => commands::erasures(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => commands::send_webhook(source, &args).await,

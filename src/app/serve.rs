@@ -8,13 +8,17 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::safety::{self, Recorded};
+use super::worker::host_and_pid;
 use super::{migrated, pool, side_server};
 use crate::config::Serve;
+use crate::http::api::health::ReadyCheck;
 use crate::http::api::{self, ApiState};
 use crate::http::credentials::Authenticator;
 use crate::http::server;
 use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
+use crate::safety::ProcessRole;
 use crate::telemetry::metrics::Metrics;
 
 /// Serves the API until `shutdown`, then answers the requests under way.
@@ -25,9 +29,10 @@ pub async fn run(config: Serve, shutdown: CancellationToken) -> anyhow::Result<(
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
     let pool = pool::lazy(&config.database);
     let (listener, address) = side_server::bind(config.bind_addr, "BIND_ADDR").await?;
-    let side = side(&config, &pool, &metrics, &shutdown).await?;
+    let recorded = Arc::new(Recorded::default());
+    let side = side(&config, &pool, &metrics, &recorded, &shutdown).await?;
     tracing::info!(%address, "serving the API");
-    serve(listener, &config, pool.clone(), metrics, shutdown).await?;
+    serve(listener, &config, pool.clone(), metrics, recorded, shutdown).await?;
     if let Some((_, task)) = side {
         task.await
             .context("the server of /metrics and /health panicked")?;
@@ -42,16 +47,22 @@ async fn side(
     config: &Serve,
     pool: &PgPool,
     metrics: &Arc<Metrics>,
+    recorded: &Arc<Recorded>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>> {
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let ready = migrated::ready(pool.clone());
+    let ready = ready(pool, recorded);
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(
         side_server::start(address, shown, shutdown.clone()).await?,
     ))
+}
+
+fn ready(pool: &PgPool, recorded: &Arc<Recorded>) -> ReadyCheck {
+    let migrated = migrated::ready(pool.clone());
+    safety::noted(migrated, pool.clone(), Arc::clone(recorded))
 }
 
 /// Serves the API on a socket that is open already.
@@ -63,19 +74,28 @@ pub async fn serve(
     config: &Serve,
     pool: PgPool,
     metrics: Arc<Metrics>,
+    recorded: Arc<Recorded>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let routes = api::routes(state(config, pool, metrics), authenticator(config)?);
+    let ready = ready(&pool, &recorded);
+    safety::start(
+        pool.clone(),
+        (ProcessRole::Serve, host_and_pid()),
+        config.safety,
+        recorded,
+        shutdown.clone(),
+    );
+    let routes = api::routes(state(config, pool, metrics, ready), authenticator(config)?);
     server::serve(listener, routes, shutdown, config.shutdown_timeout).await;
     Ok(())
 }
 
-fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> ApiState {
+fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>, ready: ReadyCheck) -> ApiState {
     ApiState {
         webhook: WebhookVerifier::new(config.clerk.webhook_secrets.clone()),
         grace: config.grace_period,
         metrics,
-        ready: migrated::ready(pool.clone()),
+        ready,
         show_metrics: config.metrics_addr.is_none(),
         pool,
     }

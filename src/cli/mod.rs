@@ -4,6 +4,7 @@ pub mod args;
 pub mod check;
 pub mod openapi;
 pub mod reconcile;
+pub mod safety;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

@@ -37,17 +37,17 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Lifetime;
+    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Safety Lifetime;
     /// What `migrate` reads.
     Migrating(false): Database;
-    /// What `tasks` and each of its subcommands read.
+    /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.
     Queueing(true): Database;
     /// What `reconcile` and each of its subcommands read.
     Reconciling(true): Database Reconcile Lifetime;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
+    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Safety Lifetime;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -22,6 +22,9 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("lethe.cleanup_audit", &["select", "insert"]),
     ("lethe.cleanup_reconciliations", &["select", "update"]),
     ("lethe.webhook_events", &["select", "insert", "delete"]),
+    ("lethe.settings", &["select"]),
+    ("lethe.process_settings", &["select"]),
+    ("lethe.erasure_slots", &["select"]),
 ];
 
 /// The functions, as `to_regprocedure` takes them. Those of triggers are not here: a right to execute them is
@@ -33,6 +36,16 @@ pub const FUNCTIONS: &[&str] = &[
     "lethe.delete_sample(uuid,text,interval)",
     "lethe.delete_image(uuid,text,interval)",
     "lethe.protected_keys(text[])",
+    "lethe.configure(text,integer,interval,text)",
+    "lethe.hold_reason()",
+    "lethe.erasure_delay()",
+    "lethe.pause(text,text)",
+    "lethe.resume(text,text,integer)",
+    "lethe.cancel_erasure(text,text,text)",
+    "lethe.is_touched(lethe.cleanup_tasks)",
+    "lethe.is_revived_by_cancel(uuid,timestamp with time zone)",
+    "lethe.may_name_any_actor()",
+    "lethe.check_actor(text)",
 ];
 
 /// The names of the tables.

@@ -4,6 +4,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod reconcile;
+mod safety;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "dev")]
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
+pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
 use crate::config::Source;
@@ -178,6 +180,42 @@ Exit codes:
   2  bad flags or bad configuration")]
     Tasks(TasksArgs),
 
+    /// Stop all claiming, at once and in every worker
+    ///
+    /// Workers finish what they have claimed and begin nothing more, until `lethe resume`. Requests are still accepted.
+    #[command(after_long_help = "\
+Examples:
+  lethe pause --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  paused
+  1  failed
+  2  bad flags or bad configuration")]
+    Pause(PauseArgs),
+
+    /// Let workers claim again, and release what ERASURE_LIMIT_PER_HOUR holds
+    #[command(after_long_help = "\
+Examples:
+  lethe resume --reason \"looked at: the bulk deletion is meant\"
+
+Exit codes:
+  0  resumed
+  1  failed
+  2  bad flags or bad configuration")]
+    Resume(PauseArgs),
+
+    /// Cancel erasures of users that have not begun
+    #[command(after_long_help = "\
+Examples:
+  lethe erasures cancel user_2abc --reason \"deleted by mistake\"
+  lethe erasures cancel --held --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  done
+  1  failed, or an erasure cannot be cancelled
+  2  bad flags or bad configuration")]
+    Erasures(ErasuresArgs),
+
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
     /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
@@ -255,6 +293,8 @@ impl Cli {
             Command::Openapi { .. } => &[],
             Command::Check { settings } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
+            Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
+            Command::Erasures(erasures) => erasures.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             #[cfg(feature = "dev")]
             Command::SendWebhook(send) => {

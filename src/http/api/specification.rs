@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
+    admin_safety::{AdminCancel, AdminPause, AdminResume, AdminSettings},
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::{AdminErasures, AdminUsers},
@@ -43,7 +44,8 @@ pub(super) fn service() -> OpenApiService<impl OpenApi, ()> {
     described((
         Webhooks,
         (Samples, Restores),
-        (AdminUsers, AdminErasures),
+        (AdminUsers, AdminErasures, AdminCancel),
+        (AdminPause, AdminResume, AdminSettings),
         AdminDeleted,
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
