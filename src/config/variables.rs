@@ -77,6 +77,8 @@ variables! {
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
         "Bucket of the sample images";
+    S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
+        "Comma-separated, each with its `/` at the end; a key outside is never deleted, and its task ends `blocked`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),
         "Region of the bucket";
     AWS_DEFAULT_REGION: Storage, Text("REGION"), Rule("the AWS SDK's own chain"),

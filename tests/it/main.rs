@@ -38,6 +38,8 @@ mod real_stores;
 mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
+mod safety;
+#[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]
 mod support;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
-use lethe::storage::{Store, StoreConfig};
+use lethe::storage::{KeyPrefixes, Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
 use lethe::vocabulary::WakeSource;
 use lethe::worker::{self, Cleanup, WorkerOptions, WorkerStatus};
@@ -141,6 +141,7 @@ impl World {
             access_key_id: Some("test".into()),
             secret_access_key: Some("test-secret".into()),
             session_token: None,
+            key_prefixes: KeyPrefixes::default(),
         }
     }
 
