@@ -232,6 +232,7 @@ begin
 end
 $$;
 
+drop index if exists lethe.cleanup_audit_reconciled_idx;
 -- Reconciliation: how many different users lost something to it of late (sql/reconcile/recent_users.sql). The index has
 -- the rows that reconciliation wrote and no others.
 create index cleanup_audit_reconcile_requests_idx on lethe.cleanup_audit (at, user_id)

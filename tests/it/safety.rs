@@ -666,3 +666,45 @@ async fn the_terminal_pauses_resumes_and_cancels() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_outside_of_the_prefixes_is_never_asked_for_and_is_named() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let sample = world
+        .sample(
+            "user_a",
+            &[
+                "samples/1",
+                "backups/db.dump",
+                "samples/../terraform.tfstate",
+            ],
+        )
+        .await;
+    let more = [
+        QUICK[0],
+        ("S3_KEY_PREFIXES", "samples/, avatars/"),
+        ("CLEANUP_MAX_ATTEMPTS", "2"),
+    ];
+    let mut worker = world.process(&["worker"], &more);
+    let task = world.delete_sample(sample).await;
+    world.until_status(task, "dead").await;
+    let (class, error): (String, String) =
+        sqlx::query_as("select error_class, last_error from lethe.cleanup_tasks where id = $1")
+            .bind(task)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(class, "blocked", "{error}");
+    assert!(error.contains("S3_KEY_PREFIXES"), "{error}");
+    assert!(
+        error.contains("backups/db.dump") || error.contains("terraform"),
+        "{error}"
+    );
+    assert_eq!(
+        world.s3.keys(),
+        ["backups/db.dump", "samples/../terraform.tfstate"]
+    );
+    world.expect_rows("sample_images", 2).await;
+    worker.kill().await.unwrap();
+}
