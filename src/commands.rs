@@ -18,6 +18,7 @@ use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
 use lethe::telemetry::logging;
+use lethe::vocabulary::ProcessRole;
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     logging::init(log.format, &log.filter)?;
@@ -93,17 +94,27 @@ pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries the roles of which something is configured; without any, all is asked for.
-pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
+/// Tries the role that is asked for, or the roles of which something is configured; without any, all is asked for.
+pub async fn check(
+    source: &Source,
+    role: Option<ProcessRole>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     const OF_SERVE: [&Variable; 3] = [
         &variables::CLERK_WEBHOOK_SIGNING_SECRET,
         &variables::CLERK_JWT_KEY,
         &variables::CLERK_JWKS_URL,
     ];
     const OF_WORKER: [&Variable; 2] = [&variables::S3_BUCKET, &variables::AWS_ENDPOINT_URL_S3];
-    <(Log, (Serve, Worker))>::check_given(source)?;
     let any_set = |of: &[&Variable]| of.iter().any(|variable| source.is_set(variable));
-    let (serve, worker) = match (any_set(&OF_SERVE), any_set(&OF_WORKER)) {
+    let tried = match role {
+        Some(role) => (role == ProcessRole::Serve, role == ProcessRole::Worker),
+        None => {
+            <(Log, (Serve, Worker))>::check_given(source)?;
+            (any_set(&OF_SERVE), any_set(&OF_WORKER))
+        }
+    };
+    let (serve, worker) = match tried {
         (true, false) => (Some(Serve::parse(source)?), None),
         (false, true) => (None, Some(Worker::parse(source)?)),
         _ => {
@@ -123,7 +134,11 @@ pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
         worker.as_ref().zip(store.as_ref()),
     )
     .await;
-    print(&check::render(&findings));
+    if as_json {
+        print(&check::json(&findings));
+    } else {
+        print(&check::render(&findings));
+    }
     Ok(success_if(!check::is_anything_wrong(&findings)))
 }
 

@@ -13,7 +13,8 @@ use crate::cause::chain;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::http::api::health::ReadyCheck;
 use crate::pauses::Pauses;
-use crate::safety::{ProcessRole, SafetyOptions, SafetyState, configure};
+use crate::safety::{SafetyOptions, SafetyState, configure};
+use crate::vocabulary::ProcessRole;
 
 /// How often a process asks whether claiming is paused and erasures are held.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);

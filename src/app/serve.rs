@@ -18,8 +18,8 @@ use crate::http::credentials::Authenticator;
 use crate::http::server;
 use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
-use crate::safety::ProcessRole;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::ProcessRole;
 
 /// Serves the API until `shutdown`, then answers the requests under way.
 ///

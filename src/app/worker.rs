@@ -16,9 +16,9 @@ use crate::db::timeout::with_timeout;
 use crate::http::api;
 use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
-use crate::safety::ProcessRole;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::ProcessRole;
 use crate::worker::{self, WorkerOptions, WorkerProblem, WorkerStatus};
 
 /// How long a reconciliation under way may take to end after the drain.

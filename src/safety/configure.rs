@@ -5,25 +5,7 @@ use std::time::Duration;
 use sqlx::{PgExecutor, PgPool, query_file, query_file_as};
 
 use crate::db::transaction::begin;
-use crate::vocabulary::Timestamp;
-
-/// A role of processes that record their configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProcessRole {
-    Serve,
-    Worker,
-}
-
-impl ProcessRole {
-    /// The word in `lethe.process_settings`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Serve => "serve",
-            Self::Worker => "worker",
-        }
-    }
-}
+use crate::vocabulary::{ProcessRole, Timestamp};
 
 /// What one process was configured with. `None`: its configuration does not say, and the other role's value holds, or
 /// the default.

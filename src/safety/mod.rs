@@ -8,6 +8,6 @@ mod pause;
 mod state;
 
 pub use cancel::{CancelOutcome, HeldCancelled, cancel, cancel_held, cancelled_erasure, is_held};
-pub use configure::{Configured, ProcessRole, SafetyOptions, configure, configured};
+pub use configure::{Configured, SafetyOptions, configure, configured};
 pub use pause::{pause, resume};
 pub use state::{PauseState, SafetySettings, SafetyState, settings};

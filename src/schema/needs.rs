@@ -1,72 +1,160 @@
-//! What Lethe needs of the database: tables with the rights on them, and functions. Readiness and `lethe check`
-//! both read this list, and a test compares it with the migrations.
+//! What Lethe needs of the database: tables with the rights on them, and functions, by role of the process. Readiness and
+//! `lethe check` read this list; a test compares it with the migrations, and with what sql/roles.sql grants.
+
+use crate::vocabulary::ProcessRole::{self, Serve, Worker};
 
 /// sqlx's record of the migrations. It is not there if another tool applied them.
 pub const RECORD: &str = "lethe._sqlx_migrations";
 
-/// The tables, each with the rights that `lethe serve` and `lethe worker` need on it.
-pub const TABLES: &[(&str, &[&str])] = &[
-    ("public.users", &["select", "update", "delete"]),
-    ("public.collections", &["select", "update", "delete"]),
-    ("public.samples", &["select", "update", "delete"]),
-    ("public.sample_images", &["select", "update", "delete"]),
-    ("lethe.user_tombstones", &["select", "insert"]),
-    (
+/// A table, and the rights on it that `lethe serve` and `lethe worker` need.
+pub struct TableNeed {
+    /// The qualified name.
+    pub table: &'static str,
+    serve: &'static [&'static str],
+    worker: &'static [&'static str],
+}
+
+impl TableNeed {
+    /// The rights that processes of one of these roles need.
+    pub fn rights(&self, roles: &[ProcessRole]) -> impl Iterator<Item = &'static str> {
+        let of = |role, rights: &'static [&'static str]| match roles.contains(&role) {
+            true => rights,
+            false => &[],
+        };
+        let serve = of(Serve, self.serve);
+        let worker = of(Worker, self.worker);
+        let more = worker.iter().filter(move |right| !serve.contains(right));
+        serve.iter().chain(more).copied()
+    }
+}
+
+const fn table(
+    table: &'static str,
+    serve: &'static [&'static str],
+    worker: &'static [&'static str],
+) -> TableNeed {
+    TableNeed {
+        table,
+        serve,
+        worker,
+    }
+}
+
+/// The tables.
+pub const TABLES: &[TableNeed] = &[
+    table(
+        "public.users",
+        &["select", "update"],
+        &["select", "update", "delete"],
+    ),
+    table(
+        "public.collections",
+        &["select", "update"],
+        &["select", "update", "delete"],
+    ),
+    table(
+        "public.samples",
+        &["select", "update"],
+        &["select", "update", "delete"],
+    ),
+    table(
+        "public.sample_images",
+        &["select", "update"],
+        &["select", "update", "delete"],
+    ),
+    table(
+        "lethe.user_tombstones",
+        &["select", "insert"],
+        &["select", "insert"],
+    ),
+    table(
         "lethe.cleanup_tasks",
+        &["select", "insert", "update"],
         &["select", "insert", "update", "delete"],
     ),
-    (
+    table(
         "lethe.cleanup_workers",
+        &["select"],
         &["select", "insert", "update", "delete"],
     ),
-    ("lethe.cleanup_audit", &["select", "insert"]),
-    ("lethe.cleanup_reconciliations", &["select", "update"]),
-    ("lethe.webhook_events", &["select", "insert", "delete"]),
-    ("lethe.settings", &["select"]),
-    ("lethe.process_settings", &["select"]),
-    ("lethe.erasure_slots", &["select"]),
+    table(
+        "lethe.cleanup_audit",
+        &["select", "insert"],
+        &["select", "insert"],
+    ),
+    table(
+        "lethe.cleanup_reconciliations",
+        &["select"],
+        &["select", "update"],
+    ),
+    table(
+        "lethe.webhook_events",
+        &["select", "insert"],
+        &["select", "delete"],
+    ),
+    table("lethe.settings", &["select"], &["select"]),
+    table("lethe.process_settings", &["select"], &[]),
+    table("lethe.erasure_slots", &["select"], &[]),
 ];
 
-/// The functions, as `to_regprocedure` takes them. Those of triggers are not here: a right to execute them is
-/// asked for when the trigger is made, not when it fires.
-pub const FUNCTIONS: &[&str] = &[
-    "lethe.lock_user(text,boolean)",
-    "lethe.plan_user(bigint)",
-    "lethe.delete_user(text,text)",
-    "lethe.delete_sample(uuid,text,interval)",
-    "lethe.delete_image(uuid,text,interval)",
-    "lethe.protected_keys(text[])",
-    "lethe.configure(text,integer,interval,text)",
-    "lethe.hold_reason()",
-    "lethe.erasure_delay()",
-    "lethe.pause(text,text)",
-    "lethe.resume(text,text,integer)",
-    "lethe.cancel_erasure(text,text,text)",
-    "lethe.is_touched(lethe.cleanup_tasks)",
-    "lethe.is_revived_by_cancel(uuid,timestamp with time zone)",
-    "lethe.may_name_any_actor()",
-    "lethe.check_actor(text)",
+const BOTH: &[ProcessRole] = &[Serve, Worker];
+
+/// The functions, as `to_regprocedure` takes them, with the roles that execute them. Those of triggers are not here: a
+/// right to execute them is asked for when the trigger is made, not when it fires.
+pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
+    ("lethe.lock_user(text,boolean)", BOTH),
+    ("lethe.plan_user(bigint)", BOTH),
+    ("lethe.delete_user(text,text)", BOTH),
+    ("lethe.delete_sample(uuid,text,interval)", BOTH),
+    ("lethe.delete_image(uuid,text,interval)", BOTH),
+    ("lethe.protected_keys(text[])", &[Worker]),
+    ("lethe.configure(text,integer,interval,text)", BOTH),
+    ("lethe.hold_reason()", BOTH),
+    ("lethe.erasure_delay()", BOTH),
+    ("lethe.pause(text,text)", &[Serve]),
+    ("lethe.resume(text,text,integer)", &[Serve]),
+    ("lethe.cancel_erasure(text,text,text)", &[Serve]),
+    ("lethe.is_touched(lethe.cleanup_tasks)", &[Worker]),
+    (
+        "lethe.is_revived_by_cancel(uuid,timestamp with time zone)",
+        &[Worker],
+    ),
+    ("lethe.may_name_any_actor()", BOTH),
+    ("lethe.check_actor(text)", BOTH),
 ];
 
-/// The names of the tables.
+/// The names of all tables.
 #[must_use]
 pub fn table_names() -> Vec<String> {
-    TABLES.iter().map(|(name, _)| (*name).to_owned()).collect()
+    TABLES.iter().map(|need| need.table.to_owned()).collect()
 }
 
-/// The names of the functions.
+/// The names of all functions.
 #[must_use]
 pub fn function_names() -> Vec<String> {
-    FUNCTIONS.iter().map(|name| (*name).to_owned()).collect()
+    FUNCTIONS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
-/// Every right on a table, as two lists of the same length: the table and the right. To read the record of
-/// migrations is one of them.
+/// The functions that processes of these roles execute.
 #[must_use]
-pub fn table_rights() -> (Vec<String>, Vec<String>) {
+pub fn functions_of(roles: &[ProcessRole]) -> Vec<String> {
+    FUNCTIONS
+        .iter()
+        .filter(|(_, of)| of.iter().any(|role| roles.contains(role)))
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
+}
+
+/// Every right on a table that processes of these roles need, as two lists of the same length: the table and the right.
+/// To read the record of migrations is one of them.
+#[must_use]
+pub fn table_rights(roles: &[ProcessRole]) -> (Vec<String>, Vec<String>) {
     TABLES
         .iter()
-        .flat_map(|(table, rights)| rights.iter().map(|right| (*table, *right)))
+        .flat_map(|need| need.rights(roles).map(|right| (need.table, right)))
         .chain([(RECORD, "select")])
         .map(|(table, right)| (table.to_owned(), right.to_owned()))
         .unzip()

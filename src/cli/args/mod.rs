@@ -18,6 +18,7 @@ pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
 use crate::config::Source;
+use crate::vocabulary::ProcessRole;
 
 /// Erases users and their files from applications built on Clerk, PostgreSQL and S3:
 /// completely, provably, and never by accident.
@@ -154,6 +155,7 @@ Exit codes:
     #[command(after_long_help = "\
 Examples:
   lethe check
+  lethe check --role worker --json
   lethe check --s3-bucket sample-images --aws-endpoint-url-s3 http://localhost:9000
 
 Exit codes:
@@ -161,6 +163,12 @@ Exit codes:
   1  something does not; the table says what
   2  bad flags or bad configuration; nothing was tried")]
     Check {
+        /// Try what one kind of process needs, and nothing else
+        #[arg(long, value_enum)]
+        role: Option<ProcessRole>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         /// The settings given as flags.
         #[command(flatten)]
         settings: Settings<Everything>,
@@ -291,7 +299,7 @@ impl Cli {
             Command::Worker { settings } => settings.pairs(),
             Command::Migrate { settings, .. } => settings.pairs(),
             Command::Openapi { .. } => &[],
-            Command::Check { settings } => settings.pairs(),
+            Command::Check { settings, .. } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
             Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
             Command::Erasures(erasures) => erasures.settings.pairs(),
