@@ -2,14 +2,11 @@
 -- An erasure above the limit is accepted as any other (tombstone, soft delete, tasks), but its tasks are held: they are
 -- `pending` with a `held_reason`, and no claim takes them until a person releases or cancels them.
 
-alter table lethe.cleanup_tasks add column if not exists held_reason text;
-create index if not exists cleanup_tasks_held_idx on lethe.cleanup_tasks (id) where held_reason is not null;
-
 alter table lethe.cleanup_audit drop constraint if exists cleanup_audit_event_known;
 alter table lethe.cleanup_audit add constraint cleanup_audit_event_known check (event in (
     'user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested', 'sample-restored',
-    'task-completed', 'task-continued', 'task-failed', 'task-dead', 'task-retried', 'user-erased',
-    'cleanup-paused', 'cleanup-resumed', 'erasure-released', 'erasure-cancelled'));
+    'task-continued', 'task-failed', 'task-dead', 'task-retried', 'cleanup-paused', 'cleanup-resumed',
+    'erasure-released', 'erasure-cancelled'));
 
 -- What holds for all processes now. It has one row.
 create table lethe.settings (
@@ -163,12 +160,17 @@ begin
 end
 $$;
 
--- Whether a worker has claimed a task of this erasure: the root or a part. Its objects may be gone then.
+-- Whether a worker has claimed a task of this erasure: the root or a part. Its objects may be gone then. A root that
+-- names all rows itself (phase `rows`) has no parts; a part that has ended is a record.
 create function lethe.is_touched(root lethe.cleanup_tasks) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
+language sql stable as $$
     select root.status <> 'pending' or root.lease_token > 0
-        or exists (select from lethe.cleanup_tasks p
-                   where p.parent_id = root.id and (p.status <> 'pending' or p.lease_token > 0))
+        or (root.phase <> 'rows'
+            and (exists (select from lethe.cleanup_tasks p
+                         where p.parent_id = root.id and p.kind = 'user-delete-part'
+                           and (p.status <> 'pending' or p.lease_token > 0))
+                 or exists (select from lethe.finished_tasks f
+                            where f.user_id = root.user_id and f.parent_id = root.id and f.kind = 'user-delete-part')))
 $$;
 
 -- Whether the image was marked by the erasure of its user, and the erasure can still be cancelled. Its key must stay then,
@@ -176,14 +178,14 @@ $$;
 create function lethe.is_revived_by_cancel(sample_id uuid, deleted_at timestamptz) returns boolean
 language sql stable as $$
     select (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
-            where s.id = $1 and t.kind = 'user-delete' and t.finished_at is null
+            where s.id = $1 and t.kind = 'user-delete'
               and t.status = 'pending' and t.lease_token = 0 and t.created_at = $2 and not lethe.is_touched(t)
             limit 1) is not null
 $$;
 
 -- Takes a user's erasure back, as long as no task of it was ever claimed. What the erasure soft-deleted is live again,
 -- and nothing else: its rows bear the time at which the root task was written, to the microsecond, and what was
--- soft-deleted before bears another. Returns `cancelled`; `begun` if a worker has claimed a task of it, or if it has
+-- soft-deleted before bears another. Returns `cancelled`; `begun` if a worker has claimed the root or a part of it, or if it has
 -- ended; `unknown` if the erasure of this user was never asked for.
 create function lethe.cancel_erasure(user_id text, actor text, reason text) returns text
 language plpgsql security definer set search_path = lethe, pg_temp set row_security = off
@@ -197,7 +199,7 @@ begin
     perform from public.users u where u.id = cancel_erasure.user_id for no key update;
     -- A claim that locked the row first is waited for, and seen. A claim that comes later passes over a locked row.
     select * into root from lethe.cleanup_tasks t
-    where t.entity_id = cancel_erasure.user_id and t.kind = 'user-delete' and t.finished_at is null
+    where t.entity_id = cancel_erasure.user_id and t.kind = 'user-delete'
     for update;
     if not found then
         return case when exists (select from lethe.user_tombstones t where t.user_id = cancel_erasure.user_id)
@@ -221,9 +223,14 @@ begin
     -- A deletion that was asked for by itself goes on by itself.
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';
-    update lethe.cleanup_tasks t
-    set status = 'cancelled', held_reason = null, finished_at = now(), updated_at = now()
-    where t.id = root.id or t.parent_id = root.id;
+    with taken as (
+        delete from lethe.cleanup_tasks t where t.id = root.id or t.parent_id = root.id returning t.*
+    )
+    insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, parent_id, status, attempts,
+        scheduled_at, created_at, object_keys, kept_keys, row_type, row_ids)
+    select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.parent_id, 'cancelled', t.attempts, t.scheduled_at,
+        t.created_at, '{}', t.object_keys, t.row_type, '{}'
+    from taken t;
     delete from lethe.user_tombstones t where t.user_id = root.user_id;
     insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail)
     values ('erasure-cancelled', cancel_erasure.actor, root.id, root.kind, root.entity_type, root.entity_id,

@@ -40,38 +40,31 @@ const fn table(
     }
 }
 
+const ALL_BUT_INSERT: &[&str] = &["select", "update", "delete"];
+
 /// The tables.
 pub const TABLES: &[TableNeed] = &[
-    table(
-        "public.users",
-        &["select", "update"],
-        &["select", "update", "delete"],
-    ),
-    table(
-        "public.collections",
-        &["select", "update"],
-        &["select", "update", "delete"],
-    ),
-    table(
-        "public.samples",
-        &["select", "update"],
-        &["select", "update", "delete"],
-    ),
+    table("public.users", &["select", "update"], ALL_BUT_INSERT),
+    table("public.collections", &["select"], ALL_BUT_INSERT),
+    table("public.samples", &["select", "update"], ALL_BUT_INSERT),
     table(
         "public.sample_images",
         &["select", "update"],
-        &["select", "update", "delete"],
+        ALL_BUT_INSERT,
     ),
-    table(
-        "lethe.user_tombstones",
-        &["select", "insert"],
-        &["select", "insert"],
-    ),
+    table("lethe.user_tombstones", &["select"], &["select"]),
     table(
         "lethe.cleanup_tasks",
-        &["select", "insert", "update"],
+        &["select", "update", "delete"],
         &["select", "insert", "update", "delete"],
     ),
+    table(
+        "lethe.finished_tasks",
+        &["select", "insert"],
+        &["select", "insert"],
+    ),
+    table("lethe.finished_tasks_other", &[], &[]),
+    table("lethe.tasks", &["select"], &["select"]),
     table(
         "lethe.cleanup_workers",
         &["select"],
@@ -82,6 +75,8 @@ pub const TABLES: &[TableNeed] = &[
         &["select", "insert"],
         &["select", "insert"],
     ),
+    table("lethe.audit", &["select"], &[]),
+    table("lethe.receipts", &["select"], &["select", "insert"]),
     table(
         "lethe.cleanup_reconciliations",
         &["select"],
@@ -93,24 +88,72 @@ pub const TABLES: &[TableNeed] = &[
         &["select", "delete"],
     ),
     table("lethe.settings", &["select"], &["select"]),
-    table("lethe.process_settings", &["select"], &[]),
-    table("lethe.erasure_slots", &["select"], &[]),
+    table("lethe.process_settings", &["select"], &["select"]),
+    table("lethe.erasure_slots", &["select"], &["select"]),
 ];
 
 const BOTH: &[ProcessRole] = &[Serve, Worker];
 
+/// Only functions that run with the rights of the schema's owner call it.
+const INTERNAL: &[ProcessRole] = &[];
+
 /// The functions, as `to_regprocedure` takes them, with the roles that execute them. Those of triggers are not here: a
 /// right to execute them is asked for when the trigger is made, not when it fires.
 pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
-    ("lethe.lock_user(text,boolean)", BOTH),
-    ("lethe.plan_user(bigint)", BOTH),
+    ("lethe.lock_user(text,boolean)", &[Worker]),
     ("lethe.delete_user(text,text)", BOTH),
     ("lethe.delete_sample(uuid,text,interval)", BOTH),
     ("lethe.delete_image(uuid,text,interval)", BOTH),
-    ("lethe.protected_keys(text[])", &[Worker]),
+    ("lethe.erasure_of(text)", INTERNAL),
+    ("lethe.plan_user(bigint,integer)", &[Worker]),
+    (
+        "lethe.mark_collections(lethe.cleanup_tasks,text,integer)",
+        &[Worker],
+    ),
+    (
+        "lethe.choose_rows(text,bigint,uuid,uuid,integer)",
+        &[Worker],
+    ),
+    (
+        "lethe.mark_rows(uuid[],uuid[],lethe.cleanup_tasks,text)",
+        &[Worker],
+    ),
+    ("lethe.adopt(text[],text,bigint)", &[Worker]),
+    ("lethe.protected_keys(text[],text[])", &[Worker]),
+    (
+        "lethe.remove_images(uuid[],bigint[],text[],text[],boolean)",
+        &[Worker],
+    ),
+    ("lethe.remove_samples(uuid[],boolean)", &[Worker]),
+    (
+        "lethe.remove_upwards(text[],uuid,integer,boolean)",
+        &[Worker],
+    ),
+    ("lethe.leftover(text)", &[Worker]),
+    (
+        "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
+        &[Worker],
+    ),
+    ("lethe.removed_since(text,timestamp with time zone)", BOTH),
+    ("lethe.write_receipts(bigint[])", &[Worker]),
+    (
+        "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",
+        &[Worker],
+    ),
+    ("lethe.keep_rest(lethe.cleanup_tasks)", &[Worker]),
+    ("lethe.keep_root(bigint,text,boolean)", &[Worker]),
+    ("lethe.removed_rows(lethe.cleanup_tasks,jsonb)", &[Worker]),
+    (
+        "lethe.settle_tasks(text,bigint[],bigint[],text[],boolean)",
+        &[Worker],
+    ),
+    ("lethe.settle_partly(bigint[],text[])", &[Worker]),
+    ("lethe.step_erasure(text,bigint,boolean)", &[Worker]),
+    ("lethe.make_partitions(integer)", &[Worker]),
+    ("lethe.drop_partitions(integer)", &[Worker]),
     ("lethe.configure(text,integer,interval,text)", BOTH),
-    ("lethe.hold_reason()", BOTH),
-    ("lethe.erasure_delay()", BOTH),
+    ("lethe.hold_reason()", INTERNAL),
+    ("lethe.erasure_delay()", INTERNAL),
     ("lethe.pause(text,text)", &[Serve]),
     ("lethe.resume(text,text,integer)", &[Serve]),
     ("lethe.cancel_erasure(text,text,text)", &[Serve]),
@@ -120,7 +163,7 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
         &[Worker],
     ),
     ("lethe.may_name_any_actor()", BOTH),
-    ("lethe.check_actor(text)", BOTH),
+    ("lethe.check_actor(text)", INTERNAL),
 ];
 
 /// The names of all tables.

@@ -13,6 +13,7 @@ use super::{
     samples::{TaskAccepted, promised},
     types::Tag,
 };
+use crate::vocabulary::EntityType;
 use crate::{
     deletion::requests::delete_user,
     http::{
@@ -222,6 +223,12 @@ pub(super) async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt
         .fetch_all(&mut *tx)
         .await
         .map_err(problem_of)?;
+    let rows = |of_type: EntityType| {
+        let count = row.rows_deleted.get(of_type.as_str());
+        count
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or_default()
+    };
     let status = match (row.tasks, row.rows_left) {
         _ if is_held => ErasureStatus::Held,
         (0, false) => ErasureStatus::Complete,
@@ -239,10 +246,10 @@ pub(super) async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt
         objects_deleted: row.objects_deleted,
         objects_kept: row.objects_kept,
         rows_deleted: RowsDeleted {
-            users: row.users,
-            collections: row.collections,
-            samples: row.samples,
-            sample_images: row.images,
+            users: rows(EntityType::User),
+            collections: rows(EntityType::Collection),
+            samples: rows(EntityType::Sample),
+            sample_images: rows(EntityType::SampleImage),
         },
         remaining: Remaining {
             tasks: row.tasks,
