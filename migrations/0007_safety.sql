@@ -246,11 +246,4 @@ create index cleanup_audit_reconcile_requests_idx on lethe.cleanup_audit (at, us
     where event in ('user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested')
       and actor in ('reconcile', 'reconcile:clerk');
 
--- Only the roles of Lethe's own processes may do these (sql/roles.sql).
-revoke execute on function lethe.configure (text, int, interval, text) from public;
-revoke execute on function lethe.hold_reason () from public;
-revoke execute on function lethe.pause (text, text) from public;
-revoke execute on function lethe.resume (text, text, int) from public;
-revoke execute on function lethe.cancel_erasure (text, text, text) from public;
-
 comment on table lethe.settings is 'Pause and limits: what holds for all processes now.';

@@ -6,7 +6,6 @@
 -- processes (sql/roles.sql).
 create function lethe.may_name_any_actor() returns boolean
 language sql immutable set search_path = lethe, pg_temp as 'select true';
-revoke execute on function lethe.may_name_any_actor () from public;
 
 -- Refuses a reserved actor, unless the role that logged in may name any. It is asked of the session's role, because the
 -- functions that call it run with the rights of the schema's owner.
@@ -27,3 +26,6 @@ $$;
 alter table lethe.cleanup_audit add column db_role text;
 alter table lethe.cleanup_audit alter column db_role set default session_user;
 comment on column lethe.cleanup_audit.db_role is 'The role that logged in to the database.';
+
+-- Nobody calls a function of Lethe's without a grant.
+revoke execute on all functions in schema lethe from public;

@@ -269,10 +269,8 @@ impl World {
     }
 
     pub async fn status(&self, task: i64) -> String {
-        self.one(&format!(
-            "select status from lethe.cleanup_tasks where id = {task}"
-        ))
-        .await
+        self.one(&format!("select status from lethe.tasks where id = {task}"))
+            .await
     }
 
     pub async fn count(&self, sql: &str) -> i64 {
@@ -333,7 +331,7 @@ impl World {
 
     pub async fn until_status(&self, task: i64, status: &str) {
         self.until(&format!(
-            "(select status = '{status}' from lethe.cleanup_tasks where id = {task})"
+            "(select status = '{status}' from lethe.tasks where id = {task})"
         ))
         .await;
     }
