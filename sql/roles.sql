@@ -55,8 +55,8 @@ grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
 grant select, insert on lethe.finished_tasks, lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
 grant usage on sequence lethe.cleanup_audit_id_seq to lethe_serve;
 grant execute on function
-    lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval), lethe.delete_image (uuid, text, interval),
-    lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
+    lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
+    lethe.delete_image (uuid, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
     lethe.resume (text, text, int), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor () to lethe_serve;
 
 -- The workers.

@@ -100,7 +100,7 @@ const INTERNAL: &[ProcessRole] = &[];
 /// The functions, as `to_regprocedure` takes them, with the roles that execute them. Those of triggers are not here: a
 /// right to execute them is asked for when the trigger is made, not when it fires.
 pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
-    ("lethe.lock_user(text,boolean)", &[Worker]),
+    ("lethe.lock_user(text,boolean)", BOTH),
     ("lethe.delete_user(text,text)", BOTH),
     ("lethe.delete_sample(uuid,text,interval)", BOTH),
     ("lethe.delete_image(uuid,text,interval)", BOTH),

@@ -252,7 +252,8 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
             role.name
         ))
         .await;
-    let (is_fine, text) = check(&world, &as_role).await;
+    let environment = [&as_role[..], &clerk()].concat();
+    let (is_fine, text) = check(&world, &environment).await;
     assert!(!is_fine, "{text}");
     let rights = row(&text, "rights");
     assert!(rights[0] == "WRONG", "{text}");

@@ -404,7 +404,7 @@ async fn a_cancelled_erasure_brings_back_exactly_what_it_took_and_the_sign_up_to
     world.expect_rows("lethe.user_tombstones", 0).await;
     world
         .expect_rows(
-            "lethe.cleanup_tasks where status = 'cancelled' and kind = 'user-delete'",
+            "lethe.tasks where status = 'cancelled' and kind = 'user-delete'",
             1,
         )
         .await;
