@@ -223,14 +223,7 @@ begin
     -- A deletion that was asked for by itself goes on by itself.
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';
-    with taken as (
-        delete from lethe.cleanup_tasks t where t.id = root.id or t.parent_id = root.id returning t.*
-    )
-    insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, parent_id, status, attempts,
-        scheduled_at, created_at, object_keys, kept_keys, row_type, row_ids)
-    select t.id, t.kind, t.entity_type, t.entity_id, t.user_id, t.parent_id, 'cancelled', t.attempts, t.scheduled_at,
-        t.created_at, '{}', t.object_keys, t.row_type, '{}'
-    from taken t;
+    perform lethe.cancel_task(t.id) from lethe.cleanup_tasks t where t.id = root.id or t.parent_id = root.id;
     delete from lethe.user_tombstones t where t.user_id = root.user_id;
     insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail)
     values ('erasure-cancelled', cancel_erasure.actor, root.id, root.kind, root.entity_type, root.entity_id,

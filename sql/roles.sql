@@ -49,27 +49,25 @@ grant usage on schema lethe, public to lethe_serve;
 grant select, update on public.users, public.samples, public.sample_images to lethe_serve;
 grant select on public.collections to lethe_serve;
 grant select on
-    lethe._sqlx_migrations, lethe.user_tombstones, lethe.tasks, lethe.cleanup_workers, lethe.audit, lethe.receipts,
-    lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings, lethe.erasure_slots to lethe_serve;
+    lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
+    lethe.receipts, lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings, lethe.erasure_slots to lethe_serve;
 grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
-grant select, insert on lethe.finished_tasks, lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
-grant usage on sequence lethe.cleanup_audit_id_seq to lethe_serve;
+grant select, insert on lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
 grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
-    lethe.resume (text, text, int), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor () to lethe_serve;
+    lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor () to lethe_serve;
 
 -- The workers.
 grant usage on schema lethe, public to lethe_worker;
 grant select, update, delete on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
 grant select on
-    lethe._sqlx_migrations, lethe.user_tombstones, lethe.tasks, lethe.settings, lethe.process_settings,
-    lethe.erasure_slots to lethe_worker;
+    lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.settings,
+    lethe.process_settings, lethe.erasure_slots to lethe_worker;
 grant select, insert, update, delete on lethe.cleanup_tasks, lethe.cleanup_workers to lethe_worker;
-grant select, insert on lethe.finished_tasks, lethe.cleanup_audit, lethe.receipts to lethe_worker;
+grant select, insert on lethe.cleanup_audit to lethe_worker;
 grant select, update on lethe.cleanup_reconciliations to lethe_worker;
 grant select, delete on lethe.webhook_events to lethe_worker;
-grant usage on sequence lethe.cleanup_audit_id_seq to lethe_worker;
 grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.plan_user (bigint, int),
@@ -79,7 +77,7 @@ grant execute on function
     lethe.is_revived_by_cancel (uuid, timestamptz), lethe.remove_images (uuid[], bigint[], text[], text[], boolean),
     lethe.remove_samples (uuid[], boolean), lethe.remove_upwards (text[], uuid, int, boolean), lethe.leftover (text),
     lethe.finish_tasks (text, bigint[], bigint[], jsonb[], bigint[], text[]), lethe.removed_since (text, timestamptz),
-    lethe.write_receipts (bigint[]), lethe.audit_progress (text, lethe.cleanup_tasks, text[], text[], jsonb),
+    lethe.audit_progress (text, lethe.cleanup_tasks, text[], text[], jsonb),
     lethe.keep_rest (lethe.cleanup_tasks), lethe.keep_root (bigint, text, boolean),
     lethe.removed_rows (lethe.cleanup_tasks, jsonb), lethe.settle_tasks (text, bigint[], bigint[], text[], boolean),
     lethe.settle_partly (bigint[], text[]), lethe.step_erasure (text, bigint, boolean), lethe.make_partitions (int),

@@ -58,11 +58,7 @@ pub const TABLES: &[TableNeed] = &[
         &["select", "update", "delete"],
         &["select", "insert", "update", "delete"],
     ),
-    table(
-        "lethe.finished_tasks",
-        &["select", "insert"],
-        &["select", "insert"],
-    ),
+    table("lethe.finished_tasks", &["select"], &["select"]),
     table("lethe.finished_tasks_other", &[], &[]),
     table("lethe.tasks", &["select"], &["select"]),
     table(
@@ -76,7 +72,7 @@ pub const TABLES: &[TableNeed] = &[
         &["select", "insert"],
     ),
     table("lethe.audit", &["select"], &[]),
-    table("lethe.receipts", &["select"], &["select", "insert"]),
+    table("lethe.receipts", &["select"], &["select"]),
     table(
         "lethe.cleanup_reconciliations",
         &["select"],
@@ -134,8 +130,9 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
         "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
         &[Worker],
     ),
+    ("lethe.cancel_task(bigint)", &[Serve]),
     ("lethe.removed_since(text,timestamp with time zone)", BOTH),
-    ("lethe.write_receipts(bigint[])", &[Worker]),
+    ("lethe.write_receipts(bigint[])", INTERNAL),
     (
         "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",
         &[Worker],

@@ -318,7 +318,7 @@ impl World {
         while !self.one::<bool>(&format!("select {sql}")).await {
             if started.elapsed() > PATIENCE {
                 let tasks: Vec<String> = sqlx::query_scalar(
-                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from lethe.cleanup_tasks order by id limit 20",
+                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from lethe.tasks order by id limit 20",
                 )
                 .fetch_all(&self.pool)
                 .await
