@@ -89,21 +89,45 @@ $$;
 create function lethe.hold_reason() returns text
 language plpgsql security definer set search_path = lethe, pg_temp as $$
 declare
-    per_hour int;
+    max_tries constant int := 10;
+    per_hour  int;
+    begin_at  int;
 begin
     select erasure_limit_per_hour into strict per_hour from lethe.settings;
     if per_hour = 0 then
         return null;
     end if;
-    with free as materialized (
-        select slot from lethe.erasure_slots
-        where used_at <= clock_timestamp() - interval '1 hour'
-        order by used_at limit 1
-        for no key update skip locked
-    )
-    update lethe.erasure_slots s set used_at = clock_timestamp() from free where s.slot = free.slot;
-    if found then
-        return null;
+    if current_setting('transaction_isolation') = 'read committed' then
+        with free as materialized (
+            select slot from lethe.erasure_slots
+            where used_at <= clock_timestamp() - interval '1 hour'
+            order by used_at limit 1
+            for no key update skip locked
+        )
+        update lethe.erasure_slots s set used_at = clock_timestamp() from free where s.slot = free.slot;
+        if found then
+            return null;
+        end if;
+    else
+        -- The snapshot may show slots as free that others have used since. Each of these is refused, so another one is
+        -- tried, from a random place on, because everybody else takes the one that was used longest ago.
+        for try in 1..max_tries loop
+            begin_at := 1 + floor(random() * (select max(slot) from lethe.erasure_slots));
+            begin
+                with free as materialized (
+                    select slot from lethe.erasure_slots
+                    where slot >= begin_at and used_at <= clock_timestamp() - interval '1 hour'
+                    order by slot limit 1
+                    for no key update skip locked
+                )
+                update lethe.erasure_slots s set used_at = clock_timestamp() from free where s.slot = free.slot;
+                if found then
+                    return null;
+                end if;
+            exception when serialization_failure then
+                null;
+            end;
+        end loop;
     end if;
     return format('%s users were erased within an hour, and that is the limit (ERASURE_LIMIT_PER_HOUR)', per_hour);
 end

@@ -12,7 +12,7 @@ language sql immutable set search_path = lethe, pg_temp as 'select true';
 create function lethe.check_actor(actor text) returns void
 language plpgsql stable set search_path = lethe, pg_temp as $$
 begin
-    if actor ~ '^\s*((admin|cli|clerk):|reconcile)'
+    if actor ~* '^\s*((admin|cli|clerk):|reconcile)'
         and not has_function_privilege(session_user, 'lethe.may_name_any_actor()', 'execute')
     then
         raise exception 'deleted_by may not be %: the role % does not belong to Lethe', quote_literal(actor), session_user

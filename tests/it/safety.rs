@@ -272,6 +272,28 @@ async fn transactions_that_run_at_once_never_pass_the_limit_and_do_not_wait_for_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_with_an_old_snapshot_is_counted_too() {
+    let world = World::new().await;
+    world.set_limit(100).await;
+    let mut old = PgConnection::connect(&world.url).await.unwrap();
+    sqlx::raw_sql("begin isolation level repeatable read; select count(*) from lethe.settings")
+        .execute(&mut old)
+        .await
+        .unwrap();
+    for n in 0..50 {
+        world.delete_user(&format!("user_{n}")).await;
+    }
+    sqlx::raw_sql("select lethe.delete_user('user_old', 'job:old'); commit")
+        .execute(&mut old)
+        .await
+        .unwrap();
+    assert_eq!(world.held().await, 0);
+    world
+        .expect_rows("lethe.erasure_slots where used_at > '-infinity'", 51)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_an_hour_the_limit_allows_as_many_again_and_zero_is_no_limit() {
     let world = World::new().await;
     world.set_limit(1).await;
