@@ -187,7 +187,7 @@ $$;
 -- Whether a worker has claimed a task of this erasure: the root or a part. Its objects may be gone then. A root that
 -- names all rows itself (phase `rows`) has no parts; a part that has ended is a record.
 create function lethe.is_touched(root lethe.cleanup_tasks) returns boolean
-language sql stable as $$
+language sql stable set search_path = lethe, pg_temp as $$
     select root.status <> 'pending' or root.lease_token > 0
         or (root.phase <> 'rows'
             and (exists (select from lethe.cleanup_tasks p
@@ -197,14 +197,21 @@ language sql stable as $$
                             where f.user_id = root.user_id and f.parent_id = root.id and f.kind = 'user-delete-part')))
 $$;
 
--- Whether the image was marked by the erasure of its user, and the erasure can still be cancelled. Its key must stay then,
--- whoever else names it (lethe.protected_keys).
-create function lethe.is_revived_by_cancel(sample_id uuid, deleted_at timestamptz) returns boolean
-language sql stable as $$
-    select (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
-            where s.id = $1 and t.kind = 'user-delete'
-              and t.status = 'pending' and t.lease_token = 0 and t.created_at = $2 and not lethe.is_touched(t)
-            limit 1) is not null
+-- Makes the rows live again that this erasure soft-deleted. It runs triggers of the application, with its search path.
+create function lethe.unmark(root lethe.cleanup_tasks) returns void
+language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
+begin
+    perform set_config('search_path', lethe.application_path(), true);
+    update public.sample_images i set deleted_at = null, deleted_by = null
+    from public.samples s
+    where s.user_id = root.user_id and i.sample_id = s.id and i.deleted_at = root.created_at;
+    update public.samples s set deleted_at = null, deleted_by = null
+    where s.user_id = root.user_id and s.deleted_at = root.created_at;
+    update public.collections c set deleted_at = null, deleted_by = null
+    where c.user_id = root.user_id and c.deleted_at = root.created_at;
+    update public.users u set deleted_at = null, deleted_by = null
+    where u.id = root.user_id and u.deleted_at = root.created_at;
+end
 $$;
 
 -- Takes a user's erasure back, as long as no task of it was ever claimed. What the erasure soft-deleted is live again,
@@ -234,16 +241,7 @@ begin
         return 'begun';
     end if;
 
-    update public.sample_images i set deleted_at = null, deleted_by = null
-    from public.samples s
-    where s.user_id = root.user_id and i.sample_id = s.id and i.deleted_at = root.created_at;
-    update public.samples s set deleted_at = null, deleted_by = null
-    where s.user_id = root.user_id and s.deleted_at = root.created_at;
-    update public.collections c set deleted_at = null, deleted_by = null
-    where c.user_id = root.user_id and c.deleted_at = root.created_at;
-    update public.users u set deleted_at = null, deleted_by = null
-    where u.id = root.user_id and u.deleted_at = root.created_at;
-
+    perform lethe.unmark(root);
     -- A deletion that was asked for by itself goes on by itself.
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';
@@ -262,5 +260,28 @@ drop index if exists lethe.cleanup_audit_reconciled_idx;
 create index cleanup_audit_reconcile_requests_idx on lethe.cleanup_audit (at, user_id)
     where event in ('user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested')
       and actor in ('reconcile', 'reconcile:clerk');
+
+-- Who may act in whose name. `deleted_by` is what the audit trail and receipts show, so SQL of the application may not
+-- say that an admin, a person at a terminal, Clerk or reconciliation asked.
+
+-- To execute this function is the right to name such an actor. The schema's owner has it, and the roles of Lethe's own
+-- processes (sql/roles.sql).
+create function lethe.may_name_any_actor() returns boolean
+language sql immutable set search_path = lethe, pg_temp as 'select true';
+
+-- Refuses a reserved actor, unless the role that logged in may name any. It is asked of the session's role, because the
+-- functions that call it run with the rights of the schema's owner.
+create function lethe.check_actor(actor text) returns void
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    if actor ~* '^\s*((admin|cli|clerk):|reconcile)'
+        and not has_function_privilege(session_user, 'lethe.may_name_any_actor()', 'execute')
+    then
+        raise exception 'deleted_by may not be %: the role % does not belong to Lethe', quote_literal(actor), session_user
+            using errcode = 'insufficient_privilege',
+                  hint = 'Name the user or the job of your application, such as user:<id> or job:<name>.';
+    end if;
+end
+$$;
 
 comment on table lethe.settings is 'Pause and limits: what holds for all processes now.';

@@ -110,10 +110,12 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
         "lethe.choose_rows(text,bigint,uuid,uuid,integer)",
         &[Worker],
     ),
+    ("lethe.application_path()", &[Worker]),
     (
-        "lethe.mark_rows(uuid[],uuid[],lethe.cleanup_tasks,text)",
+        "lethe.mark(text[],uuid[],uuid[],uuid[],timestamp with time zone,text)",
         &[Worker],
     ),
+    ("lethe.unmark(lethe.cleanup_tasks)", INTERNAL),
     ("lethe.adopt(text[],text,bigint)", &[Worker]),
     ("lethe.protected_keys(text[],text[])", &[Worker]),
     (
@@ -155,10 +157,6 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.resume(text,text,integer)", &[Serve]),
     ("lethe.cancel_erasure(text,text,text)", &[Serve]),
     ("lethe.is_touched(lethe.cleanup_tasks)", &[Worker]),
-    (
-        "lethe.is_revived_by_cancel(uuid,timestamp with time zone)",
-        &[Worker],
-    ),
     ("lethe.may_name_any_actor()", BOTH),
     ("lethe.check_actor(text)", INTERNAL),
 ];
