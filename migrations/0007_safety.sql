@@ -89,7 +89,7 @@ $$;
 create function lethe.hold_reason() returns text
 language plpgsql security definer set search_path = lethe, pg_temp as $$
 declare
-    max_tries constant int := 10;
+    max_tries constant int := 20;
     per_hour  int;
     begin_at  int;
 begin
@@ -112,7 +112,7 @@ begin
         -- The snapshot may show slots as free that others have used since. Each of these is refused, so another one is
         -- tried, from a random place on, because everybody else takes the one that was used longest ago.
         for try in 1..max_tries loop
-            begin_at := 1 + floor(random() * (select max(slot) from lethe.erasure_slots));
+            select min(slot) + floor(random() * (max(slot) - min(slot) + 1)) into begin_at from lethe.erasure_slots;
             begin
                 with free as materialized (
                     select slot from lethe.erasure_slots
