@@ -15,6 +15,7 @@ mod failpoint;
 pub mod http;
 pub mod pauses;
 pub mod queue;
+pub mod recent;
 pub mod reconcile;
 pub mod safety;
 pub mod schema;

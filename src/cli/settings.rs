@@ -37,17 +37,17 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime;
+    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Safety Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Safety Lifetime Security;
     /// What `migrate` reads.
-    Migrating(false): Database;
+    Migrating(false): Database Security;
     /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.
-    Queueing(true): Database;
+    Queueing(true): Database Security;
     /// What `reconcile` and each of its subcommands read.
-    Reconciling(true): Database Reconcile Lifetime;
+    Reconciling(true): Database Reconcile Lifetime Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Safety Lifetime;
+    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Safety Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -126,16 +126,17 @@ impl Machine<'_> {
         // A closed pipe is no reason to stop.
         let _ = writeln!(std::io::stdout(), "{banner}");
 
-        let recorded = Arc::default();
+        let authenticator = serve::authenticator(&self.serve, &metrics)?;
         serve::serve(
             listener,
             &self.serve,
             api_pool.clone(),
             metrics,
-            recorded,
+            authenticator,
+            Arc::default(),
             shutdown,
         )
-        .await?;
+        .await;
         note("stopping …");
         for task in workers.into_iter().chain([reconciling, progress]) {
             task.await.context("a worker panicked")?;

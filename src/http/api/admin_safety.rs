@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{
-        credentials::AdminAuth,
+        access::{AdminAuth, OperatorAuth, ViewerAuth},
         json_body::JsonBody,
         problem::{Problem, Problems},
     },
@@ -80,7 +80,7 @@ impl AdminPause {
     #[oai(path = "/admin/pause", method = "post", operation_id = "pause")]
     async fn pause(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: Data<&Arc<ApiState>>,
         body: JsonBody<PauseReason>,
     ) -> Result<Json<SafetySettings>, Problems<PauseFailures>> {
@@ -107,7 +107,7 @@ impl AdminResume {
     #[oai(path = "/admin/resume", method = "post", operation_id = "resume")]
     async fn resume(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: Data<&Arc<ApiState>>,
         body: JsonBody<PauseReason>,
     ) -> Result<Json<Released>, Problems<PauseFailures>> {
@@ -133,7 +133,7 @@ impl AdminSettings {
     #[oai(path = "/admin/settings", method = "get", operation_id = "getSettings")]
     async fn settings(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
     ) -> Result<Json<SafetySettings>, Problems<SettingsFailures>> {
         let settings = safety::settings(&state.pool).await.map_err(problem_of)?;
