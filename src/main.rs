@@ -55,6 +55,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi { format } => Ok(commands::openapi(format)),
         Command::Check { .. } => commands::check(&source).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
+        Command::Erase(args) => commands::erase(&source, &args).await,
+        Command::Receipt(args) => commands::receipt(&source, &args).await,
+        Command::Audit(args) => commands::audit(&source, &args).await,
+        Command::Deleted(args) => commands::deleted(&source, &args).await,
+        Command::Completions { shell } => Ok(commands::completions(shell)),
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => commands::send_webhook(source, &args).await,

@@ -18,4 +18,6 @@ where ($1::text is null or t.status = $1)
   and ($4::text is null or t.user_id = $4)
   and ($5::text is null or t.error_class = $5)
   and ($6::bigint is null or t.id < $6)
+  and ($9::text is null or t.kind = $9)
+  and ($10::bigint is null or t.parent_id = $10)
 order by t.id desc limit $7

@@ -2,7 +2,9 @@
 
 pub mod args;
 pub mod check;
+pub mod evidence;
 pub mod openapi;
+pub mod print;
 pub mod reconcile;
 #[cfg(feature = "dev")]
 pub mod send_webhook;

@@ -15,6 +15,7 @@ use super::{
     problem::Problem,
     session::{Session, SessionError, SessionVerifier},
 };
+use crate::vocabulary::ProblemCode;
 
 /// How long a client is told to wait when the keys of Clerk cannot be fetched.
 const KEYS_RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ impl From<SessionError> for AuthError {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let detail = error.to_string();
-        match error {
+        let problem = match error {
             AuthError::Missing | AuthError::Malformed | AuthError::Invalid(_) => {
                 Problem::unauthorized(detail)
             }
@@ -87,7 +88,15 @@ impl From<AuthError> for Problem {
                 Problem::forbidden(detail)
             }
             AuthError::Unavailable => Problem::unavailable(detail, KEYS_RETRY_AFTER),
-        }
+        };
+        problem.with_code(match error {
+            AuthError::Missing => ProblemCode::CredentialsMissing,
+            AuthError::Malformed | AuthError::Invalid(_) => ProblemCode::CredentialsInvalid,
+            AuthError::Pending => ProblemCode::SessionPending,
+            AuthError::Impersonated => ProblemCode::SessionImpersonated,
+            AuthError::NotAdmin => ProblemCode::AdminRequired,
+            AuthError::Unavailable => ProblemCode::KeysUnavailable,
+        })
     }
 }
 

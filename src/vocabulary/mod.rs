@@ -2,18 +2,22 @@
 //! and the metrics are labelled with. Each set of words is one enum, and each kind of id one type.
 
 mod audit;
+mod erasure;
 mod ids;
 mod json;
 mod labels;
 mod macros;
+mod problem;
 mod task;
 mod time;
 
 pub use audit::AuditEvent;
-pub use ids::{AuditId, TaskId, UserId, WorkerId};
+pub use erasure::{ErasureStatus, UserStatus};
+pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
+pub use problem::ProblemCode;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
 
@@ -37,7 +41,16 @@ mod tests {
 
     #[test]
     fn a_word_is_the_same_everywhere() {
-        assert_same_words!(TaskStatus, TaskKind, EntityType, ErrorClass, AuditEvent);
+        assert_same_words!(
+            TaskStatus,
+            TaskKind,
+            EntityType,
+            ErrorClass,
+            AuditEvent,
+            ErasureStatus,
+            UserStatus,
+            ProblemCode
+        );
         assert_eq!(TaskStatus::parse("finished"), None);
     }
 

@@ -1,13 +1,10 @@
 //! For admins: the state of the queue in numbers.
 
-use std::sync::Arc;
-
-use poem::web::Data;
 use poem_openapi::{OpenApi, payload::Json};
 
 use super::{
-    ApiState,
     database::{connection, problem_of},
+    query::State,
     types::Tag,
 };
 use crate::{
@@ -16,7 +13,7 @@ use crate::{
     tasks::{self, Stats},
 };
 
-problems!(pub StatsFailures: 401, 403, 503);
+problems!(pub StatsFailures: 400, 401, 403, 503);
 
 /// `GET /admin/stats`
 pub struct AdminStats;
@@ -30,7 +27,7 @@ impl AdminStats {
     async fn stats(
         &self,
         _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
     ) -> Result<Json<Stats>, Problems<StatsFailures>> {
         let mut connection = connection(&state.pool).await?;
         let stats = tasks::stats(&mut connection).await.map_err(problem_of)?;
