@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use lethe::cause::chain;
 use lethe::cli::args::{Cli, Command};
+use lethe::cli::tasks::TasksError;
 use lethe::config::ConfigError;
 
 /// The command failed, or found something wrong.
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
             }
             None => {
                 eprintln!("error: {}", chain(error.as_ref()));
-                ExitCode::from(FAILED)
+                let is_bad_flag = matches!(error.downcast_ref(), Some(TasksError::Cursor(_)));
+                ExitCode::from(if is_bad_flag { MISCONFIGURED } else { FAILED })
             }
         },
     }

@@ -82,6 +82,7 @@ pub(super) fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
 
 /// Adds to the document what poem-openapi cannot say.
 fn complete(document: &mut Value) {
+    let strict = strict_schemas(document);
     if let Some(paths) = document["paths"].as_object_mut() {
         for path in paths.values_mut() {
             for method in METHODS {
@@ -100,8 +101,21 @@ fn complete(document: &mut Value) {
         },
     });
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        complete_schemas(schemas);
+        complete_schemas(schemas, &strict);
     }
+}
+
+/// The schemas of the bodies that refuse unknown fields: all but those of Clerk, which come without credentials.
+fn strict_schemas(document: &Value) -> Vec<String> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(_, path)| path.as_object().into_iter().flatten());
+    operations
+        .filter(|(_, operation)| operation["security"].is_array())
+        .filter_map(|(_, operation)| operation["requestBody"]["content"].as_object())
+        .flat_map(|content| content.values())
+        .filter_map(|media| media["schema"]["$ref"].as_str()?.rsplit('/').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Marks an operation without credentials as such, writes the names of headers and media types as clients do, and
@@ -162,14 +176,20 @@ fn rename_media_types(message: &mut Value) {
     *content = renamed.collect();
 }
 
-/// Says of each object that it may have further fields, unless it refuses them: clients must live with what a newer
-/// version adds. Refers to the enums of words.
-fn complete_schemas(schemas: &mut Map<String, Value>) {
-    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
-        if schema.get("type").is_some_and(|kind| kind == "object") {
-            schema
-                .entry("additionalProperties")
-                .or_insert(Value::Bool(true));
+/// Says of each object whether it may have further fields: an answer may, because clients must live with what a newer
+/// version adds, and a strict body may not. Refers to the enums of words, and writes a reference with a description
+/// as one reference.
+fn complete_schemas(schemas: &mut Map<String, Value>, strict: &[String]) {
+    for (name, schema) in schemas.iter_mut() {
+        if schema["type"] != "object" {
+            continue;
+        }
+        schema["additionalProperties"] = Value::Bool(!strict.contains(name));
+        let fields = schema["properties"].as_object_mut();
+        for field in fields.into_iter().flat_map(Map::values_mut) {
+            if let Some(all) = field["allOf"].as_array_mut() {
+                all.truncate(1);
+            }
         }
     }
     for (schema, field, words) in WORDS {
