@@ -4,18 +4,21 @@
 --      │          └─────► dead             a person must look; retry makes it pending
 --      └────────────────► cancelled        restored before cleanup began
 
--- What the functions below remember as their search path; see 0001.
-
+-- The open tasks. A finished one moves to lethe.finished_tasks (0003), so this table stays small; the view
+-- lethe.tasks shows both.
 create table lethe.cleanup_tasks (
     id           bigint generated always as identity primary key,
     kind         text not null,
     entity_type  text not null,
     entity_id    text not null,
     user_id      text not null,
-    -- What remains to be deleted. Empty in a completed task: the audit holds what went.
+    -- The objects that remain to be deleted.
     object_keys  text[] not null default '{}',
+    -- The rows that name these objects, by type and primary key. A settle removes exactly these rows.
+    row_type     text,
+    row_ids      text[] not null default '{}',
     status       text not null default 'pending',
-    -- 0: small work. 1: bulk (many keys), so that it cannot make small work wait.
+    -- 0: small work. 1: bulk (many keys, or slow rows), so that it cannot make small work wait.
     -- 2: quarantine, for what crashed its worker twice: taken one at a time.
     lane         smallint not null default 0,
     attempts     int not null default 0,
@@ -23,28 +26,36 @@ create table lethe.cleanup_tasks (
     scheduled_at timestamptz not null default clock_timestamp(),
     last_error   text,
     error_class  text,
+    -- Why a pending task is not claimed until a person decides.
+    held_reason  text,
     lease_owner  text,
     -- The fence: it only grows, one for each claim; every later write carries it. 0: never claimed.
     lease_token  bigint not null default 0,
-    parent_id    bigint references lethe.cleanup_tasks (id) on delete cascade,
-    -- Where the planning of a user's erasure stands: {sample, image}. Null when no pass is open.
-    plan_cursor  uuid[],
+    -- The root of the erasure that this task is a part of. No foreign key: it would look for children at the end of
+    -- each task. A root ends after its parts.
+    parent_id    bigint,
+    -- Where a user's erasure stands: `rows` (the root itself names all rows), `plan`, `parts` (waiting for them) or
+    -- `remove` (the rows without objects), and the last row that the phase has dealt with.
+    phase        text,
+    plan_cursor  text[],
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
+    -- Always null here. It stands here for the columns of the view lethe.tasks.
     finished_at  timestamptz,
     is_dead      boolean not null generated always as (status = 'dead') stored,
     constraint cleanup_tasks_kind_known check (kind in ('sample-delete', 'image-delete', 'user-delete', 'user-delete-part')),
     constraint cleanup_tasks_entity_type_known check (entity_type in ('user', 'collection', 'sample', 'sample-image')),
-    constraint cleanup_tasks_status_known
-        check (status in ('pending', 'running', 'failed', 'completed', 'dead', 'cancelled')),
+    constraint cleanup_tasks_status_known check (status in ('pending', 'running', 'failed', 'dead')),
     constraint cleanup_tasks_error_class_known
         check (error_class in ('transient', 'throttle', 'outage', 'blocked', 'permanent', 'crash')),
     constraint cleanup_tasks_failed_says_why check (status <> 'failed' or error_class is not null),
     constraint cleanup_tasks_attempts_not_negative check (attempts >= 0),
     constraint cleanup_tasks_owned_while_running check ((status = 'running') = (lease_owner is not null)),
-    constraint cleanup_tasks_finished_at_says_so
-        check ((status in ('completed', 'cancelled')) = (finished_at is not null)),
-    constraint cleanup_tasks_done_means_nothing_left check (status <> 'completed' or object_keys = '{}')
+    constraint cleanup_tasks_held_while_pending check (held_reason is null or status = 'pending'),
+    constraint cleanup_tasks_phase_of_roots check ((kind = 'user-delete') = (phase is not null)),
+    constraint cleanup_tasks_phase_known check (phase in ('rows', 'plan', 'parts', 'remove')),
+    constraint cleanup_tasks_rows_have_a_type check (row_type is not null or row_ids = '{}'),
+    constraint cleanup_tasks_is_open check (finished_at is null)
 ) with (
     -- Every claim and settle leaves a dead version: vacuum early and without pauses. A queue of millions
     -- must not wait for a fifth of it to be dead (the default). Half of each page stays free, so that a
@@ -58,35 +69,29 @@ create table lethe.cleanup_tasks (
 );
 
 -- No index names status, lease_owner, lease_token or attempts, nor does a predicate: what a claim changes
--- stands in no index, so a claim is a HOT update (measured: a fifth of the cost of one that is not). "Open"
--- is said by finished_at and is_dead instead, which the CHECKs above hold to status.
+-- stands in no index, so a claim is a HOT update (measured: a fifth of the cost of one that is not). `is_dead`
+-- changes only when a person must look.
 
 -- The claim reads this index from its left end (or the watermark): its key is exactly the claim's order.
 -- Running tasks stand in it too; they are what the claims of the last moments took.
 create index cleanup_tasks_ready_idx on lethe.cleanup_tasks (lane, scheduled_at, id)
-    where finished_at is null and not is_dead;
--- One open task for an entity and kind; parts may be many. Finished tasks of a sample are found by the audit
--- (cleanup_audit_entity_idx): an index by entity here would be written again when a task ends, at a random
--- place (measured: 6 of the 16 µs that its end takes).
+    where not is_dead and held_reason is null;
+-- One open task for an entity and kind; parts may be many.
 create unique index cleanup_tasks_one_open_key on lethe.cleanup_tasks (entity_id, kind)
-    where finished_at is null and kind <> 'user-delete-part';
+    where kind <> 'user-delete-part';
 -- A user's tasks; their entity_id is user_id, but for samples.
 create index cleanup_tasks_user_id_idx on lethe.cleanup_tasks (user_id, id);
--- A user's erasure among thousands of other tasks of theirs, and the oldest that is not finished.
-create index cleanup_tasks_root_idx on lethe.cleanup_tasks (user_id, id) where kind = 'user-delete';
-create index cleanup_tasks_open_roots_idx on lethe.cleanup_tasks (created_at) where kind = 'user-delete' and finished_at is null;
+-- The oldest erasure that is not finished.
+create index cleanup_tasks_open_roots_idx on lethe.cleanup_tasks (created_at) where kind = 'user-delete';
 -- "Is any part of this erasure left?"
 create index cleanup_tasks_parent_id_idx on lethe.cleanup_tasks (parent_id, id) where parent_id is not null;
-create index cleanup_tasks_open_parts_idx on lethe.cleanup_tasks (parent_id)
-    where parent_id is not null and finished_at is null;
 -- What a person must look at.
 create index cleanup_tasks_dead_idx on lethe.cleanup_tasks (id) where is_dead;
+create index cleanup_tasks_held_idx on lethe.cleanup_tasks (id) where held_reason is not null;
 -- What failed and is tried again (a claim keeps the class, a settle changes it).
-create index cleanup_tasks_errors_idx on lethe.cleanup_tasks (id) where error_class is not null and finished_at is null;
--- Pruning, oldest first.
-create index cleanup_tasks_finished_idx on lethe.cleanup_tasks (finished_at) where finished_at is not null;
+create index cleanup_tasks_errors_idx on lethe.cleanup_tasks (id) where error_class is not null;
 
-comment on table lethe.cleanup_tasks is 'Deletions that were promised. A row leaves this table only after it is completed or cancelled.';
+comment on table lethe.cleanup_tasks is 'Deletions that were promised and are not finished. A row leaves this table when it is completed or cancelled.';
 
 -- One row for each worker process and boot. Its beat renews all of its leases at once, without
 -- touching a task. No index but the key: every beat is a HOT update.

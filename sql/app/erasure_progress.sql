@@ -8,12 +8,12 @@ select t.user_id,
                    where c.user_id = t.user_id and c.kind <> 'user-delete'
                      and c.status in ('pending', 'running', 'failed')) as "only_root_is_open!",
        (select count(*) from lethe.cleanup_tasks c where c.user_id = t.user_id and c.status = 'dead') as "dead!",
-       coalesce((select sum(a.objects_deleted) from lethe.cleanup_audit a
+       coalesce((select sum(cardinality(a.object_keys)) from lethe.audit a
                  where a.user_id = t.user_id and a.at >= t.deleted_at), 0)::bigint as "deleted!",
        (select count(*) from public.samples s join public.sample_images i on i.sample_id = s.id
         where s.user_id = t.user_id) as "remaining!",
        extract(epoch from coalesce(
-           (select max(a.at) from lethe.cleanup_audit a where a.user_id = t.user_id and a.event = 'user-erased'),
+           (select max(a.at) from lethe.audit a where a.user_id = t.user_id and a.event = 'user-erased'),
            clock_timestamp()) - t.deleted_at)::float8 as "seconds!"
 from lethe.user_tombstones t
 where t.user_id = any($1)

@@ -2,5 +2,5 @@
 -- its user's erasure cannot be taken back.
 select id, status = 'pending' and lease_token = 0 and parent_id is null as "untouched!"
 from lethe.cleanup_tasks
-where entity_id = $1 and kind = 'sample-delete' and finished_at is null
+where entity_id = $1 and kind = 'sample-delete'
 for update

@@ -55,7 +55,7 @@ from page p
 left join lateral (
     -- An image's own task before its sample's, and that before its user's.
     select id, scheduled_at from lethe.cleanup_tasks
-    where entity_id in (p.id, p.sample_id, p.user_id) and finished_at is null
+    where entity_id in (p.id, p.sample_id, p.user_id)
       and ((kind = 'image-delete' and entity_id = p.id) or (kind = 'sample-delete' and entity_id = p.sample_id)
            or (kind = 'user-delete' and entity_id = p.user_id))
     order by kind limit 1

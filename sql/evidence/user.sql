@@ -7,4 +7,4 @@ select exists (select from public.users where id = $1) as "has_row!",
        (select count(*) from public.samples where user_id = $1) as "samples!",
        (select count(*) from public.samples s join public.sample_images i on i.sample_id = s.id
         where s.user_id = $1) as "sample_images!",
-       (select count(*) from lethe.cleanup_tasks where user_id = $1 and finished_at is null) as "open_tasks!"
+       (select count(*) from lethe.cleanup_tasks where user_id = $1) as "open_tasks!"

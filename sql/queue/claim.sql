@@ -6,7 +6,7 @@ with me as materialized (
 ), due as materialized (
     select id from (
         select id from lethe.cleanup_tasks
-        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 0
+        where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 0
           and scheduled_at >= $2 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $5
         for update skip locked
@@ -14,7 +14,7 @@ with me as materialized (
     union all
     select id from (
         select id from lethe.cleanup_tasks
-        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 1
+        where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 1
           and scheduled_at >= $3 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $6
         for update skip locked
@@ -22,7 +22,7 @@ with me as materialized (
     union all
     select id from (
         select id from lethe.cleanup_tasks
-        where finished_at is null and not is_dead and status in ('pending', 'failed') and lane = 2
+        where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 2
           and scheduled_at >= $4 and scheduled_at <= now() and kind = any ($8)
         order by scheduled_at, id limit $7
         for update skip locked
@@ -34,6 +34,6 @@ set status = 'running', attempts = t.attempts + 1, lease_token = t.lease_token +
 from due, me
 where t.id = due.id
 returning t.id as "id!: TaskId", t.kind as "kind!: TaskKind", t.lane as "lane!", t.entity_id as "entity_id!",
-    t.user_id as "user_id!: UserId", t.object_keys as "object_keys!", t.attempts as "attempts!",
+    t.user_id as "user_id!: UserId", t.object_keys as "object_keys!", t.phase, t.attempts as "attempts!",
     t.lease_token as "lease_token!", t.scheduled_at as "scheduled_at!", t.parent_id as "parent_id: TaskId",
     extract(epoch from clock_timestamp() - t.scheduled_at)::float8 as "waited_seconds!"

@@ -2,7 +2,7 @@
 -- database's time, and how long the scan took there. heartbeat.sql asks the same.
 select now() as "now!",
     array(select (select t.scheduled_at from lethe.cleanup_tasks t
-                  where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
+                  where not t.is_dead and t.held_reason is null and t.status in ('pending', 'failed')
                     and t.lane = (l.ordinal - 1)::smallint
                     and t.scheduled_at >= l.watermark and t.scheduled_at <= now()
                     and t.kind = any ($2)

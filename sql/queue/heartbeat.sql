@@ -20,7 +20,7 @@ select exists (select from beat) as "renewed!",
         or exists (select from lethe.cleanup_workers where lost_at is not null and rescued_at is null)) as "to_rescue!",
     now() as "now!",
     array(select (select t.scheduled_at from lethe.cleanup_tasks t
-                  where t.finished_at is null and not t.is_dead and t.status in ('pending', 'failed')
+                  where not t.is_dead and t.held_reason is null and t.status in ('pending', 'failed')
                     and t.lane = (l.ordinal - 1)::smallint
                     and t.scheduled_at >= l.watermark and t.scheduled_at <= now()
                     and t.kind = any ($5)

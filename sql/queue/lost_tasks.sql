@@ -6,6 +6,9 @@ select t.id as "id!: TaskId", t.attempts as "attempts!",
     exists (select from lethe.cleanup_workers w
             where w.id = t.lease_owner and w.lost_at < w.expires_at) as "left_in_order!"
 from lethe.cleanup_tasks t
-where t.id = any ($1) and t.lease_owner = any ($2)
+where t.id = any ($1)
+  and (t.lease_owner = any ($2)
+       or not exists (select from lethe.cleanup_workers w where w.id = t.lease_owner))
+  and t.lease_owner is not null
 order by t.id
 for update of t

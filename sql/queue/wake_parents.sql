@@ -4,4 +4,4 @@ update lethe.cleanup_tasks parent
 set scheduled_at = clock_timestamp(), updated_at = now()
 where parent.id = any ($1) and parent.status = 'pending'
   and not exists (select from lethe.cleanup_tasks part
-                  where part.parent_id = parent.id and part.finished_at is null)
+                  where part.parent_id = parent.id)

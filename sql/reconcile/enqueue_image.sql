@@ -5,10 +5,10 @@ with locked as materialized (
     where i.id = $1::text::uuid and i.deleted_at <= now() and s.deleted_at is null
       and not exists (
           select from lethe.cleanup_tasks t
-          where t.entity_id = i.id::text and t.kind = 'image-delete' and t.finished_at is null)
+          where t.entity_id = i.id::text and t.kind = 'image-delete')
       and not exists (
           select from lethe.cleanup_tasks t
-          where t.entity_id = s.user_id and t.kind = 'user-delete' and t.finished_at is null)
+          where t.entity_id = s.user_id and t.kind = 'user-delete')
     for no key update of s
 )
 select lethe.delete_image(locked.id, 'reconcile',

@@ -5,10 +5,10 @@ with locked as materialized (
     where s.id = $1::text::uuid and s.deleted_at <= now()
       and not exists (
           select from lethe.cleanup_tasks t
-          where t.entity_id = s.id::text and t.kind = 'sample-delete' and t.finished_at is null)
+          where t.entity_id = s.id::text and t.kind = 'sample-delete')
       and not exists (
           select from lethe.cleanup_tasks t
-          where t.entity_id = s.user_id and t.kind = 'user-delete' and t.finished_at is null)
+          where t.entity_id = s.user_id and t.kind = 'user-delete')
     for no key update of s
 )
 select lethe.delete_sample(locked.id, 'reconcile',

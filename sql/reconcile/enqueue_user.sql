@@ -6,7 +6,7 @@ with locked as materialized (
       and (u.deleted_at <= now() or exists (select from lethe.user_tombstones b where b.user_id = u.id))
       and not exists (
           select from lethe.cleanup_tasks t
-          where t.entity_id = u.id and t.kind = 'user-delete' and t.finished_at is null)
+          where t.entity_id = u.id and t.kind = 'user-delete')
     for no key update of u
 )
 select lethe.delete_user(locked.id, 'reconcile') as task_id from locked

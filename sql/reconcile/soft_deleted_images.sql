@@ -14,10 +14,10 @@ with batch as materialized (
 ), without_task as materialized (
     select b.id, b.deleted_at, case when b.user_id is not null and (
                select t.id from lethe.cleanup_tasks t
-               where t.entity_id = b.id::text and t.kind = 'image-delete' and t.finished_at is null limit 1
+               where t.entity_id = b.id::text and t.kind = 'image-delete' limit 1
            ) is null and (
                select t.id from lethe.cleanup_tasks t
-               where t.entity_id = b.user_id and t.kind = 'user-delete' and t.finished_at is null limit 1
+               where t.entity_id = b.user_id and t.kind = 'user-delete' limit 1
            ) is null then b.user_id end as user_id
     from of_live_sample b
 )

@@ -11,13 +11,13 @@ with batch as materialized (
 ), without_own_task as materialized (
     select b.id, b.deleted_at, case when (
                select t.id from lethe.cleanup_tasks t
-               where t.entity_id = b.id::text and t.kind = 'sample-delete' and t.finished_at is null limit 1
+               where t.entity_id = b.id::text and t.kind = 'sample-delete' limit 1
            ) is null then (select s.user_id from public.samples s where s.id = b.id) end as user_id
     from batch b
 ), without_task as materialized (
     select b.id, b.deleted_at, case when (
                select t.id from lethe.cleanup_tasks t
-               where t.entity_id = b.user_id and t.kind = 'user-delete' and t.finished_at is null limit 1
+               where t.entity_id = b.user_id and t.kind = 'user-delete' limit 1
            ) is null then b.user_id end as user_id
     from without_own_task b
 )

@@ -9,7 +9,7 @@ with batch as materialized (
 ), checked as materialized (
     select b.id, b.deleted_at,
            (select t.id from lethe.cleanup_tasks t
-            where t.entity_id = b.id and t.kind = 'user-delete' and t.finished_at is null limit 1) as task_id
+            where t.entity_id = b.id and t.kind = 'user-delete' limit 1) as task_id
     from batch b
 )
 select max(deleted_at) as "last_at: DeletedAt", (array_agg(id order by deleted_at desc, id desc))[1] as last_id,

@@ -7,8 +7,7 @@ with batch as materialized (
     select b.id,
            (select u.id from public.users u where u.id = b.id and u.deleted_at is null limit 1) is not null
            and (select t.id from lethe.cleanup_tasks t
-                where t.entity_id = b.id and t.kind = 'user-delete'
-                  and t.finished_at is null limit 1) is null as is_back
+                where t.entity_id = b.id and t.kind = 'user-delete' limit 1) is null as is_back
     from batch b
 )
 select null::timestamptz as "last_at: DeletedAt", max(id) as last_id,

@@ -4,4 +4,4 @@ select task_id as "id!" from lethe.cleanup_audit
 where event in ('sample-deletion-requested', 'image-deletion-requested') and entity_id = $1 and task_id is not null
 union
 select id from lethe.cleanup_tasks
-where entity_id = $1 and kind in ('sample-delete', 'image-delete') and finished_at is null
+where entity_id = $1 and kind in ('sample-delete', 'image-delete')

@@ -1,9 +1,9 @@
 -- A page of the audit trail, newest first; a null parameter does not filter. An entity is a sample or an
 -- image, whose tasks are $11 (entity_tasks.sql), or a user.
-select id as "id: AuditId", at as "at: Timestamp", event, actor, worker, task_id as "task_id: TaskId", kind,
-       entity_type, entity_id, user_id, attempt, object_keys, kept_keys, image_ids, sample_ids, collection_ids,
-       user_rows, error_class as "error_class: ErrorClass", detail
-from lethe.cleanup_audit
+select id as "id!: AuditId", at as "at!: Timestamp", event as "event!", actor, worker, task_id as "task_id: TaskId", kind,
+       entity_type, entity_id, user_id, attempt, object_keys as "object_keys!", kept_keys as "kept_keys!", row_type,
+       row_ids as "row_ids!", more_rows, error_class as "error_class: ErrorClass", detail
+from lethe.audit
 where ($1::text is null or event = $1)
   and ($2::text is null or actor = $2)
   and ($3::bigint is null or task_id = $3)

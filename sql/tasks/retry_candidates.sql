@@ -7,7 +7,7 @@ select id as "id!: TaskId" from (
      order by id limit $7)
     union all
     (select id from lethe.cleanup_tasks
-     where status = 'failed' and error_class is not null and finished_at is null and ($1::text is null or $1 = 'failed')
+     where status = 'failed' and error_class is not null and ($1::text is null or $1 = 'failed')
        and ($2::text is null or entity_type = $2) and ($3::text is null or entity_id = $3)
        and ($4::text is null or user_id = $4) and ($5::text is null or error_class = $5) and id > $6
      order by id limit $7)

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::rig::{BUCKET, Rig};
 use crate::db::transaction;
-use crate::deletion::hard_delete::{HardDeletion, SettledKeys, TaskScope, hard_delete};
 use crate::deletion::protection::protected_keys;
+use crate::deletion::remove::{HeldRows, TaskPairs, settle_tasks};
 use crate::queue::claim::{Claim, ClaimRequest, claim};
 use crate::queue::lease::Lease;
-use crate::queue::settle::{TaskVerdict, Verdict, finish, lock_claims};
-use crate::vocabulary::{TaskId, WorkerId};
+use crate::queue::settle::lock_claims;
+use crate::vocabulary::WorkerId;
 
 /// How many loops run at the same time: as many as there are requests in flight in one worker.
 const LOOPS: usize = 8;
@@ -62,46 +62,15 @@ pub async fn queue(pool: &PgPool) -> anyhow::Result<f64> {
 async fn settle(pool: &PgPool, worker: &WorkerId, claims: &[Claim]) -> Result<(), sqlx::Error> {
     let mut tx = transaction::begin(pool).await?;
     let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    finish_and_audit(&mut tx, worker, held, &HardDeletion::default()).await?;
-    tx.commit().await
-}
-
-async fn finish_and_audit(
-    connection: &mut PgConnection,
-    worker: &WorkerId,
-    held: Vec<TaskId>,
-    deleted: &HardDeletion,
-) -> Result<(), sqlx::Error> {
-    let count = held.len();
-    let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
-    let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) = deleted.samples.iter().copied().unzip();
-    sqlx::query_file!(
-        "sql/deletion/audit_settled.sql",
-        worker.as_str(),
-        &held as &[TaskId],
-        &vec!["task-completed"; count] as &[&str],
-        &vec![true; count],
-        &vec![None::<&str>; count] as &[Option<&str>],
-        &vec![None::<&str>; count] as &[Option<&str>],
-        &[] as &[i64],
-        &[] as &[String],
-        &[] as &[i64],
-        &[] as &[String],
-        &image_tasks,
-        &images,
-        &sample_tasks,
-        &samples
+    settle_tasks(
+        &mut tx,
+        worker,
+        &held,
+        &TaskPairs::default(),
+        HeldRows::Wait,
     )
-    .execute(&mut *connection)
     .await?;
-    let settled: Vec<TaskVerdict> = held
-        .into_iter()
-        .map(|id| TaskVerdict {
-            id,
-            verdict: Verdict::Completed,
-        })
-        .collect();
-    finish(connection, &settled).await
+    tx.commit().await
 }
 
 /// Erases everything that is due, and what the planning of `root` adds, in a bare loop of the same
@@ -146,9 +115,13 @@ pub async fn same_statements(
                     .iter()
                     .flat_map(|claim| claim.object_keys.clone())
                     .collect();
-                protected_keys(&pool, &keys).await?;
+                let owners: Vec<String> = claims
+                    .iter()
+                    .flat_map(|claim| vec![claim.entity_id.clone(); claim.object_keys.len()])
+                    .collect();
+                protected_keys(&pool, &keys, &owners).await?;
                 delete_objects(&client, &keys).await?;
-                settle_erased(&pool, &worker, &claims).await?;
+                settle(&pool, &worker, &claims).await?;
                 gone.fetch_add(keys.len() as u64, Ordering::Relaxed);
             }
             anyhow::Ok(())
@@ -164,40 +137,19 @@ pub async fn same_statements(
 /// Plans the erasure of a user to its end.
 async fn plan(pool: PgPool, root: Option<i64>) -> Result<(), sqlx::Error> {
     let Some(root) = root else { return Ok(()) };
-    let mut open = true;
-    while open {
-        open = sqlx::query_scalar(
-            "select (select plan_cursor is not null from lethe.cleanup_tasks where id = $1)
-             from lethe.plan_user($1)",
-        )
-        .bind(root)
-        .fetch_one(&pool)
-        .await?;
+    let mut is_open = true;
+    while is_open {
+        sqlx::query("select lethe.plan_user($1, 5000)")
+            .bind(root)
+            .execute(&pool)
+            .await?;
+        is_open =
+            sqlx::query_scalar("select phase = 'plan' from lethe.cleanup_tasks where id = $1")
+                .bind(root)
+                .fetch_one(&pool)
+                .await?;
     }
     Ok(())
-}
-
-async fn settle_erased(
-    pool: &PgPool,
-    worker: &WorkerId,
-    claims: &[Claim],
-) -> Result<(), sqlx::Error> {
-    let mut tx = transaction::begin(pool).await?;
-    let held = lock_claims(&mut tx, &claims.iter().collect::<Vec<_>>()).await?;
-    let scopes: Vec<TaskScope> = claims
-        .iter()
-        .map(|claim| TaskScope {
-            task: claim.id.0,
-            sample: Uuid::parse_str(&claim.entity_id).ok(),
-        })
-        .collect();
-    let settled_keys = SettledKeys {
-        whole: held.iter().map(|task| task.0).collect(),
-        ..SettledKeys::default()
-    };
-    let deleted = hard_delete(&mut tx, &scopes, &settled_keys).await?;
-    finish_and_audit(&mut tx, worker, held, &deleted).await?;
-    tx.commit().await
 }
 
 /// Deletes all images and samples of the database and their objects: bare DeleteObjects calls, bare

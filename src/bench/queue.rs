@@ -126,9 +126,10 @@ async fn write_tasks(pool: &PgPool, count: u64, later: Duration) -> anyhow::Resu
 
 async fn write_finished(pool: &PgPool, count: u64) -> anyhow::Result<()> {
     sqlx::query(
-        "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, status, finished_at)
-         select 'user-delete-part', 'user', 'user_bench', 'user_bench', 'completed', now()
-         from generate_series(1, $1)",
+        "insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, status, attempts, scheduled_at,
+             created_at, object_keys, kept_keys, row_ids)
+         select -n, 'user-delete-part', 'user', 'user_bench', 'user_bench', 'completed', 1, now(), now(), '{}', '{}', '{}'
+         from generate_series(1, $1) n",
     )
     .bind(i64::try_from(count)?)
     .execute(pool)

@@ -73,10 +73,61 @@ fn meaning_of_code(code: &str) -> Meaning {
     }
 }
 
+/// What a worker does after a transaction of its own failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The database cannot be used at the moment: wait and repeat.
+    Away,
+    /// The work takes too long, or somebody holds a row or a lock: do less at once.
+    TooBig,
+    /// The database refuses this work: a constraint, a trigger, a right.
+    Refused,
+}
+
+/// The kind of trouble that an error is.
+#[must_use]
+pub fn trouble(error: &sqlx::Error) -> Trouble {
+    match meaning(error) {
+        Meaning::Away | Meaning::ReadOnly | Meaning::Conflict => Trouble::Away,
+        Meaning::Locked | Meaning::TooSlow => Trouble::TooBig,
+        Meaning::NotMigrated
+        | Meaning::Unauthorized
+        | Meaning::Forbidden
+        | Meaning::BadValue
+        | Meaning::Refused => Trouble::Refused,
+    }
+}
+
+/// Where an error arose: table, constraint and the statement, as far as the server says so.
+#[must_use]
+pub fn place(error: &sqlx::Error) -> String {
+    let Some(error) = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>())
+    else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    if let Some(table) = error.table() {
+        parts.push(format!("table {table}"));
+    }
+    if let Some(constraint) = error.constraint() {
+        parts.push(format!("constraint {constraint}"));
+    }
+    if let Some(context) = error.r#where().and_then(|text| text.lines().next()) {
+        parts.push(context.to_owned());
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
+}
+
 /// The error in words, and what a person can do about a missing right: no retry helps against that.
 #[must_use]
 pub fn with_remedy(error: &sqlx::Error) -> String {
-    let text = cause::chain(error);
+    let text = cause::chain(error) + &place(error);
     match meaning(error) {
         Meaning::Forbidden => format!(
             "{text} (grant the role this right; where row level security applies, the role needs BYPASSRLS, \

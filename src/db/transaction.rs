@@ -14,6 +14,18 @@ const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_
                      set local plan_cache_mode = force_generic_plan; \
                      set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                      set local row_security = off";
+/// For a settle of many tasks: what takes longer is split, so that one slow or held row does not delay the others.
+const BEGIN_BATCH: &str = "begin; set local statement_timeout = '1500ms'; set local lock_timeout = '500ms'; \
+                           set local idle_in_transaction_session_timeout = '15s'; \
+                           set local plan_cache_mode = force_generic_plan; \
+                           set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
+                           set local row_security = off";
+/// For the settle of one task, at its first attempts.
+const BEGIN_ALONE: &str = "begin; set local statement_timeout = '4s'; set local lock_timeout = '1s'; \
+                           set local idle_in_transaction_session_timeout = '15s'; \
+                           set local plan_cache_mode = force_generic_plan; \
+                           set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
+                           set local row_security = off";
 /// The same limits for statements that people steer by filters. A filter that is not set is a null parameter,
 /// so each plan must be made for its own parameters.
 const BEGIN_PLANNED: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
@@ -29,6 +41,33 @@ const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '1
 /// When no connection can be had or the database refuses.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     pool.begin_with(BEGIN).await
+}
+
+/// How long the statements of a transaction may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// 1.5 s a statement, 0.5 s for a lock.
+    Batch,
+    /// 4 s a statement, 1 s for a lock.
+    Alone,
+    /// 10 s a statement, 5 s for a lock.
+    Longest,
+}
+
+/// Begins a bounded transaction for the queue's own statements, with these limits.
+///
+/// # Errors
+/// When no connection can be had or the database refuses.
+pub async fn begin_within(
+    pool: &PgPool,
+    limits: Limits,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let begin = match limits {
+        Limits::Batch => BEGIN_BATCH,
+        Limits::Alone => BEGIN_ALONE,
+        Limits::Longest => BEGIN,
+    };
+    pool.begin_with(begin).await
 }
 
 /// Begins a bounded transaction that writes what a person's filter selects.

@@ -1,8 +1,8 @@
-//! Deletes users and samples: soft delete, plan, hard delete and restore.
+//! Deletes users and samples: soft delete, plan, removal of rows and restore. The rules stand in the functions of
+//! schema `lethe`; this room calls them.
 
-pub mod erase_user;
-pub mod hard_delete;
 pub mod protection;
+pub mod remove;
 pub mod requests;
 pub mod restore;
 pub mod webhook_ids;

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, query_file};
 
 use super::users::is_user_known;
 use crate::tasks::{EXAMPLE_USER, example_time};
-use crate::vocabulary::{ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
+use crate::vocabulary::{EntityType, ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
 
 /// The most dead tasks that a receipt shows; the list of tasks has them all.
 const MAX_PARKED: i64 = 100;
@@ -106,9 +106,16 @@ pub async fn receipt(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let rows = |of_type: EntityType| {
+        let count = row.rows_deleted.get(of_type.as_str());
+        count
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or_default()
+    };
     let status = match (row.tasks, row.rows_left) {
         (0, false) => ErasureStatus::Complete,
         _ if !parked.is_empty() => ErasureStatus::Incomplete,
+        _ if row.is_held => ErasureStatus::Held,
         _ => ErasureStatus::InProgress,
     };
     let parked = parked.into_iter().map(|task| Parked {
@@ -128,10 +135,10 @@ pub async fn receipt(
         objects_deleted: row.objects_deleted,
         objects_kept: row.objects_kept,
         rows_deleted: RowsDeleted {
-            users: row.users,
-            collections: row.collections,
-            samples: row.samples,
-            sample_images: row.images,
+            users: rows(EntityType::User),
+            collections: rows(EntityType::Collection),
+            samples: rows(EntityType::Sample),
+            sample_images: rows(EntityType::SampleImage),
         },
         remaining: Remaining {
             tasks: row.tasks,

@@ -21,6 +21,8 @@ pub struct Claim {
     pub user_id: UserId,
     /// The keys of the objects that remain to be deleted.
     pub object_keys: Vec<String>,
+    /// Where an erasure stands; None for other tasks. In phase `rows` the task itself names all rows and keys.
+    pub phase: Option<String>,
     /// This attempt's number, from 1.
     pub attempts: i32,
     /// The fence. It grows with each claim.
@@ -31,6 +33,15 @@ pub struct Claim {
     pub parent_id: Option<TaskId>,
     /// Seconds between being due and being claimed, by the database's clock.
     pub waited_seconds: f64,
+}
+
+impl Claim {
+    /// Whether it is a step of an erasure, which names no rows itself: it plans, waits for parts, or removes rows
+    /// without objects.
+    #[must_use]
+    pub fn is_step(&self) -> bool {
+        self.phase.as_deref().is_some_and(|phase| phase != "rows")
+    }
 }
 
 /// The maximum number of tasks to claim from each lane, and the due time from which to claim.

@@ -15,6 +15,15 @@ use crate::vocabulary::{TaskId, WorkerId};
 /// The number of open tasks that one statement scans. Workers hold only few of them.
 const BATCH: i64 = 10_000;
 
+/// Whose tasks are rescued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Of workers that are marked as lost. Without any, nothing is scanned.
+    Workers,
+    /// Of these, and of workers that have no row.
+    Rows,
+}
+
 /// Gives the tasks of lost workers back to the queue, and returns their number. The attempt counts as failed, unless
 /// the worker deregistered itself; then it is not counted. A lost worker is marked as rescued only after a full
 /// scan of the open tasks. If the scan fails, any worker later repeats it from the start.
@@ -25,10 +34,11 @@ pub async fn rescue(
     pool: &PgPool,
     rescuer: &WorkerId,
     policy: RetryPolicy,
+    whose: Lost,
 ) -> Result<u64, sqlx::Error> {
     let lost = sqlx::query_file_scalar!("sql/queue/unrescued_workers.sql").fetch_all(pool);
     let lost = with_timeout(STATEMENT_LIMIT, lost).await?;
-    if lost.is_empty() {
+    if lost.is_empty() && whose == Lost::Workers {
         return Ok(0);
     }
     let rescue = Rescue {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 
+use super::backoff::RetryPolicy;
 use super::claim::Claim;
 use crate::vocabulary::{ErrorClass, SettleOutcome, TaskId, TaskStatus};
 
 /// How a claim ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// No key of the task remains to be deleted.
+    /// No key of the task remains to be deleted, and no row.
     Completed,
     /// The task goes back to the queue and the attempt is not counted, because there is more to do, or because a
     /// shutdown or an outage ended the attempt.
@@ -34,6 +35,21 @@ impl Verdict {
         delay: Duration::ZERO,
         error: None,
     };
+
+    /// `dead` if no retry can help, or if the class leads to `dead` and this was the last attempt. Otherwise another
+    /// attempt is made later.
+    #[must_use]
+    pub fn failed(class: ErrorClass, error: String, attempts: i32, policy: RetryPolicy) -> Self {
+        let is_last = class.leads_to_dead() && attempts >= policy.max_attempts;
+        if class == ErrorClass::Permanent || is_last {
+            return Self::Dead { class, error };
+        }
+        Self::Failed {
+            delay: policy.backoff.random_delay(attempts),
+            class,
+            error,
+        }
+    }
 
     /// The verdict's name in the metrics.
     #[must_use]
@@ -68,6 +84,8 @@ pub struct TaskVerdict {
     pub id: TaskId,
     /// How its claim ends.
     pub verdict: Verdict,
+    /// Whether it runs alone from now on, in the bulk lane, because its rows are slow or held.
+    pub to_bulk: bool,
 }
 
 /// Locks the claims whose tokens are still current, in id order, and returns their ids. A missing claim has ended:
@@ -88,7 +106,7 @@ pub async fn lock_claims(
         .await
 }
 
-/// Writes verdicts of locked claims.
+/// Writes verdicts of locked claims. Completed tasks are no longer there and are left out.
 ///
 /// # Errors
 /// When the database refuses; the transaction is to be rolled back.
@@ -96,16 +114,6 @@ pub async fn finish(
     connection: &mut PgConnection,
     tasks: &[TaskVerdict],
 ) -> Result<(), sqlx::Error> {
-    let completed: Vec<TaskId> = tasks
-        .iter()
-        .filter(|task| task.verdict == Verdict::Completed)
-        .map(|task| task.id)
-        .collect();
-    if !completed.is_empty() {
-        sqlx::query_file!("sql/queue/finish_completed.sql", &completed as &[TaskId])
-            .execute(&mut *connection)
-            .await?;
-    }
     let mut rows = Rows::default();
     for task in tasks {
         rows.push(task);
@@ -118,7 +126,8 @@ pub async fn finish(
             &rows.attempts_not_counted,
             &rows.delays,
             &rows.errors as &[Option<&str>],
-            &rows.classes as &[Option<ErrorClass>]
+            &rows.classes as &[Option<ErrorClass>],
+            &rows.to_bulk
         )
         .execute(connection)
         .await?;
@@ -135,6 +144,7 @@ struct Rows<'a> {
     delays: Vec<f64>,
     errors: Vec<Option<&'a str>>,
     classes: Vec<Option<ErrorClass>>,
+    to_bulk: Vec<bool>,
 }
 
 impl<'a> Rows<'a> {
@@ -152,6 +162,7 @@ impl<'a> Rows<'a> {
         self.delays.push(delay.as_secs_f64());
         self.errors.push(error);
         self.classes.push(class);
+        self.to_bulk.push(task.to_bulk);
     }
 }
 

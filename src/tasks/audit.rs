@@ -67,6 +67,81 @@ impl Example for AuditEntry {
     }
 }
 
+/// An entry as the database has it.
+struct AuditRow {
+    id: AuditId,
+    at: Timestamp,
+    event: String,
+    actor: Option<String>,
+    worker: Option<String>,
+    task_id: Option<TaskId>,
+    kind: Option<String>,
+    entity_type: Option<String>,
+    entity_id: Option<String>,
+    user_id: Option<String>,
+    attempt: Option<i32>,
+    object_keys: Vec<String>,
+    kept_keys: Vec<String>,
+    /// The type of the rows that the task named.
+    row_type: Option<String>,
+    row_ids: Vec<String>,
+    /// Other rows, by type.
+    more_rows: Option<serde_json::Value>,
+    error_class: Option<ErrorClass>,
+    detail: Option<String>,
+}
+
+impl AuditRow {
+    /// The ids of the removed rows of this type.
+    fn removed(&self, of_type: EntityType) -> Vec<&str> {
+        let of_type = of_type.as_str();
+        let named = (self.row_type.as_deref() == Some(of_type)).then_some(&self.row_ids);
+        let more = self
+            .more_rows
+            .as_ref()
+            .and_then(|rows| rows.get(of_type)?.as_array());
+        let more = more.into_iter().flatten().filter_map(|id| id.as_str());
+        named
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .chain(more)
+            .collect()
+    }
+}
+
+impl From<AuditRow> for AuditEntry {
+    fn from(row: AuditRow) -> Self {
+        let uuids = |of_type| {
+            let ids = row.removed(of_type);
+            ids.into_iter()
+                .filter_map(|id| Uuid::parse_str(id).ok())
+                .collect()
+        };
+        Self {
+            image_ids: uuids(EntityType::SampleImage),
+            sample_ids: uuids(EntityType::Sample),
+            collection_ids: uuids(EntityType::Collection),
+            user_rows: i32::try_from(row.removed(EntityType::User).len()).unwrap_or(i32::MAX),
+            id: row.id,
+            at: row.at,
+            event: row.event,
+            actor: row.actor,
+            worker: row.worker,
+            task_id: row.task_id,
+            kind: row.kind,
+            entity_type: row.entity_type,
+            entity_id: row.entity_id,
+            user_id: row.user_id,
+            attempt: row.attempt,
+            object_keys: row.object_keys,
+            kept_keys: row.kept_keys,
+            error_class: row.error_class,
+            detail: row.detail,
+        }
+    }
+}
+
 /// A page of the audit trail, newest first.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
@@ -104,8 +179,8 @@ pub async fn list_audit(
     let list = ListId::new("audit", filter);
     let older_than = list.decode_number(&page)?.map(AuditId);
     let entity_tasks = entity_tasks(connection, filter.entity_id.as_deref()).await?;
-    let mut items = query_file_as!(
-        AuditEntry,
+    let rows = query_file_as!(
+        AuditRow,
         "sql/tasks/list_audit.sql",
         filter.event as Option<AuditEvent>,
         filter.actor.as_deref(),
@@ -121,6 +196,7 @@ pub async fn list_audit(
     )
     .fetch_all(connection)
     .await?;
+    let mut items: Vec<AuditEntry> = rows.into_iter().map(AuditEntry::from).collect();
     let next_cursor = list.cut_page(&mut items, page.size, |entry| vec![entry.id.to_string()]);
     Ok(AuditPage { items, next_cursor })
 }

@@ -73,7 +73,7 @@ pub async fn retry(
 ) -> Result<RetriedTask, RetryError> {
     let mut tx = planned(connection).await?;
     let status = query_file_scalar!("sql/tasks/lock.sql", id as TaskId)
-        .fetch_optional(&mut *tx)
+        .fetch_one(&mut *tx)
         .await?
         .ok_or(RetryError::Unknown(id))?;
     refuse_finished(Some(status))?;

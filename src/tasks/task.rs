@@ -37,6 +37,8 @@ pub struct Task {
     pub scheduled_at: Timestamp,
     pub last_error: Option<String>,
     pub error_class: Option<ErrorClass>,
+    /// Why a pending task is not claimed until a person decides.
+    pub held_reason: Option<String>,
     /// The worker that has claimed it.
     pub lease_owner: Option<String>,
     pub lease_expires_at: Option<Timestamp>,
@@ -62,6 +64,7 @@ impl Example for Task {
             scheduled_at: time,
             last_error: None,
             error_class: None,
+            held_reason: None,
             lease_owner: None,
             lease_expires_at: None,
             parent_id: None,

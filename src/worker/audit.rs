@@ -1,68 +1,60 @@
-//! Writes the audit entries of a settle.
+//! Writes the audit entries of attempts that did not finish their tasks. A finished task is its own record.
 
-use uuid::Uuid;
-
-use super::decide::TaskOutcome;
-use crate::deletion::hard_delete::HardDeletion;
-use crate::queue::settle::{TaskVerdict, Verdict};
+use super::rest::SettledTask;
+use crate::deletion::remove::TaskPairs;
+use crate::queue::settle::Verdict;
 use crate::vocabulary::{AuditEvent, ErrorClass, TaskId, WorkerId};
 
-/// Pairs of task and key, as columns.
-#[derive(Default)]
-pub struct TaskKeys {
-    pub tasks: Vec<TaskId>,
-    pub keys: Vec<String>,
-}
-
-impl TaskKeys {
-    pub fn push(&mut self, task: TaskId, key: &str) {
-        self.tasks.push(task);
-        self.keys.push(key.to_owned());
-    }
-}
+/// Each of the first attempts that fails gets an entry. Of later ones, which may repeat for months, only each attempt
+/// whose number is a power of two gets one.
+const ALL_ATTEMPTS: i32 = 8;
 
 /// The columns of `audit_settled.sql`.
 #[derive(Default)]
 struct AuditRows<'a> {
     tasks: Vec<TaskId>,
     events: Vec<AuditEvent>,
-    /// Whether all of the task's own keys are deleted.
-    whole: Vec<bool>,
     classes: Vec<Option<ErrorClass>>,
     details: Vec<Option<&'a str>>,
-    /// The deleted keys of the tasks that are not whole.
-    gone: TaskKeys,
-    kept: TaskKeys,
+    gone: TaskPairs,
+    kept: TaskPairs,
 }
 
 impl<'a> AuditRows<'a> {
-    fn push(&mut self, outcome: &TaskOutcome, task: &'a TaskVerdict) {
-        if is_silent(outcome, &task.verdict) {
+    fn push(&mut self, task: &'a SettledTask, removed: &TaskPairs) {
+        let outcome = &task.outcome;
+        // A task without remaining keys recorded them when its rows were removed.
+        let is_partial = !outcome.remaining.is_empty();
+        let has_gone = is_partial && outcome.gone().next().is_some();
+        let has_removed = removed.tasks.contains(&outcome.claim.id);
+        if !has_gone && !has_removed && is_silent(&outcome.verdict, outcome.claim.attempts) {
             return;
         }
-        let whole = outcome.remaining.is_empty() && outcome.kept.is_empty();
-        let (class, detail) = task.verdict.error().unzip();
-        self.tasks.push(task.id);
-        self.events.push(event(&task.verdict));
-        self.whole.push(whole);
+        let (class, detail) = outcome.verdict.error().unzip();
+        self.tasks.push(outcome.claim.id);
+        self.events.push(event(&outcome.verdict));
         self.classes.push(class);
         self.details.push(detail);
-        if !whole {
+        if is_partial {
             for key in outcome.gone() {
-                self.gone.push(task.id, key);
+                self.gone.push(outcome.claim.id, key);
             }
-        }
-        for key in &outcome.kept {
-            self.kept.push(task.id, key);
+            for key in &outcome.kept {
+                self.kept.push(outcome.claim.id, key);
+            }
         }
     }
 }
 
-/// A release that changed nothing gets no audit entry.
-fn is_silent(outcome: &TaskOutcome, verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Released { .. })
-        && outcome.verdict != Verdict::Completed
-        && outcome.remaining.len() == outcome.claim.object_keys.len()
+/// Whether an attempt that deleted nothing leaves no entry.
+fn is_silent(verdict: &Verdict, attempts: i32) -> bool {
+    match verdict {
+        Verdict::Completed | Verdict::Released { .. } => true,
+        Verdict::Failed { .. } => {
+            attempts > ALL_ATTEMPTS && !attempts.unsigned_abs().is_power_of_two()
+        }
+        Verdict::Dead { .. } => false,
+    }
 }
 
 const fn event(verdict: &Verdict) -> AuditEvent {
@@ -74,38 +66,34 @@ const fn event(verdict: &Verdict) -> AuditEvent {
     }
 }
 
-/// Writes one entry for each task, except for releases that changed nothing.
+/// Writes one entry for each task that is not completed, except for those that `is_silent` names. `removed` are the
+/// rows that went.
 pub async fn write(
     connection: &mut sqlx::PgConnection,
     worker: &WorkerId,
-    tasks: impl Iterator<Item = (&TaskOutcome, &TaskVerdict)>,
-    deleted: &HardDeletion,
+    tasks: &[&SettledTask],
+    removed: &TaskPairs,
 ) -> Result<(), sqlx::Error> {
     let mut rows = AuditRows::default();
-    for (outcome, task) in tasks {
-        rows.push(outcome, task);
+    for task in tasks {
+        rows.push(task, removed);
     }
     if rows.tasks.is_empty() {
         return Ok(());
     }
-    let (image_tasks, images): (Vec<i64>, Vec<Uuid>) = deleted.images.iter().copied().unzip();
-    let (sample_tasks, samples): (Vec<i64>, Vec<Uuid>) = deleted.samples.iter().copied().unzip();
     sqlx::query_file!(
         "sql/deletion/audit_settled.sql",
         worker.as_str(),
         &rows.tasks as &[TaskId],
         &rows.events as &[AuditEvent],
-        &rows.whole,
         &rows.classes as &[Option<ErrorClass>],
         &rows.details as &[Option<&str>],
         &rows.gone.tasks as &[TaskId],
-        &rows.gone.keys,
+        &rows.gone.values,
         &rows.kept.tasks as &[TaskId],
-        &rows.kept.keys,
-        &image_tasks,
-        &images,
-        &sample_tasks,
-        &samples
+        &rows.kept.values,
+        &removed.tasks as &[TaskId],
+        &removed.values
     )
     .execute(connection)
     .await?;

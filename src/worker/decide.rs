@@ -84,11 +84,11 @@ impl TaskOutcome {
     /// The attempt failed, but not because of one of its keys. All keys remain.
     pub fn failed(claim: Claim, class: ErrorClass, error: &str, policy: RetryPolicy) -> Self {
         let remains = Remains::Failed(class, error.to_owned());
-        let verdict = failure(class, error.to_owned(), claim.attempts, policy);
+        let verdict = Verdict::failed(class, error.to_owned(), claim.attempts, policy);
         Self::with_all_keys(claim, &remains, verdict)
     }
 
-    /// The outcome of the root of an erasure, which has no keys.
+    /// The outcome of the root of an erasure that has no keys.
     pub fn without_keys(claim: Claim, verdict: Verdict) -> Self {
         Self {
             claim,
@@ -250,21 +250,7 @@ fn verdict(remaining: &[(String, Remains)], attempts: i32, policy: RetryPolicy) 
                 error,
             }
         }
-        _ => failure(class, error, attempts, policy),
-    }
-}
-
-/// `dead` if no retry can help, or if the class leads to `dead` and this was the last attempt. Otherwise another
-/// attempt is made later.
-fn failure(class: ErrorClass, error: String, attempts: i32, policy: RetryPolicy) -> Verdict {
-    let is_last = class.leads_to_dead() && attempts >= policy.max_attempts;
-    if class == ErrorClass::Permanent || is_last {
-        return Verdict::Dead { class, error };
-    }
-    Verdict::Failed {
-        delay: policy.backoff.random_delay(attempts),
-        class,
-        error,
+        _ => Verdict::failed(class, error, attempts, policy),
     }
 }
 
@@ -310,6 +296,7 @@ mod tests {
             entity_id: String::new(),
             user_id: "user_a".into(),
             object_keys: keys.iter().map(|&key| key.to_owned()).collect(),
+            phase: None,
             attempts: 1,
             lease_token: 1,
             scheduled_at: chrono::DateTime::UNIX_EPOCH,

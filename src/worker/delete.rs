@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::context::{Context, WorkerProblem, database_pauses};
-use crate::db::sqlstate::{self, Meaning};
+use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::protection::protected_keys;
 use crate::failpoint;
@@ -31,13 +31,7 @@ pub async fn delete(
     lease: &Lease,
     claims: &[Claim],
 ) -> HashMap<String, KeyResult> {
-    let mut seen = HashSet::new();
-    let keys: Vec<String> = claims
-        .iter()
-        .flat_map(|claim| &claim.object_keys)
-        .filter(|key| seen.insert(key.as_str()))
-        .cloned()
-        .collect();
+    let keys = distinct_keys(claims);
     let mut results = HashMap::with_capacity(keys.len());
     let mut rest = keys.as_slice();
     while !rest.is_empty() {
@@ -66,7 +60,28 @@ pub async fn delete(
     results
 }
 
-async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyResult)> {
+/// A key, and the entity whose deletion names it first.
+struct KeyOfEntity<'a> {
+    key: &'a str,
+    entity_id: &'a str,
+}
+
+/// Each key of these tasks once.
+fn distinct_keys(claims: &[Claim]) -> Vec<KeyOfEntity<'_>> {
+    let mut seen = HashSet::new();
+    let mut keys = Vec::new();
+    for claim in claims {
+        let entity_id = claim.entity_id.as_str();
+        for key in &claim.object_keys {
+            if seen.insert(key.as_str()) {
+                keys.push(KeyOfEntity { key, entity_id });
+            }
+        }
+    }
+    keys
+}
+
+async fn delete_chunk(context: &Context, chunk: &[KeyOfEntity<'_>]) -> Vec<(String, KeyResult)> {
     context.pace.admit(chunk.len()).await;
     let protected = match ask_for_protection(context, chunk).await {
         Ok(protected) => protected,
@@ -77,14 +92,14 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
             let failed = KeyResult::Failed(failure);
             return chunk
                 .iter()
-                .map(|key| (key.clone(), failed.clone()))
+                .map(|key| (key.key.to_owned(), failed.clone()))
                 .collect();
         }
     };
     let wanted: Vec<String> = chunk
         .iter()
-        .filter(|key| !protected.contains(*key))
-        .cloned()
+        .filter(|key| !protected.contains(key.key))
+        .map(|key| key.key.to_owned())
         .collect();
     let mut results: Vec<(String, KeyResult)> = protected
         .into_iter()
@@ -107,17 +122,20 @@ async fn delete_chunk(context: &Context, chunk: &[String]) -> Vec<(String, KeyRe
 }
 
 /// Waits for the database, because no key may be deleted before it is known which keys are live. The caller ends the
-/// wait when the lease ends. If the role cannot see all rows, this returns a failure of class `outage`, because no
-/// key is at fault and a person must grant the right.
+/// wait when the lease ends. If the database refuses the question (the role cannot see all rows, or a table was
+/// changed), this returns a failure of class `outage`, because no key is at fault and a person must act.
 async fn ask_for_protection(
     context: &Context,
-    keys: &[String],
+    chunk: &[KeyOfEntity<'_>],
 ) -> Result<HashSet<String>, Failure> {
+    let keys: Vec<String> = chunk.iter().map(|key| key.key.to_owned()).collect();
+    let entities: Vec<String> = chunk.iter().map(|key| key.entity_id.to_owned()).collect();
     let mut pauses = database_pauses();
     loop {
-        match with_timeout(STATEMENT_LIMIT, protected_keys(&context.pool, keys)).await {
+        let protected = protected_keys(&context.pool, &keys, &entities);
+        match with_timeout(STATEMENT_LIMIT, protected).await {
             Ok(protected) => return Ok(protected),
-            Err(error) if sqlstate::meaning(&error) == Meaning::Forbidden => {
+            Err(error) if sqlstate::trouble(&error) == Trouble::Refused => {
                 let error = sqlstate::with_remedy(&error);
                 return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
             }

@@ -1,69 +1,74 @@
-//! Runs the root of a user's erasure. The root has no keys. Each claim of it runs one step, which is settled in a
-//! separate transaction and reported like any other task.
+//! Runs the root of a user's erasure that does not fit into one task. Each claim of it makes one step, which is
+//! settled in a separate transaction and reported like any other task.
 
+use super::audit;
 use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
-use super::settle::{self, RemovedRows, SettleResult, SettledTask};
+use super::rest::{self, SettledTask};
+use super::settle::{self, SettleResult};
+use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
-use crate::db::{sqlstate, transaction};
-use crate::deletion::erase_user::{ErasedRows, ErasureStep, erase_user_step};
+use crate::db::transaction;
+use crate::deletion::remove::{HeldRows, Rest, TaskPairs, step_erasure};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::queue::settle::{TaskVerdict, Verdict, finish, lock_claims, wake_parents};
-use crate::vocabulary::{AuditEvent, TaskId, WorkerId};
+use crate::queue::settle::{TaskVerdict, finish, lock_claims, wake_parents};
+use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
 
-/// An attempt fails when the database has refused its step this many times. Time-outs and conflicts do not count.
-const MAX_REFUSALS: u32 = 3;
-
-/// Runs and settles one step. While the database is unreachable it retries.
+/// Makes and settles one step. While the database is away it repeats. A step that is too slow, or meets rows that
+/// somebody holds, is tried once more without waiting for them; then its attempt fails.
 pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> SettleResult {
     let mut pauses = database_pauses();
-    let mut refusals = 0;
+    let mut held = HeldRows::Wait;
     loop {
-        let step = try_step(context, &lease.worker, &claim);
+        let step = try_step(context, &lease.worker, &claim, held);
         let error = match with_timeout(TRANSACTION_LIMIT, step).await {
             Ok(None) => return SettleResult::default(),
-            Ok(Some((verdict, removed))) => {
-                return SettleResult {
-                    tasks: vec![SettledTask {
-                        outcome: TaskOutcome::without_keys(claim, verdict),
-                        removed,
-                    }],
-                };
-            }
+            Ok(Some(task)) => return SettleResult { tasks: vec![task] },
             Err(error) => error,
         };
+        let trouble = sqlstate::trouble(&error);
         let task_id = claim.id.0;
-        if !sqlstate::is_temporary(&error) {
-            refusals += 1;
-        }
-        if refusals >= MAX_REFUSALS {
-            tracing::error!(task_id, %error, "a step of an erasure is refused; its attempt fails");
-            let error = format!(
-                "the erasure's step fails: {}",
-                sqlstate::with_remedy(&error)
-            );
-            return settle::fail(context, lease, [claim], &error).await;
-        }
-        tracing::warn!(task_id, %error, refusals, "a step of an erasure failed; trying it again");
-        tokio::select! {
-            () = context.abort.cancelled() => {
-                context.leases.suspect_lost_claims();
-                return SettleResult::default();
+        tracing::warn!(
+            task_id,
+            error = sqlstate::with_remedy(&error),
+            ?trouble,
+            "a step of an erasure failed"
+        );
+        match trouble {
+            Trouble::Away => tokio::select! {
+                () = context.abort.cancelled() => {
+                    context.leases.suspect_lost_claims();
+                    return SettleResult::default();
+                }
+                () = tokio::time::sleep(pauses.next_pause()) => {}
+            },
+            Trouble::TooBig if held == HeldRows::Wait => held = HeldRows::Skip,
+            Trouble::TooBig | Trouble::Refused => {
+                let class = match trouble {
+                    Trouble::TooBig => ErrorClass::Transient,
+                    _ => ErrorClass::Blocked,
+                };
+                let error = format!(
+                    "the erasure's step fails: {}",
+                    sqlstate::with_remedy(&error)
+                );
+                let tasks = settle::fail(context, lease, [claim], class, &error).await;
+                return SettleResult { tasks };
             }
-            () = tokio::time::sleep(pauses.next_pause()) => {}
         }
     }
 }
 
-/// Runs the step in one transaction. Returns None when this worker no longer holds the task: it was rescued, or an
+/// Makes the step in one transaction. Returns None when this worker no longer holds the task: it was rescued, or an
 /// earlier try of this step committed and only its answer was lost.
 async fn try_step(
     context: &Context,
     worker: &WorkerId,
     claim: &Claim,
-) -> Result<Option<(Verdict, RemovedRows)>, sqlx::Error> {
+    held: HeldRows,
+) -> Result<Option<SettledTask>, sqlx::Error> {
     let mut tx = transaction::begin(&context.pool).await?;
     if lock_claims(&mut tx, &[claim]).await?.is_empty() {
         tracing::warn!(
@@ -73,49 +78,30 @@ async fn try_step(
         tx.rollback().await?;
         return Ok(None);
     }
-    let (step, removed) = erase_user_step(&mut tx, claim.id, &claim.user_id).await?;
+    let step = step_erasure(&mut tx, worker, claim.id, held).await?;
     failpoint::reach("root-stepped");
-    let (verdict, event) = match &step {
-        ErasureStep::Erased => (Verdict::Completed, AuditEvent::UserErased),
-        ErasureStep::Again(delay) => {
-            let verdict = Verdict::Released {
-                delay: *delay,
-                error: None,
-            };
-            (verdict, AuditEvent::TaskReleased)
-        }
+    let verdict = rest::verdict(&step.rest, claim.attempts, context.options.retry_policy());
+    let settled = SettledTask {
+        outcome: TaskOutcome::without_keys(claim.clone(), verdict.clone()),
+        removed: step.removed,
+        to_bulk: false,
     };
-    if step == ErasureStep::Erased || removed != ErasedRows::default() {
-        sqlx::query_file!(
-            "sql/deletion/audit_erasure.sql",
-            claim.id.0,
-            event.as_str(),
-            worker.as_str(),
-            &removed.samples,
-            &removed.collections,
-            removed.users
-        )
-        .execute(&mut *tx)
-        .await?;
+    if step.rest != Rest::Nothing {
+        audit::write(&mut tx, worker, &[&settled], &TaskPairs::default()).await?;
+        let task = TaskVerdict {
+            id: claim.id,
+            verdict,
+            to_bulk: false,
+        };
+        finish(&mut tx, &[task]).await?;
     }
-    let task = TaskVerdict {
-        id: claim.id,
-        verdict: verdict.clone(),
-    };
-    finish(&mut tx, &[task]).await?;
     failpoint::reach("root-written");
     tx.commit().await?;
     failpoint::reach("root-committed");
-    if matches!(&step, ErasureStep::Again(delay) if !delay.is_zero()) {
+    if step.rest == Rest::Parts {
         wake_if_parts_ended(context, claim.id).await;
     }
-    let removed = RemovedRows {
-        images: Vec::new(),
-        samples: removed.samples,
-        collections: removed.collections,
-        users: u64::from(removed.users > 0),
-    };
-    Ok(Some((verdict, removed)))
+    Ok(Some(settled))
 }
 
 /// Wakes the root if its parts have ended. The last part may have ended between the step's query and its commit; it

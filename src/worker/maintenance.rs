@@ -9,16 +9,20 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::watermarks::FULL_SCAN;
 use crate::deletion::webhook_ids;
+use crate::queue::rescue::Lost;
 use crate::queue::{due, prune, rescue};
 
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// How often tasks are looked for whose worker has no row. A table that was emptied or restored in part makes some.
+const ORPHAN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     tokio::join!(
         keep_scanning(context, stop),
-        rescue_and_prune(context, stop)
+        keep_rescuing(context, stop),
+        keep_pruning(context, stop)
     );
 }
 
@@ -57,22 +61,38 @@ pub async fn full_scan(context: &Context) -> Result<[DateTime<Utc>; 3], sqlx::Er
     }
 }
 
-/// Rescues and prunes. It is a separate loop, because a long rescue must not delay a heartbeat.
-async fn rescue_and_prune(context: &Context, stop: &CancellationToken) {
-    let mut prune_tick = tokio::time::interval(PRUNE_INTERVAL);
+/// Rescues when a heartbeat asks for it, and once in a while, for tasks whose worker has no row at all. It is a
+/// separate loop, because a long rescue must not delay a heartbeat.
+async fn keep_rescuing(context: &Context, stop: &CancellationToken) {
+    let mut orphans = tokio::time::interval(ORPHAN_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = context.to_rescue.notified() => rescue_lost(context).await,
-            _ = prune_tick.tick() => prune(context).await,
+            () = context.to_rescue.notified() => rescue_lost(context, Lost::Workers).await,
+            _ = orphans.tick() => rescue_lost(context, Lost::Rows).await,
         }
     }
 }
 
-async fn rescue_lost(context: &Context) {
+/// Prunes. It is a separate loop, because pruning must not delay a rescue.
+async fn keep_pruning(context: &Context, stop: &CancellationToken) {
+    let mut tick = tokio::time::interval(PRUNE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = prune(context) => {}
+        }
+    }
+}
+
+async fn rescue_lost(context: &Context, lost: Lost) {
     let lease = context.leases.current();
     let policy = context.options.retry_policy();
-    match rescue::rescue(&context.pool, &lease.worker, policy).await {
+    match rescue::rescue(&context.pool, &lease.worker, policy, lost).await {
         Ok(0) => {}
         Ok(tasks) => tracing::warn!(tasks, "rescued the tasks of lost workers"),
         Err(error) => {
@@ -85,7 +105,7 @@ async fn prune(context: &Context) {
     let days = context.options.cleanup.retention_days;
     match prune::prune(&context.pool, days).await {
         Ok(0) => {}
-        Ok(tasks) => tracing::info!(tasks, "pruned finished tasks"),
+        Ok(days) => tracing::info!(days, "pruned the finished tasks of past days"),
         Err(error) => tracing::warn!(%error, "cannot prune finished tasks; trying again later"),
     }
     if let Err(error) = webhook_ids::prune(&context.pool, days).await {

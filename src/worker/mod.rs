@@ -10,7 +10,7 @@
 //! claim    uses wakefulness (awake or asleep), watermarks (from which due time to claim), gate (pauses during a
 //!          store outage) and pack (batches whose keys fill a request)
 //! delete   uses pace (limits the requests to the store) and gate
-//! settle   uses audit
+//! settle   uses rest (what is left of a task's rows) and audit
 //! loops    started in run.rs, beside the claim loop:
 //!          heartbeat renews the lease, and finds lost workers and due tasks
 //!          maintenance makes full scans, rescues and prunes
@@ -35,6 +35,7 @@ mod pace;
 mod pack;
 mod pipeline;
 mod report;
+mod rest;
 mod run;
 mod settle;
 mod wakefulness;

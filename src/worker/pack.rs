@@ -5,7 +5,7 @@ use crate::queue::Lane;
 use crate::queue::claim::Claim;
 
 /// Makes batches of at most 1,000 keys and 1,000 tasks. A task with more keys becomes a separate batch, and so does
-/// each task that is not in the small lane.
+/// each task that is not in the small lane, and each step of an erasure.
 pub fn pack(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let mut batches: Vec<Vec<Claim>> = Vec::new();
     // The index of the last batch of small tasks, and its number of keys.
@@ -13,7 +13,7 @@ pub fn pack(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let mut open_keys = 0;
     for claim in claims {
         let keys = claim.object_keys.len();
-        if claim.lane != Lane::Small.number() {
+        if claim.lane != Lane::Small.number() || claim.is_step() {
             batches.push(vec![claim]);
             continue;
         }
@@ -45,6 +45,7 @@ mod tests {
             entity_id: String::new(),
             user_id: "user_a".into(),
             object_keys: vec!["key".to_owned(); keys],
+            phase: None,
             attempts: 1,
             lease_token: 1,
             scheduled_at: chrono::DateTime::UNIX_EPOCH,

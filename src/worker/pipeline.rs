@@ -13,7 +13,7 @@ use super::report::report;
 use super::settle::settle;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::vocabulary::{ErrorClass, TaskKind};
+use crate::vocabulary::ErrorClass;
 
 /// Claims batches until shutdown, and runs the stages of each batch in a separate Tokio task.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
@@ -26,13 +26,13 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
                 let settled = settle(&context, &lease, outcomes).await;
                 return report(&context.metrics, &settled);
             }
-            let (roots, claims) = split_roots(claims);
+            let (steps, claims) = split_steps(claims);
             let results = delete(&context, &lease, &claims).await;
             let outcomes = decide(claims, &results, context.options.retry_policy());
             let settled = settle(&context, &lease, outcomes).await;
             report(&context.metrics, &settled);
-            for root in roots {
-                let settled = settle_step(&context, &lease, root).await;
+            for step in steps {
+                let settled = settle_step(&context, &lease, step).await;
                 report(&context.metrics, &settled);
             }
         };
@@ -41,11 +41,9 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     }
 }
 
-/// Separates the roots of erasures from other claims. A root has no objects; it runs one step of its erasure.
-fn split_roots(claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
-    claims
-        .into_iter()
-        .partition(|claim| claim.kind == TaskKind::UserDelete)
+/// Separates the steps of large erasures from tasks that name their objects and rows.
+fn split_steps(claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
+    claims.into_iter().partition(Claim::is_step)
 }
 
 /// Releases claims that got no slot before the shutdown.

@@ -1,6 +1,8 @@
 //! The last stage: writes the committed tasks to the log and the metrics.
 
-use super::settle::{RemovedRows, SettleResult, SettledTask};
+use super::rest::SettledTask;
+use super::settle::SettleResult;
+use crate::deletion::remove::RemovedRows;
 use crate::queue::settle::Verdict;
 use crate::telemetry::metrics::Metrics;
 use crate::vocabulary::{TableName, TaskKind};
@@ -17,9 +19,9 @@ pub fn report(metrics: &Metrics, result: &SettleResult) {
         let total = result.tasks.iter().map(|task| count(&task.removed)).sum();
         metrics.rows_deleted.of(table).inc_by(total);
     };
-    rows(TableName::SampleImages, |rows| rows.images.len() as u64);
-    rows(TableName::Samples, |rows| rows.samples.len() as u64);
-    rows(TableName::Collections, |rows| rows.collections.len() as u64);
+    rows(TableName::SampleImages, |rows| rows.images);
+    rows(TableName::Samples, |rows| rows.samples);
+    rows(TableName::Collections, |rows| rows.collections);
     rows(TableName::Users, |rows| rows.users);
 }
 
@@ -29,12 +31,25 @@ fn log(task: &SettledTask, gone: &[&str]) {
     let user_id = claim.user_id.as_str();
     match &task.outcome.verdict {
         Verdict::Completed if claim.kind == TaskKind::UserDelete => tracing::info!(
-            task_id, user_id, samples = ?removed.samples, collections = ?removed.collections,
+            task_id,
+            user_id,
+            objects = gone.len(),
+            kept = task.outcome.kept.len(),
+            sample_images = removed.images,
+            samples = removed.samples,
+            collections = removed.collections,
             "user erased"
         ),
         Verdict::Completed => tracing::info!(
-            task_id, kind, attempt, user_id, objects = ?gone, kept = ?task.outcome.kept,
-            sample_images = ?removed.images, samples = ?removed.samples, "task completed"
+            task_id,
+            kind,
+            attempt,
+            user_id,
+            objects = gone.len(),
+            kept = task.outcome.kept.len(),
+            sample_images = removed.images,
+            samples = removed.samples,
+            "task completed"
         ),
         // The root of an erasure is released after each step.
         Verdict::Released { delay, .. } if claim.kind == TaskKind::UserDelete => tracing::debug!(
@@ -44,20 +59,35 @@ fn log(task: &SettledTask, gone: &[&str]) {
             "task released"
         ),
         Verdict::Released { error, .. } => tracing::info!(
-            task_id, kind, user_id, objects = ?gone,
-            error = error.as_ref().map(|(_, error)| error.as_str()), "task released"
+            task_id,
+            kind,
+            user_id,
+            objects = gone.len(),
+            error = error.as_ref().map(|(_, error)| error.as_str()),
+            "task released"
         ),
         Verdict::Failed {
             delay,
             class,
             error,
         } => tracing::warn!(
-            task_id, kind, attempt, error_class = class.as_str(), error,
-            retry_in_ms = delay.as_millis(), objects = ?gone, "task failed; it is tried again"
+            task_id,
+            kind,
+            attempt,
+            error_class = class.as_str(),
+            error,
+            retry_in_ms = delay.as_millis(),
+            objects = gone.len(),
+            "task failed; it is tried again"
         ),
         Verdict::Dead { class, error } => tracing::error!(
-            task_id, kind, attempt, error_class = class.as_str(), error,
-            objects = ?gone, "task is dead; a person must look at its error"
+            task_id,
+            kind,
+            attempt,
+            error_class = class.as_str(),
+            error,
+            objects = gone.len(),
+            "task is dead; a person must look at its error"
         ),
     }
 }

@@ -1,29 +1,35 @@
 //! The fourth stage: writes rows, tasks and audit in one transaction, only for claims whose token is still
 //! current.
+//!
+//! A transaction fails in one of three ways. The database is away: it is repeated. The work is too big or somebody
+//! holds a row: the batch is halved, and a task alone fails visibly. The work is refused: the batch is halved, and the
+//! task at fault fails with the database's reason. A batch that cannot be settled within `BATCH_BUDGET` is released to
+//! the bulk lane, where each task runs alone, so that its slot is free for others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
+use tokio::time::Instant;
 
-use super::audit::{self, TaskKeys};
+use super::audit;
 use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
+use super::rest::{self, SettledTask};
+use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
-use crate::db::{sqlstate, transaction};
-use crate::deletion::hard_delete::{HardDeletion, SettledKeys, TaskScope, hard_delete};
+use crate::db::transaction::{self, Limits};
+use crate::deletion::remove::{HeldRows, RemovedRows, TaskPairs, settle_partly, settle_tasks};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{self as queue, TaskVerdict, Verdict};
-use crate::vocabulary::{ErrorClass, TaskId, TaskKind, WorkerId};
+use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
 
-/// Delay before a task runs again because its sample is locked by another transaction, or has more late images than
-/// one settle takes.
-const HELD_DELAY: Duration = Duration::from_millis(200);
-/// A task fails when the database has refused its settle this many times. Time-outs and conflicts do not count.
-const MAX_REFUSALS: u32 = 4;
+/// How long a batch that does not settle at once is halved before the rest is released.
+const BATCH_BUDGET: Duration = Duration::from_secs(3);
+/// From this attempt on, a task alone gets the longest limits.
+const PATIENT_ATTEMPT: i32 = 3;
 
 /// The tasks that one call of `settle` committed.
 #[derive(Debug, Default)]
@@ -31,144 +37,154 @@ pub struct SettleResult {
     pub tasks: Vec<SettledTask>,
 }
 
-/// A task as it was committed.
-#[derive(Debug)]
-pub struct SettledTask {
-    /// Its verdict is the one that was written.
-    pub outcome: TaskOutcome,
-    pub removed: RemovedRows,
+/// Outcomes that are settled in one transaction.
+struct Batch {
+    outcomes: Vec<TaskOutcome>,
+    held: HeldRows,
 }
 
-/// Rows that a task removed.
-#[derive(Debug, Default)]
-pub struct RemovedRows {
-    pub images: Vec<Uuid>,
-    pub samples: Vec<Uuid>,
-    pub collections: Vec<Uuid>,
-    pub users: u64,
-}
+impl Batch {
+    fn limits(&self) -> Limits {
+        match self.outcomes.as_slice() {
+            [outcome] if outcome.claim.attempts >= PATIENT_ATTEMPT => Limits::Longest,
+            [_] => Limits::Alone,
+            _ => Limits::Batch,
+        }
+    }
 
-/// The verdicts and row deletions that one transaction wrote.
-struct Written {
-    tasks: Vec<TaskVerdict>,
-    deleted: HardDeletion,
-}
-
-impl SettleResult {
-    /// Leaves out the outcomes without a verdict in `written`: this worker no longer holds those tasks.
-    fn new(outcomes: Vec<TaskOutcome>, written: Written) -> Self {
-        let mut removed: HashMap<i64, RemovedRows> = HashMap::new();
-        for (task, image) in written.deleted.images {
-            removed.entry(task).or_default().images.push(image);
-        }
-        for (task, sample) in written.deleted.samples {
-            removed.entry(task).or_default().samples.push(sample);
-        }
-        let mut verdicts: HashMap<TaskId, Verdict> = written
-            .tasks
-            .into_iter()
-            .map(|task| (task.id, task.verdict))
-            .collect();
-        let settled = |mut outcome: TaskOutcome| {
-            outcome.verdict = verdicts.remove(&outcome.claim.id)?;
-            let removed = removed.remove(&outcome.claim.id.0).unwrap_or_default();
-            Some(SettledTask { outcome, removed })
-        };
-        Self {
-            tasks: outcomes.into_iter().filter_map(settled).collect(),
-        }
+    fn halves(mut self) -> [Self; 2] {
+        let second = self.outcomes.split_off(self.outcomes.len() / 2);
+        [self.outcomes, second].map(|outcomes| Self {
+            outcomes,
+            held: HeldRows::Skip,
+        })
     }
 }
 
-/// Writes the outcomes. While the database is unreachable it retries, because the objects are already deleted. It
-/// stops when the shutdown time is over; then another worker repeats the tasks.
+/// Writes the outcomes. While the database is away it repeats, because the objects are already deleted. It stops when
+/// the shutdown time is over; then another worker repeats the tasks.
 pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>) -> SettleResult {
-    if outcomes.is_empty() {
-        return SettleResult::default();
-    }
+    let begun = Instant::now();
     let mut pauses = database_pauses();
-    let mut refusals = 0;
-    loop {
-        let written = write(context, &lease.worker, &outcomes);
-        match with_timeout(TRANSACTION_LIMIT, written).await {
-            Ok(written) => {
-                let result = SettleResult::new(outcomes, written);
-                wake_parents(context, &result).await;
-                return result;
+    let mut result = SettleResult::default();
+    let mut batches = vec![Batch {
+        outcomes,
+        held: HeldRows::Wait,
+    }];
+    while let Some(mut batch) = batches.pop() {
+        if batch.outcomes.is_empty() {
+            continue;
+        }
+        let written = write(context, &lease.worker, &batch);
+        let error = match with_timeout(TRANSACTION_LIMIT, written).await {
+            Ok(settled) => {
+                wake_parents(context, &settled).await;
+                result.tasks.extend(settled);
+                continue;
             }
-            Err(error) if sqlstate::is_temporary(&error) => {
-                tracing::warn!(%error, tasks = outcomes.len(), "cannot settle at the moment; trying again");
-            }
-            Err(error) if outcomes.len() > 1 => {
-                tracing::error!(%error, tasks = outcomes.len(), "cannot settle a batch; settling its tasks one by one");
-                return settle_one_by_one(context, lease, outcomes).await;
-            }
-            Err(error) => {
-                refusals += 1;
-                let task_id = outcomes.first().map(|outcome| outcome.claim.id.0);
-                tracing::error!(%error, task_id, refusals, "cannot settle a task");
-                if refusals >= MAX_REFUSALS {
-                    let claims = outcomes.into_iter().map(|outcome| outcome.claim);
-                    let error =
-                        format!("rows cannot be removed: {}", sqlstate::with_remedy(&error));
-                    return fail(context, lease, claims, &error).await;
+            Err(error) => error,
+        };
+        let trouble = sqlstate::trouble(&error);
+        let tasks = batch.outcomes.len();
+        tracing::warn!(
+            error = sqlstate::with_remedy(&error),
+            ?trouble,
+            tasks,
+            task_id = (tasks == 1).then(|| batch.outcomes[0].claim.id.0),
+            "cannot settle these tasks; trying again, in smaller batches if that can help"
+        );
+        match trouble {
+            Trouble::Away => {
+                batches.push(batch);
+                tokio::select! {
+                    () = context.abort.cancelled() => {
+                        context.leases.suspect_lost_claims();
+                        return result;
+                    }
+                    () = tokio::time::sleep(pauses.next_pause()) => {}
                 }
             }
-        }
-        tokio::select! {
-            () = context.abort.cancelled() => {
-                context.leases.suspect_lost_claims();
-                return SettleResult::default();
+            Trouble::TooBig if batch.held == HeldRows::Wait => {
+                batch.held = HeldRows::Skip;
+                batches.push(batch);
             }
-            () = tokio::time::sleep(pauses.next_pause()) => {}
+            Trouble::TooBig if tasks > 1 && begun.elapsed() > BATCH_BUDGET => {
+                let released = batch.outcomes.into_iter().map(to_bulk_lane);
+                result.tasks.extend(end(context, lease, released).await);
+            }
+            Trouble::TooBig | Trouble::Refused if tasks > 1 => batches.extend(batch.halves()),
+            Trouble::TooBig | Trouble::Refused => {
+                let class = match trouble {
+                    Trouble::TooBig => ErrorClass::Transient,
+                    _ => ErrorClass::Blocked,
+                };
+                let error = format!("rows cannot be removed: {}", sqlstate::with_remedy(&error));
+                let claims = batch.outcomes.into_iter().map(|outcome| outcome.claim);
+                result
+                    .tasks
+                    .extend(fail(context, lease, claims, class, &error).await);
+            }
         }
-    }
-}
-
-async fn settle_one_by_one(
-    context: &Context,
-    lease: &Lease,
-    outcomes: Vec<TaskOutcome>,
-) -> SettleResult {
-    let mut result = SettleResult::default();
-    for outcome in outcomes {
-        let one = Box::pin(settle(context, lease, vec![outcome])).await;
-        result.tasks.extend(one.tasks);
     }
     result
 }
 
-/// Settles tasks whose rows cannot be removed (a trigger or a foreign key of the application refuses). They fail
-/// with the database's reason, so that a person sees it, and they keep their keys. Unlike `settle` it gives up at
-/// its first error; the tasks are rescued later.
+/// The task goes back to the queue, to run alone.
+fn to_bulk_lane(outcome: TaskOutcome) -> (TaskOutcome, bool) {
+    (TaskOutcome::untouched(outcome.claim), true)
+}
+
+/// Ends an attempt that removed no row with a failure. The tasks keep their keys.
 pub async fn fail(
     context: &Context,
     lease: &Lease,
     claims: impl IntoIterator<Item = Claim>,
+    class: ErrorClass,
     error: &str,
-) -> SettleResult {
+) -> Vec<SettledTask> {
     let policy = context.options.retry_policy();
-    let outcomes: Vec<TaskOutcome> = claims
-        .into_iter()
-        .map(|claim| TaskOutcome::failed(claim, ErrorClass::Blocked, error, policy))
+    let failed = claims.into_iter().map(|claim| {
+        let outcome = TaskOutcome::failed(claim, class, error, policy);
+        (outcome, class == ErrorClass::Transient)
+    });
+    end(context, lease, failed).await
+}
+
+/// Writes verdicts of tasks whose rows were not touched. Unlike `settle` it gives up at its first error; the tasks are
+/// rescued later.
+async fn end(
+    context: &Context,
+    lease: &Lease,
+    outcomes: impl Iterator<Item = (TaskOutcome, bool)>,
+) -> Vec<SettledTask> {
+    let settled: Vec<SettledTask> = outcomes
+        .map(|(outcome, to_bulk)| SettledTask {
+            outcome,
+            removed: RemovedRows::default(),
+            to_bulk,
+        })
         .collect();
     let written = async {
         let mut tx = transaction::begin(&context.pool).await?;
-        let current = lock_current(&mut tx, &outcomes).await?;
-        let deleted = HardDeletion::default();
-        let tasks = verdicts(&current, &deleted);
-        let audited = current.iter().copied().zip(&tasks);
-        audit::write(&mut tx, &lease.worker, audited, &deleted).await?;
-        queue::finish(&mut tx, &tasks).await?;
+        let outcomes = settled.iter().map(|task| &task.outcome);
+        let held = lock_current(&mut tx, outcomes).await?;
+        let current: Vec<&SettledTask> = settled
+            .iter()
+            .filter(|task| held.contains(&task.outcome.claim.id))
+            .collect();
+        finish(&mut tx, &lease.worker, &current, &TaskPairs::default()).await?;
         tx.commit().await?;
-        Ok(Written { tasks, deleted })
+        Ok(held)
     };
     match with_timeout(TRANSACTION_LIMIT, written).await {
-        Ok(written) => SettleResult::new(outcomes, written),
+        Ok(held) => settled
+            .into_iter()
+            .filter(|task| held.contains(&task.outcome.claim.id))
+            .collect(),
         Err(error) => {
-            tracing::error!(%error, "cannot write that tasks failed; other workers will rescue them");
+            tracing::error!(%error, "cannot write how tasks ended; other workers will rescue them");
             context.leases.suspect_lost_claims();
-            SettleResult::default()
+            Vec::new()
         }
     }
 }
@@ -176,148 +192,128 @@ pub async fn fail(
 async fn write(
     context: &Context,
     worker: &WorkerId,
-    outcomes: &[TaskOutcome],
-) -> Result<Written, sqlx::Error> {
-    let mut tx = transaction::begin(&context.pool).await?;
-    let current = lock_current(&mut tx, outcomes).await?;
+    batch: &Batch,
+) -> Result<Vec<SettledTask>, sqlx::Error> {
+    let policy = context.options.retry_policy();
+    let mut tx = transaction::begin_within(&context.pool, batch.limits()).await?;
+    let held = lock_current(&mut tx, batch.outcomes.iter()).await?;
     failpoint::reach("settle-locked");
-    let deleted = remove_rows(&mut tx, &current).await?;
-    let tasks = verdicts(&current, &deleted);
-    let audited = current.iter().copied().zip(&tasks);
-    audit::write(&mut tx, worker, audited, &deleted).await?;
-    keep_remaining_keys(&mut tx, &current, &tasks, &deleted).await?;
-    queue::finish(&mut tx, &tasks).await?;
+    let current = batch
+        .outcomes
+        .iter()
+        .filter(|outcome| held.contains(&outcome.claim.id));
+    let (whole, partial): (Vec<&TaskOutcome>, Vec<&TaskOutcome>) =
+        current.partition(|outcome| outcome.verdict == Verdict::Completed);
+
+    let ids: Vec<TaskId> = whole.iter().map(|outcome| outcome.claim.id).collect();
+    let mut kept = TaskPairs::default();
+    for outcome in &whole {
+        for key in &outcome.kept {
+            kept.push(outcome.claim.id, key);
+        }
+    }
+    let rests = settle_tasks(&mut tx, worker, &ids, &kept, batch.held).await?;
+    let mut settled = rest::settled_tasks(&whole, rests, policy);
+
+    let ids: Vec<TaskId> = partial.iter().map(|outcome| outcome.claim.id).collect();
+    let removed = settle_partly(&mut tx, &ids, &answered(&partial)).await?;
+    settled.extend(partial.iter().map(|outcome| {
+        SettledTask {
+            outcome: (*outcome).clone(),
+            removed: RemovedRows {
+                images: removed
+                    .tasks
+                    .iter()
+                    .filter(|task| **task == outcome.claim.id)
+                    .count() as u64,
+                ..RemovedRows::default()
+            },
+            to_bulk: false,
+        }
+    }));
+    failpoint::reach("rows-deleted");
+    let open: Vec<&SettledTask> = settled
+        .iter()
+        .filter(|task| task.outcome.verdict != Verdict::Completed)
+        .collect();
+    keep_remaining_keys(&mut tx, &partial).await?;
+    finish(&mut tx, worker, &open, &removed).await?;
     failpoint::reach("settle-written");
     tx.commit().await?;
     failpoint::reach("settle-committed");
-    Ok(Written { tasks, deleted })
+    Ok(settled)
+}
+
+/// Writes audit and verdicts of tasks that are not completed.
+async fn finish(
+    connection: &mut PgConnection,
+    worker: &WorkerId,
+    open: &[&SettledTask],
+    removed: &TaskPairs,
+) -> Result<(), sqlx::Error> {
+    audit::write(connection, worker, open, removed).await?;
+    let verdicts: Vec<TaskVerdict> = open
+        .iter()
+        .map(|task| TaskVerdict {
+            id: task.outcome.claim.id,
+            verdict: task.outcome.verdict.clone(),
+            to_bulk: task.to_bulk,
+        })
+        .collect();
+    queue::finish(connection, &verdicts).await
+}
+
+/// Keys of these tasks whose rows can be removed, because the object is deleted or must stay for another row.
+fn answered(partial: &[&TaskOutcome]) -> Vec<String> {
+    partial
+        .iter()
+        .flat_map(|outcome| {
+            let kept = outcome.kept.iter().map(String::as_str);
+            outcome.gone().chain(kept).map(str::to_owned)
+        })
+        .collect()
 }
 
 /// Locks and returns the tasks that this worker still holds. The others are not changed: the lease was lost, or an
 /// earlier try of the same settle committed and only its answer was lost.
 async fn lock_current<'o>(
     connection: &mut PgConnection,
-    outcomes: &'o [TaskOutcome],
-) -> Result<Vec<&'o TaskOutcome>, sqlx::Error> {
-    let claims: Vec<&Claim> = outcomes.iter().map(|outcome| &outcome.claim).collect();
+    outcomes: impl Iterator<Item = &'o TaskOutcome>,
+) -> Result<HashSet<TaskId>, sqlx::Error> {
+    let claims: Vec<&Claim> = outcomes.map(|outcome| &outcome.claim).collect();
     let locked: HashSet<TaskId> = queue::lock_claims(connection, &claims)
         .await?
         .into_iter()
         .collect();
-    let (current, others): (Vec<&TaskOutcome>, Vec<&TaskOutcome>) = outcomes
-        .iter()
-        .partition(|outcome| locked.contains(&outcome.claim.id));
-    for outcome in others {
-        let task_id = outcome.claim.id.0;
-        tracing::warn!(
-            task_id,
-            "this worker no longer holds the task; this try does not change it"
-        );
-    }
-    Ok(current)
-}
-
-async fn remove_rows(
-    connection: &mut PgConnection,
-    current: &[&TaskOutcome],
-) -> Result<HardDeletion, sqlx::Error> {
-    let scopes: Vec<TaskScope> = current.iter().map(|outcome| scope(outcome)).collect();
-    let settled_keys = settled_keys(current);
-    if settled_keys.is_empty() && scopes.iter().all(|scope| scope.sample.is_none()) {
-        return Ok(HardDeletion::default());
-    }
-    let deleted = hard_delete(connection, &scopes, &settled_keys).await?;
-    failpoint::reach("rows-deleted");
-    Ok(deleted)
-}
-
-fn scope(outcome: &TaskOutcome) -> TaskScope {
-    let is_sample = outcome.claim.kind == TaskKind::SampleDelete;
-    let sample = (is_sample && outcome.verdict == Verdict::Completed)
-        .then(|| Uuid::parse_str(&outcome.claim.entity_id).ok())
-        .flatten();
-    TaskScope {
-        task: outcome.claim.id.0,
-        sample,
-    }
-}
-
-/// Keys whose image rows can be deleted, because the object is deleted or must stay for another image.
-fn settled_keys(current: &[&TaskOutcome]) -> SettledKeys {
-    let mut settled_keys = SettledKeys::default();
-    for outcome in current {
-        if outcome.claim.object_keys.is_empty() {
-            continue;
-        }
-        if outcome.remaining.is_empty() {
-            settled_keys.whole.push(outcome.claim.id.0);
-        } else {
-            let kept = outcome.kept.iter().map(String::as_str);
-            for key in outcome.gone().chain(kept) {
-                settled_keys.tasks.push(outcome.claim.id.0);
-                settled_keys.keys.push(key.to_owned());
-            }
+    for claim in claims {
+        if !locked.contains(&claim.id) {
+            tracing::warn!(
+                task_id = claim.id.0,
+                "this worker no longer holds the task; this try does not change it"
+            );
         }
     }
-    settled_keys
+    Ok(locked)
 }
 
-/// The verdict of each task that this worker still holds. A completed task runs again if it has late images, which
-/// were not in the task yet (`deleted.late`), or if its sample is locked by another transaction or has more late
-/// images than one settle takes (`deleted.held`). `settle` calls it after removing rows, `fail` after removing none.
-fn verdicts(current: &[&TaskOutcome], deleted: &HardDeletion) -> Vec<TaskVerdict> {
-    let verdict = |outcome: &TaskOutcome| {
-        let (id, is_complete) = (outcome.claim.id.0, outcome.verdict == Verdict::Completed);
-        if is_complete && deleted.late.contains_key(&id) {
-            return Verdict::RELEASED;
-        }
-        if is_complete && deleted.held.contains(&id) {
-            return Verdict::Released {
-                delay: HELD_DELAY,
-                error: None,
-            };
-        }
-        outcome.verdict.clone()
-    };
-    current
-        .iter()
-        .map(|outcome| TaskVerdict {
-            id: outcome.claim.id,
-            verdict: verdict(outcome),
-        })
-        .collect()
-}
-
-/// Stores in each unfinished task its remaining keys and the keys of its late images.
+/// Stores in each of these tasks its remaining keys.
 async fn keep_remaining_keys(
     connection: &mut PgConnection,
-    current: &[&TaskOutcome],
-    tasks: &[TaskVerdict],
-    deleted: &HardDeletion,
+    partial: &[&TaskOutcome],
 ) -> Result<(), sqlx::Error> {
-    let touched: Vec<TaskId> = tasks
-        .iter()
-        .filter(|task| task.verdict != Verdict::Completed)
-        .map(|task| task.id)
-        .collect();
-    let mut left = TaskKeys::default();
-    for outcome in current {
+    let touched: Vec<TaskId> = partial.iter().map(|outcome| outcome.claim.id).collect();
+    let mut left = TaskPairs::default();
+    for outcome in partial {
         for (key, _) in &outcome.remaining {
             left.push(outcome.claim.id, key);
         }
     }
-    for (task, keys) in &deleted.late {
-        for key in keys {
-            left.push(TaskId(*task), key);
-        }
-    }
-    queue::keep_keys(connection, &touched, &left.tasks, &left.keys).await
+    queue::keep_keys(connection, &touched, &left.tasks, &left.values).await
 }
 
 /// Wakes the parent tasks. Call it after the commit. A parent that is not woken runs by itself within a minute.
-async fn wake_parents(context: &Context, result: &SettleResult) {
-    let mut parents: Vec<TaskId> = result
-        .tasks
+async fn wake_parents(context: &Context, settled: &[SettledTask]) {
+    let mut parents: Vec<TaskId> = settled
         .iter()
         .filter(|task| task.outcome.verdict == Verdict::Completed)
         .filter_map(|task| task.outcome.claim.parent_id)

@@ -47,7 +47,7 @@ async fn a_user_is_erased_from_a_terminal_only_after_a_confirmation() {
     assert!(text.contains("in-progress"), "{text}");
     let worker = world.worker().await;
     world
-        .until("(select count(*) from lethe.cleanup_audit where event = 'user-erased') = 2")
+        .until("(select count(*) from lethe.audit where event = 'user-erased') = 2")
         .await;
     worker.stop().await;
     let (_, text, _) = lethe(&world, &["receipt", "user_a"]).await;

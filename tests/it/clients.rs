@@ -275,7 +275,7 @@ async fn a_mistyped_user_is_not_known_before_during_and_after_the_erasure() {
     }
     let worker = world.worker().await;
     world
-        .until("(select count(*) from lethe.cleanup_audit where event = 'user-erased') = 2")
+        .until("(select count(*) from lethe.audit where event = 'user-erased') = 2")
         .await;
     worker.stop().await;
     for (id, known) in [("user_a", true), ("user_A", false)] {
@@ -377,7 +377,7 @@ async fn the_list_of_erasures_says_what_each_receipt_says() {
     }
     let worker = world.worker().await;
     world
-        .until("(select count(*) from lethe.cleanup_audit where event = 'user-erased') = 2")
+        .until("(select count(*) from lethe.audit where event = 'user-erased') = 2")
         .await;
     world
         .until("exists (select from lethe.cleanup_tasks where status = 'dead')")

@@ -52,6 +52,8 @@ pub struct SampleTask {
     pub attempts: Option<i32>,
     pub last_error: Option<String>,
     pub error_class: Option<ErrorClass>,
+    /// Why it waits for a person before it begins.
+    pub held_reason: Option<String>,
     /// The worker that has claimed it.
     pub lease_owner: Option<String>,
     pub lease_expires_at: Option<Timestamp>,
@@ -84,6 +86,7 @@ impl SampleTask {
             attempts: None,
             last_error: None,
             error_class: None,
+            held_reason: None,
             lease_owner: None,
             lease_expires_at: None,
             parent_id: None,
@@ -98,6 +101,7 @@ impl SampleTask {
             attempts: Some(task.attempts),
             last_error: task.last_error.clone(),
             error_class: task.error_class,
+            held_reason: task.held_reason.clone(),
             lease_owner: task.lease_owner.clone(),
             lease_expires_at: task.lease_expires_at,
             parent_id: task.parent_id,
