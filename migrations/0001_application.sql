@@ -6,6 +6,8 @@
 -- pg_temp were not named last, it would come first, and a temporary table named `user_tombstones` would take the
 -- place of the real one.
 create schema if not exists lethe;
+-- What is there already is no news.
+set local client_min_messages = warning;
 
 create table if not exists public.users (
     id         text primary key,                       -- the Clerk user id
@@ -41,6 +43,7 @@ create table if not exists public.samples (
 create table if not exists public.sample_images (
     id         uuid primary key default gen_random_uuid(),
     sample_id  uuid not null references public.samples (id),
+    -- The S3 key. This row is the only memory of it: the object goes first.
     object_key text not null,
     created_at timestamptz not null default now(),
     is_deleted boolean generated always as (deleted_at is not null) stored,
@@ -62,9 +65,6 @@ create index if not exists users_deleted_idx on public.users (deleted_at, id) wh
 create index if not exists collections_deleted_idx on public.collections (deleted_at, id) where deleted_at is not null;
 create index if not exists samples_deleted_idx on public.samples (deleted_at, id) where deleted_at is not null;
 create index if not exists sample_images_deleted_idx on public.sample_images (deleted_at, id) where deleted_at is not null;
-
-comment on column public.samples.is_deleted is 'Generated from deleted_at, so that the two cannot disagree.';
-comment on column public.sample_images.object_key is 'The S3 key. This row is the only memory of it: the object goes first.';
 
 -- A tombstone for every user whose deletion was asked for, known or not. It is all that stays of them.
 create table lethe.user_tombstones (

@@ -146,10 +146,11 @@ $$;
 
 -- Ends tasks that have nothing left: each becomes a record in lethe.finished_tasks. `kept`: keys that stayed, because
 -- another row names them, each with its task at the same place. `more_rows`: removed rows beside those that the task
--- names, each with its task in `more_tasks`. A completed erasure gets its receipt.
+-- names, each with its task in `more_tasks`. A completed erasure gets its receipt. Records are written with the rights of
+-- the schema's owner, so that a worker's role cannot write others.
 create function lethe.finish_tasks(
     worker text, tasks bigint[], more_tasks bigint[], more_rows jsonb[], kept_tasks bigint[], kept_keys text[]) returns void
-language plpgsql set search_path = lethe, pg_temp set enable_nestloop = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set enable_nestloop = off as $$
 #variable_conflict use_variable
 declare
     roots bigint[];
@@ -175,6 +176,22 @@ begin
     if roots is not null then
         perform lethe.write_receipts(roots);
     end if;
+end
+$$;
+
+-- Ends a task whose work has not begun: it becomes a cancelled record, which keeps its keys. False when it has begun.
+create function lethe.cancel_task(task_id bigint) returns boolean
+language plpgsql security definer set search_path = lethe, pg_temp as $$
+begin
+    with taken as (
+        delete from lethe.cleanup_tasks where id = task_id and status = 'pending' and lease_token = 0 returning *
+    )
+    insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, parent_id, status, attempts,
+        scheduled_at, created_at, object_keys, kept_keys, row_type, row_ids)
+    select id, kind, entity_type, entity_id, user_id, parent_id, 'cancelled', attempts, scheduled_at, created_at, '{}',
+        object_keys, row_type, '{}'
+    from taken;
+    return found;
 end
 $$;
 
@@ -220,7 +237,7 @@ $$;
 -- Records in the audit trail what an unfinished task has done so far, if it has done anything.
 create function lethe.audit_progress(
     worker text, task lethe.cleanup_tasks, object_keys text[], kept_keys text[], rows_removed jsonb) returns void
-language sql set search_path = lethe, pg_temp as $$
+language sql security definer set search_path = lethe, pg_temp as $$
     insert into lethe.cleanup_audit (event, worker, task_id, kind, entity_type, entity_id, user_id, attempt,
         object_keys, kept_keys, rows_removed)
     select 'task-continued', worker, task.id, task.kind, task.entity_type, task.entity_id, task.user_id, task.attempts,
@@ -268,7 +285,7 @@ begin
     end if;
     if cardinality(late) > 0 or rest.has_new_keys then
         update lethe.cleanup_tasks t
-        set row_ids = (rest.ids || late)::text[],
+        set row_type = 'sample-image', row_ids = (rest.ids || late)::text[],
             object_keys = array(select distinct i.object_key from public.sample_images i where i.id = any (rest.ids || late))
         where t.id = task.id;
         result := 'more';
@@ -536,3 +553,6 @@ begin
     return next;
 end
 $$;
+
+-- Nobody calls these functions without a grant.
+revoke execute on all functions in schema lethe from public;

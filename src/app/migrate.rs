@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use super::pool;
 use crate::config::Database;
 use crate::db::sqlstate::{Meaning, meaning};
-use crate::schema::{self, MIGRATOR, MigrationState};
+use crate::schema::{self, MIGRATOR, MigrationState, application};
 
 /// Applies what is due, and returns the state before. It uses the direct connection, because the lock that
 /// keeps two runs apart belongs to a session.
@@ -18,6 +18,7 @@ pub async fn run(database: &Database) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let mut before = state(&mut connection).await?;
     if !before.is_current() {
+        refuse_unfit(&mut connection).await?;
         before = apply(&mut connection).await?;
     }
     connection.close().await?;
@@ -79,6 +80,21 @@ fn newer(state: &MigrationState) -> Option<String> {
     Some(format!(
         "the database is ahead of this binary, at {newest:04}; that is left as it is"
     ))
+}
+
+/// Before anything is changed: the tables of the application that are there must fit.
+async fn refuse_unfit(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let obstacles = application::obstacles(connection)
+        .await
+        .context("cannot read which tables the application has")?;
+    anyhow::ensure!(
+        obstacles.is_empty(),
+        "this database was not changed, because it does not fit:\n  {}\n\
+         With the built-in map Lethe needs the tables users, collections, samples and sample_images as the README \
+         describes them, or none of them (then it creates them). For tables of your own see `lethe map init`.",
+        obstacles.join("\n  ")
+    );
+    Ok(())
 }
 
 async fn state(connection: &mut PgConnection) -> anyhow::Result<MigrationState> {

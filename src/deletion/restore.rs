@@ -69,11 +69,11 @@ pub async fn restore_sample(
             Some(task) if !task.untouched => return Ok(RestoreOutcome::Begun),
             Some(task) => task.id,
         };
-        query_file!("sql/deletion/cancel_task.sql", task)
-            .execute(&mut *tx)
-            .await?;
         query_file!("sql/deletion/restore_images.sql", sample_id, task)
             .execute(&mut *tx)
+            .await?;
+        query_file!("sql/deletion/cancel_task.sql", task)
+            .fetch_one(&mut *tx)
             .await?;
         query_file!("sql/deletion/restore_sample.sql", sample_id)
             .execute(&mut *tx)

@@ -1,5 +1,6 @@
 //! The migrations that this binary brings, what the database has of them, and whether this role may use it.
 
+pub mod application;
 pub mod needs;
 
 use sqlx::migrate::{Migration, Migrator};

@@ -15,7 +15,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
         "lethe.cleanup_tasks",
         &["select", "insert", "update", "delete"],
     ),
-    ("lethe.finished_tasks", &["select", "insert"]),
+    ("lethe.finished_tasks", &["select"]),
     ("lethe.finished_tasks_other", &["select"]),
     ("lethe.tasks", &["select"]),
     (
@@ -24,7 +24,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
     ("lethe.cleanup_audit", &["select", "insert"]),
     ("lethe.audit", &["select"]),
-    ("lethe.receipts", &["select", "insert"]),
+    ("lethe.receipts", &["select"]),
     ("lethe.cleanup_reconciliations", &["select", "update"]),
     ("lethe.webhook_events", &["select", "insert", "delete"]),
 ];
@@ -48,6 +48,7 @@ pub const FUNCTIONS: &[&str] = &[
     "lethe.remove_upwards(text[],uuid,integer,boolean)",
     "lethe.leftover(text)",
     "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
+    "lethe.cancel_task(bigint)",
     "lethe.removed_since(text,timestamp with time zone)",
     "lethe.write_receipts(bigint[])",
     "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",

@@ -76,14 +76,16 @@ async fn the_list_of_needs_names_what_the_migrations_create() {
     let world = World::new().await;
     let tables: Vec<String> = sqlx::query_scalar(
         "select relnamespace::regnamespace || '.' || relname from pg_class
-         where relnamespace::regnamespace::text in ('public', 'lethe') and relkind in ('r', 'p', 'v', 'm')",
+         where relnamespace::regnamespace::text in ('public', 'lethe') and relkind in ('r', 'p', 'v', 'm')
+             and relname !~ '^finished_tasks_[0-9]{8}$'",
     )
     .fetch_all(&world.pool)
     .await
     .unwrap();
     let functions: Vec<String> = sqlx::query_scalar(
         "select pronamespace::regnamespace || '.' || proname || '('
-             || replace(oidvectortypes(proargtypes), ', ', ',') || ')'
+             || regexp_replace(replace(oidvectortypes(proargtypes), ', ', ','), '(lethe\\.)?cleanup_tasks',
+                               'lethe.cleanup_tasks') || ')'
          from pg_proc where pronamespace = 'lethe'::regnamespace",
     )
     .fetch_all(&world.pool)
@@ -153,7 +155,7 @@ async fn a_role_with_exactly_the_listed_rights_runs_serve_and_worker() {
     let _worker = world.logged(&["worker"], &as_role, &log);
     world
         .until(
-            "(select count(*) = 0 from lethe.cleanup_tasks where status not in ('completed', 'cancelled'))
+            "(select count(*) = 0 from lethe.tasks where status not in ('completed', 'cancelled'))
              and not exists (select from samples where deleted_at is not null)
              and not exists (select from lethe.webhook_events where svix_id = 'old')",
         )
@@ -281,13 +283,69 @@ async fn check_names_no_permission_for_a_store_that_is_not_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrate_says_once_what_is_in_its_way() {
+async fn migrate_changes_nothing_when_the_applications_tables_do_not_fit() {
     let world = World::unmigrated().await;
-    world.execute("create table users (id int)").await;
+    world
+        .execute("create table public.users (id int primary key, deleted_at timestamptz, deleted_by text)")
+        .await;
     let migrated = world.run(&["migrate"], &[]).await;
     assert_eq!(migrated.status.code(), Some(1));
     let said = String::from_utf8(migrated.stderr).unwrap();
-    let times = said.matches("relation \"users\" already exists").count();
-    assert_eq!(times, 1, "{said}");
-    assert!(!said.contains("at line"), "{said}");
+    for problem in [
+        "table public.samples is missing",
+        "column id of public.users is integer, not text",
+        "lethe map init",
+    ] {
+        assert_eq!(said.matches(problem).count(), 1, "{problem}: {said}");
+    }
+    world
+        .expect_rows("pg_class where relname = 'cleanup_tasks'", 0)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_uses_the_applications_tables_when_they_fit() {
+    let world = World::unmigrated().await;
+    for sql in [
+        "create table public.users (id text primary key, email text, plan text, deleted_at timestamptz, deleted_by text)",
+        "create table public.collections (id uuid primary key default gen_random_uuid(), user_id text not null references users,
+             name text, deleted_at timestamptz, deleted_by text)",
+        "create table public.samples (id uuid primary key default gen_random_uuid(), user_id text not null references users,
+             collection_id uuid references collections, name text, created_at timestamptz not null default now(),
+             deleted_at timestamptz, deleted_by text)",
+        "create table public.sample_images (id uuid primary key default gen_random_uuid(),
+             sample_id uuid not null references samples, object_key text not null,
+             deleted_at timestamptz, deleted_by text)",
+        "insert into public.users (id, plan) values ('user_old', 'gold')",
+    ] {
+        world.execute(sql).await;
+    }
+    let migrated = world.run(&["migrate"], &[]).await;
+    assert!(
+        migrated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&migrated.stderr)
+    );
+    world.sample("user_old", &["old/1"]).await;
+    let task = world.delete_user("user_old").await;
+    let worker = world.worker().await;
+    world.until_status(task, "completed").await;
+    world.expect_rows("public.users", 0).await;
+    assert!(world.s3.keys().is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_refuses_a_database_of_version_0_1() {
+    let world = World::unmigrated().await;
+    world
+        .execute("create table public.cleanup_tasks (id bigint primary key)")
+        .await;
+    let migrated = world.run(&["migrate"], &[]).await;
+    assert_eq!(migrated.status.code(), Some(1));
+    let said = String::from_utf8(migrated.stderr).unwrap();
+    assert!(said.contains("Lethe 0.1"), "{said}");
+    world
+        .expect_rows("pg_namespace where nspname = 'lethe'", 0)
+        .await;
 }

@@ -233,9 +233,7 @@ async fn a_read_only_server_is_reported_and_survived() {
     world.execute("select pg_reload_conf()").await;
     log.until("read-only transaction").await;
     assert_unavailable(&service, sample).await;
-    let before = world
-        .count("lethe.cleanup_tasks where status = 'completed'")
-        .await;
+    let before = world.count("lethe.tasks where status = 'completed'").await;
     assert!(before < tasks, "it must be read-only before all is done");
     world
         .execute("alter system reset default_transaction_read_only")
@@ -274,9 +272,7 @@ async fn work_goes_on_after_the_database_vanished_without_a_word() {
     for log in &logs {
         log.until("LISTEN is interrupted").await;
     }
-    let before = world
-        .count("lethe.cleanup_tasks where status = 'completed'")
-        .await;
+    let before = world.count("lethe.tasks where status = 'completed'").await;
     assert!(before < tasks, "it must vanish before all is done");
     proxy.come_back();
     let returned = Instant::now();
@@ -354,7 +350,7 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_by_the_same_worker() {
     assert_done_once(&world, 2).await;
     let by: String = world
         .one(&format!(
-            "select worker from lethe.cleanup_audit where event = 'task-completed' and task_id = {task}"
+            "select worker from lethe.audit where event = 'task-completed' and task_id = {task}"
         ))
         .await;
     assert_ne!(by, id, "under a new id");
@@ -391,9 +387,7 @@ async fn work_goes_on_at_a_promoted_standby_and_no_promise_is_lost() {
         proxy.lead_to(standby.port());
         world.pool = standby.pool().await;
         assert_unavailable(&service, sample).await;
-        let before = world
-            .count("lethe.cleanup_tasks where status = 'completed'")
-            .await;
+        let before = world.count("lethe.tasks where status = 'completed'").await;
         assert!(before < tasks, "the primary must die before all is done");
         standby.promote().await;
         let promoted = Instant::now();

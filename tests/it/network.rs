@@ -45,9 +45,7 @@ async fn the_link_is_down() {
     for log in &logs {
         log.until("LISTEN is interrupted").await;
     }
-    let before = world
-        .count("lethe.cleanup_tasks where status = 'completed'")
-        .await;
+    let before = world.count("lethe.tasks where status = 'completed'").await;
     assert!(before < tasks, "it must be down before all is done");
     far.mend();
     let down = cut.elapsed();

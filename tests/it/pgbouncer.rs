@@ -56,7 +56,7 @@ async fn transaction_mode_carries_everything_but_listen() {
     let prepared = line_of_check(&world, &listen_url, "prepared statements").await;
     assert!(prepared.contains(" ok "), "{prepared}");
     world
-        .until("exists (select from lethe.cleanup_audit where event = 'user-erased')")
+        .until("exists (select from lethe.audit where event = 'user-erased')")
         .await;
     // The erasure of a user without data is one more task, without an object.
     until_completed(&world, tasks + 2).await;
@@ -97,9 +97,7 @@ async fn work_goes_on_after_pgbouncer_was_killed() {
         until_completed(&world, round * 300).await;
         bouncer.kill();
         assert_unavailable(&service, sample).await;
-        let before = world
-            .count("lethe.cleanup_tasks where status = 'completed'")
-            .await;
+        let before = world.count("lethe.tasks where status = 'completed'").await;
         assert!(before < tasks, "it must die before all is done");
         bouncer.start_again().await;
         let returned = Instant::now();

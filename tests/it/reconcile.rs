@@ -75,7 +75,7 @@ impl World {
 
     async fn requested(&self) -> i64 {
         self.count(
-            "lethe.cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested')",
+            "lethe.audit where event in ('user-deletion-requested', 'sample-deletion-requested')",
         )
         .await
     }
@@ -130,10 +130,10 @@ async fn rows_that_the_application_marked_by_itself_are_erased_by_the_workers() 
         .until("(select count(*) = 2 from users) and (select count(*) = 2 from samples)")
         .await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     assert_eq!(world.s3.keys(), ["b/2", "c/1"]);
-    let actors = "lethe.cleanup_audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
+    let actors = "lethe.audit where event in ('user-deletion-requested', 'sample-deletion-requested') and actor = 'reconcile'";
     world.expect_rows(actors, 2).await;
     world
         .until("(select enqueued = 0 and failed is null and stopped is null from lethe.cleanup_reconciliations where source = 'database')")
@@ -165,7 +165,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
     assert_eq!(images(&again), (0, 0));
     let worker = world.worker().await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed' and scheduled_at < now())")
+        .until("not exists (select from lethe.tasks where status <> 'completed' and scheduled_at < now())")
         .await;
     assert_eq!(world.s3.keys(), ["a/1", "graced", "shared"]);
     world.expect_rows("samples", 2).await;
@@ -177,7 +177,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
             .await,
         "a/1 graced shared"
     );
-    let kept = "lethe.cleanup_audit where kind = 'image-delete' and event = 'task-completed'";
+    let kept = "lethe.audit where kind = 'image-delete' and event = 'task-completed'";
     world
         .expect_rows(&format!("{kept} and kept_keys = '{{shared}}'"), 1)
         .await;
@@ -191,7 +191,7 @@ async fn images_that_the_application_marked_alone_are_erased_and_their_sample_st
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
     world
-        .expect_rows("lethe.cleanup_tasks where finished_at is null", 0)
+        .expect_rows("lethe.tasks where finished_at is null", 0)
         .await;
 }
 
@@ -226,12 +226,12 @@ async fn a_row_deleted_at_infinity_is_not_deleted_yet_and_one_at_minus_infinity_
     ];
     let mut worker = world.process(&["worker"], &environment);
     world
-        .until("(select count(*) = 3 from lethe.cleanup_tasks where status = 'completed')")
+        .until("(select count(*) = 3 from lethe.tasks where status = 'completed')")
         .await;
     worker.kill().await.unwrap();
     assert_eq!(world.s3.keys(), ["future/1", "future/2", "kept/1"]);
     world.expect_rows("users where id = 'user_past'", 0).await;
-    world.expect_rows("lethe.cleanup_tasks", 3).await;
+    world.expect_rows("lethe.tasks", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +246,7 @@ async fn an_image_that_is_marked_no_more_is_kept() {
         .await;
     let worker = world.worker().await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     worker.stop().await;
     assert_eq!(world.s3.keys(), ["a/1"]);
@@ -272,7 +272,7 @@ async fn an_image_of_a_sample_that_is_being_deleted_has_the_samples_task() {
     assert_eq!(world.one::<Option<i64>>(nobody).await, None);
     let worker = world.worker().await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     worker.stop().await;
     assert!(world.s3.keys().is_empty());
@@ -309,7 +309,7 @@ async fn a_user_who_came_back_from_a_backup_is_erased_again() {
     world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
     world
-        .expect_rows("lethe.cleanup_audit where event = 'user-erased'", 2)
+        .expect_rows("lethe.audit where event = 'user-erased'", 2)
         .await;
     worker.stop().await;
 }
@@ -339,7 +339,7 @@ async fn what_has_an_open_task_is_left_alone() {
     let task = world.delete_sample(restored).await;
     world
         .execute(&format!(
-            "update lethe.cleanup_tasks set status = 'cancelled', finished_at = now() where id = {task}"
+            "delete from lethe.cleanup_tasks where id = {task}"
         ))
         .await;
     world
@@ -358,9 +358,9 @@ async fn what_has_an_open_task_is_left_alone() {
         ))
         .await;
     world.delete_user("user_b").await;
-    let before = world.count("lethe.cleanup_tasks").await;
+    let before = world.count("lethe.tasks").await;
     assert_eq!(world.reconcile().await.unwrap(), DatabaseReport::default());
-    world.expect_rows("lethe.cleanup_tasks", before).await;
+    world.expect_rows("lethe.tasks", before).await;
     // A sample that is marked again after it was restored has no open task.
     world.mark("samples", &format!("id = '{restored}'")).await;
     assert_eq!(samples(&world.reconcile().await.unwrap()).1, 1);
@@ -381,7 +381,7 @@ async fn the_grace_runs_from_the_soft_delete_on() {
     };
     database::run(world.context(&stop), pass).await.unwrap();
     let wait: f64 = world
-        .one("select extract(epoch from scheduled_at - now())::float8 from lethe.cleanup_tasks")
+        .one("select extract(epoch from scheduled_at - now())::float8 from lethe.tasks")
         .await;
     assert!((7100.0..7201.0).contains(&wait), "{wait}");
 }
@@ -402,8 +402,8 @@ async fn a_dry_run_changes_nothing() {
         select users::text as row from users union all select samples::text from samples
         union all select sample_images::text from sample_images
         union all select cleanup_reconciliations::text from lethe.cleanup_reconciliations
-        union all select cleanup_tasks::text from lethe.cleanup_tasks
-        union all select cleanup_audit::text from lethe.cleanup_audit) t";
+        union all select cleanup_tasks::text from lethe.tasks
+        union all select cleanup_audit::text from lethe.audit) t";
     let before: String = world.one(all).await;
     let output = world.run(&["reconcile"], &[]).await;
     let said = text(&output);
@@ -449,7 +449,7 @@ async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
             "(select stopped is not null from lethe.cleanup_reconciliations where source = 'database')",
         )
         .await;
-    world.expect_rows("lethe.cleanup_tasks", 0).await;
+    world.expect_rows("lethe.tasks", 0).await;
     world.expect_rows("lethe.user_tombstones", 0).await;
     // Ready, since all other work goes on, and telling it.
     let started = Instant::now();
@@ -492,7 +492,7 @@ async fn a_person_who_looked_can_raise_the_limit() {
     let output = world.run(&["reconcile", "--apply"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("STOPPED"), "{}", text(&output));
-    world.expect_rows("lethe.cleanup_tasks", 0).await;
+    world.expect_rows("lethe.tasks", 0).await;
     let raised = ["reconcile", "--apply", "--reconcile-max-user-share", "34"];
     let output = world.run(&raised, &[]).await;
     assert!(output.status.success(), "{}", text(&output));

@@ -29,8 +29,7 @@ async fn four_tasks(world: &World) -> [i64; 4] {
         .await;
     world
         .execute(&format!(
-            "update lethe.cleanup_tasks set status = 'completed', object_keys = '{{}}', finished_at = now() \
-             where id = {completed}"
+            "select lethe.finish_tasks('test', array[{completed}]::bigint[], null, null, null, null)"
         ))
         .await;
     tasks
@@ -154,7 +153,7 @@ async fn a_retry_has_the_same_rules_at_the_terminal_and_over_http() {
     }
     // An entry for each task that was changed, and none for the others.
     let actors: Vec<String> = sqlx::query_scalar(
-        "select split_part(actor, ':', 1) from lethe.cleanup_audit where event = 'task-retried' order by id",
+        "select split_part(actor, ':', 1) from lethe.audit where event = 'task-retried' order by id",
     )
     .fetch_all(&world.pool)
     .await
@@ -173,7 +172,7 @@ async fn all_dead_tasks_are_retried_and_no_other() {
     world
         .execute(
             "update lethe.cleanup_tasks set status = 'dead', error_class = 'blocked', last_error = 'x' \
-             where id > (select max(id) - 1500 from lethe.cleanup_tasks)",
+             where id > (select max(id) - 1500 from lethe.tasks)",
         )
         .await;
     let arguments = ["tasks", "retry", "--all-dead", "--reason", "mended"];

@@ -25,12 +25,10 @@ async fn a_deleted_sample_loses_its_objects_then_its_rows_and_the_audit_says_so(
         .await;
     world.expect_rows("sample_images", 1).await;
     world
-        .expect_rows(
-            "lethe.cleanup_tasks where object_keys = '{}' and attempts = 1",
-            1,
-        )
+        .expect_rows("lethe.tasks where object_keys = '{}' and attempts = 1", 1)
         .await;
-    world.expect_rows("lethe.cleanup_audit where event = 'task-completed' and objects_deleted = 2 and images_deleted = 2 and samples_deleted = 1 and kept_keys = '{}'", 1).await;
+    world.expect_rows("lethe.audit where event = 'task-completed' and cardinality(object_keys) = 2 and cardinality(row_ids) = 2
+         and jsonb_array_length(more_rows -> 'sample') = 1 and kept_keys = '{}'", 1).await;
     worker.stop().await;
     world
         .expect_rows("lethe.cleanup_workers where lost_at is null", 0)
@@ -92,7 +90,8 @@ async fn a_kind_of_a_newer_version_is_left_to_it() {
     world.until_status(known, "completed").await;
     let late = late_task(&world).await;
     world.until_status(late, "completed").await;
-    let untouched = "lethe.cleanup_tasks where kind = 'collection-delete' and status = 'pending' and attempts = 0";
+    let untouched =
+        "lethe.tasks where kind = 'collection-delete' and status = 'pending' and attempts = 0";
     world.expect_rows(untouched, 1).await;
     worker.stop().await;
 }
@@ -116,9 +115,7 @@ async fn beside_dead_entries_that_no_vacuum_may_remove_late_tasks_are_found_too(
              from generate_series(1, 400000)",
         )
         .await;
-    world
-        .execute("update lethe.cleanup_tasks set status = 'completed', finished_at = now()")
-        .await;
+    world.execute("delete from lethe.cleanup_tasks").await;
     let worker = world.worker().await;
     let timely = world.delete_user("user_a").await;
     world.until_status(timely, "completed").await;
@@ -174,16 +171,14 @@ async fn a_user_is_erased_whole_and_their_tombstone_keeps_them_away() {
     assert_eq!(
         world
             .one::<i64>(
-                "select sum(objects_deleted) from lethe.cleanup_audit where user_id = 'user_a'"
+                "select sum(cardinality(object_keys)) from lethe.audit where user_id = 'user_a'"
             )
             .await,
         2_345
     );
     assert_eq!(
         world
-            .one::<i64>(
-                "select sum(samples_deleted) from lethe.cleanup_audit where user_id = 'user_a'"
-            )
+            .one::<i64>("select sum(jsonb_array_length(more_rows -> 'sample')) from lethe.audit where user_id = 'user_a'")
             .await,
         2_346
     );
@@ -216,7 +211,9 @@ async fn images_that_come_late_are_found_before_the_users_row_goes() {
     world.s3.hold();
     let task = world.delete_user("user_a").await;
     let worker = world.worker().await;
-    world.until("exists (select from lethe.cleanup_tasks where kind = 'user-delete-part' and status = 'running')").await;
+    world
+        .until("exists (select from lethe.tasks where kind = 'user-delete' and status = 'running')")
+        .await;
     world.image(sample, "a/late").await;
     world.sample("user_a", &["a/later"]).await;
     world.s3.release();
@@ -239,9 +236,7 @@ async fn a_late_image_of_a_deleted_sample_goes_with_it() {
     world.until_status(task, "completed").await;
     assert!(world.s3.keys().is_empty());
     world.expect_rows("samples", 0).await;
-    world
-        .expect_rows("lethe.cleanup_tasks where attempts = 1", 1)
-        .await;
+    world.expect_rows("lethe.tasks where attempts = 1", 1).await;
     worker.stop().await;
 }
 
@@ -263,7 +258,7 @@ async fn a_key_that_a_live_image_names_is_kept_and_the_audit_says_so() {
         .await;
     world
         .expect_rows(
-            "lethe.cleanup_audit where kept_keys = '{shared}' and object_keys = '{own}'",
+            "lethe.audit where kept_keys = '{shared}' and object_keys = '{own}'",
             1,
         )
         .await;
@@ -286,11 +281,11 @@ async fn an_error_in_a_200_fails_that_key_alone_and_is_tried_again() {
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("lethe.cleanup_tasks where id = {task} and attempts = 3"),
+            &format!("lethe.tasks where id = {task} and attempts = 3"),
             1,
         )
         .await;
-    world.expect_rows(&format!("lethe.cleanup_audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'"), 2).await;
+    world.expect_rows(&format!("lethe.audit where task_id = {task} and event = 'task-failed' and error_class = 'transient'"), 2).await;
     let asked: Vec<String> = world.s3.asked().concat();
     assert_eq!(asked.iter().filter(|key| *key == "a/1").count(), 3);
     assert_eq!(
@@ -317,7 +312,7 @@ async fn a_key_that_is_locked_until_a_date_is_tried_then_whatever_its_attempts()
         .await;
     let worker = world.worker().await;
     world.until_status(task, "failed").await;
-    world.expect_rows("lethe.cleanup_tasks where attempts = 8 and error_class = 'blocked'
+    world.expect_rows("lethe.tasks where attempts = 8 and error_class = 'blocked'
                  and object_keys = '{locked}' and last_error like '%locked until %'
                  and scheduled_at between now() + interval '59 minutes' and now() + interval '62 minutes'", 1).await;
     world.expect_rows("sample_images", 1).await;
@@ -343,7 +338,7 @@ async fn a_blocked_key_ends_dead_after_the_last_attempt_and_its_row_stays() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    world.expect_rows("lethe.cleanup_tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'", 1).await;
+    world.expect_rows("lethe.tasks where attempts = 3 and error_class = 'blocked' and object_keys = '{locked}' and last_error like '%AccessDenied%'", 1).await;
     world
         .expect_rows("sample_images where object_key = 'locked'", 1)
         .await;
@@ -422,7 +417,7 @@ async fn a_key_that_is_no_key_is_dead_at_once() {
     let task = world.delete_sample(sample).await;
     let worker = world.worker().await;
     world.until_status(task, "dead").await;
-    world.expect_rows("lethe.cleanup_tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1", 1).await;
+    world.expect_rows("lethe.tasks where error_class = 'permanent' and attempts = 1 and cardinality(object_keys) = 1", 1).await;
     assert!(world.s3.keys().is_empty());
     worker.stop().await;
 }
@@ -438,7 +433,7 @@ async fn an_outage_uses_up_no_attempt_and_ends_by_itself() {
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("lethe.cleanup_tasks where id = {task} and attempts = 1"),
+            &format!("lethe.tasks where id = {task} and attempts = 1"),
             1,
         )
         .await;
@@ -463,7 +458,7 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
         workers.push(world.worker_with(cleanup.clone()).await);
     }
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     let mut asked = world.s3.asked().concat();
     assert_eq!(asked.len(), 10_000);
@@ -472,7 +467,7 @@ async fn sixteen_workers_ask_for_each_of_10000_keys_once() {
     assert_eq!(asked.len(), 10_000);
     world.expect_rows("samples", 0).await;
     world
-        .expect_rows("lethe.cleanup_tasks where attempts = 1", 10_000)
+        .expect_rows("lethe.tasks where attempts = 1", 10_000)
         .await;
     for worker in workers {
         worker.stop().await;
@@ -496,16 +491,13 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
     assert_eq!(world.status(task).await, "running");
     world
         .expect_rows(
-            "lethe.cleanup_tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2",
+            "lethe.tasks where lease_owner = 'other' and object_keys = '{a/1}' and attempts = 2",
             1,
         )
         .await;
     world.expect_rows("sample_images", 1).await;
     world
-        .expect_rows(
-            "lethe.cleanup_audit where event <> 'sample-deletion-requested'",
-            0,
-        )
+        .expect_rows("lethe.audit where event <> 'sample-deletion-requested'", 0)
         .await;
 }
 
@@ -531,7 +523,7 @@ async fn a_task_that_kills_its_worker_every_time_ends_dead() {
         assert_eq!(claimed, 1);
         world
             .until(&format!(
-                "(select status <> 'running' from lethe.cleanup_tasks where id = {task})"
+                "(select status <> 'running' from lethe.tasks where id = {task})"
             ))
             .await;
         world.execute(&format!("update lethe.cleanup_tasks set scheduled_at = now() + interval '1 hour' where id = {task}")).await;
@@ -539,12 +531,12 @@ async fn a_task_that_kills_its_worker_every_time_ends_dead() {
     assert_eq!(world.status(task).await, "dead");
     world
         .expect_rows(
-            "lethe.cleanup_tasks where error_class = 'crash' and attempts = 3 and lane = 2",
+            "lethe.tasks where error_class = 'crash' and attempts = 3 and lane = 2",
             1,
         )
         .await;
     world
-        .expect_rows("lethe.cleanup_audit where error_class = 'crash'", 3)
+        .expect_rows("lethe.audit where error_class = 'crash'", 3)
         .await;
     worker.stop().await;
 }
@@ -561,7 +553,7 @@ async fn a_stop_releases_the_tasks_in_flight_and_uses_up_no_attempt() {
     let worker = world.worker_with(cleanup).await;
     world.until_status(task, "running").await;
     worker.stop().await;
-    world.expect_rows(&format!("lethe.cleanup_tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'"), 1).await;
+    world.expect_rows(&format!("lethe.tasks where id = {task} and status = 'pending' and attempts = 0 and object_keys = '{{a/1}}'"), 1).await;
     world.s3.release();
     let worker = world.worker().await;
     world.until_status(task, "completed").await;
@@ -578,7 +570,7 @@ async fn a_thousand_tasks_of_one_key_share_one_request() {
         .await;
     let worker = world.worker().await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     let sizes: Vec<usize> = world.s3.asked().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1_000]);
@@ -629,7 +621,7 @@ async fn a_claim_whose_answer_was_lost_is_taken_up_again_and_costs_no_attempt() 
     world.until_status(task, "completed").await;
     world
         .expect_rows(
-            &format!("lethe.cleanup_tasks where id = {task} and attempts = 1 and lease_token = 2"),
+            &format!("lethe.tasks where id = {task} and attempts = 1 and lease_token = 2"),
             1,
         )
         .await;

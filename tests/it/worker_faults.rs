@@ -39,8 +39,7 @@ async fn worker_at_the_store(world: &World, log: &Log) -> (Child, i64) {
 }
 
 async fn assert_completed_once(world: &World, task: i64) {
-    let completions =
-        format!("lethe.cleanup_audit where event = 'task-completed' and task_id = {task}");
+    let completions = format!("lethe.audit where event = 'task-completed' and task_id = {task}");
     world.expect_rows(&completions, 1).await;
     world.expect_rows("samples", 0).await;
     assert!(world.s3.keys().is_empty());
@@ -111,21 +110,19 @@ async fn the_tasks_of_a_worker_without_memory_are_taken_up_by_another() {
         "taken up after {taken_up:?}"
     );
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     assert_completed_once(&world, task).await;
     let completed = world
-        .count("lethe.cleanup_audit where event = 'task-completed'")
+        .count("lethe.audit where event = 'task-completed'")
         .await;
     assert_eq!(completed, i64::from(MORE) + 1, "each of them once");
     let crashes = format!(
-        "lethe.cleanup_audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
+        "lethe.audit where event = 'task-failed' and error_class = 'crash' and task_id = {task}"
     );
     world.expect_rows(&crashes, 1).await;
-    let held = world.count("lethe.cleanup_tasks where attempts = 2").await;
-    world
-        .expect_rows("lethe.cleanup_tasks where attempts > 2", 0)
-        .await;
+    let held = world.count("lethe.tasks where attempts = 2").await;
+    world.expect_rows("lethe.tasks where attempts > 2", 0).await;
     println!(
         "out of memory: the task at the store completed by another {taken_up:?} later, {held} tasks \
          with one attempt more"
@@ -155,7 +152,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     );
     let settled: String = world
         .one(&format!(
-            "select t::text from lethe.cleanup_tasks t where id = {task}"
+            "select t::text from lethe.tasks t where id = {task}"
         ))
         .await;
 
@@ -165,7 +162,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     log.until("re-registered under a new id").await;
     let now: String = world
         .one(&format!(
-            "select t::text from lethe.cleanup_tasks t where id = {task}"
+            "select t::text from lethe.tasks t where id = {task}"
         ))
         .await;
     assert_eq!(settled, now, "the fence holds");
@@ -177,7 +174,7 @@ async fn a_worker_stopped_beyond_its_lease_changes_nothing_and_goes_on_under_a_n
     world.until_status(next, "completed").await;
     let worker: String = world
         .one(&format!(
-            "select worker from lethe.cleanup_audit where event = 'task-completed' and task_id = {next}"
+            "select worker from lethe.audit where event = 'task-completed' and task_id = {next}"
         ))
         .await;
     assert_ne!(worker, old_id);
@@ -227,7 +224,7 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
         let seen = (rolled + 1) * 150;
         world
             .until(&format!(
-                "(select count(*) >= {seen} from lethe.cleanup_tasks where status = 'completed')"
+                "(select count(*) >= {seen} from lethe.tasks where status = 'completed')"
             ))
             .await;
         fleet.push_back(world.process(&["worker"], &small));
@@ -238,20 +235,17 @@ async fn a_rolled_fleet_uses_up_no_attempt() {
         slowest = slowest.max(asked.elapsed());
     }
     assert!(
-        world
-            .count("lethe.cleanup_tasks where status <> 'completed'")
-            .await
-            > 0,
+        world.count("lethe.tasks where status <> 'completed'").await > 0,
         "work must be in flight to the last"
     );
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     world
-        .expect_rows("lethe.cleanup_tasks where attempts <> 1", 0)
+        .expect_rows("lethe.tasks where attempts <> 1", 0)
         .await;
     world
-        .expect_rows("lethe.cleanup_audit where event = 'task-completed'", 3000)
+        .expect_rows("lethe.audit where event = 'task-completed'", 3000)
         .await;
     assert!(world.s3.keys().is_empty());
     println!(
@@ -316,20 +310,17 @@ async fn a_clock_an_hour_off_changes_nothing() {
         .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
     let took = asked.elapsed();
     // Only the key that failed was tried again.
     world
-        .expect_rows(
-            "lethe.cleanup_tasks where attempts <> 1 and object_keys = '{}'",
-            1,
-        )
+        .expect_rows("lethe.tasks where attempts <> 1 and object_keys = '{}'", 1)
         .await;
     // The database's clock decides.
     world
         .expect_rows(
-            "lethe.cleanup_tasks where finished_at > now() or finished_at < created_at",
+            "lethe.tasks where finished_at > now() or finished_at < created_at",
             0,
         )
         .await;
@@ -343,9 +334,7 @@ async fn a_clock_an_hour_off_changes_nothing() {
         logs[1].text()
     );
     let by: i64 = world
-        .one(
-            "select count(distinct worker) from lethe.cleanup_audit where event = 'task-completed'",
-        )
+        .one("select count(distinct worker) from lethe.audit where event = 'task-completed'")
         .await;
     assert_eq!(by, 3, "each of them works");
     assert!(world.s3.keys().is_empty());

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::support::world::World;
 
-const JOURNAL: [&str; 6] = [
+const JOURNAL: [&str; 8] = [
     "create table journal_claims (
         id bigint generated always as identity, task_id bigint, was text, became text,
         was_token bigint, became_token bigint, was_owner text)",
@@ -20,6 +20,13 @@ const JOURNAL: [&str; 6] = [
      when (old.status <> new.status or old.lease_token <> new.lease_token
            or old.lease_owner is distinct from new.lease_owner)
      execute function journal_claim()",
+    "create function journal_end() returns trigger language plpgsql as $$ begin
+        insert into journal_claims (task_id, was, became, was_token, became_token, was_owner)
+        values (old.id, old.status, case old.status when 'running' then 'completed' else 'cancelled' end,
+                old.lease_token, old.lease_token, old.lease_owner);
+        return null;
+     end $$",
+    "create trigger journal_end after delete on lethe.cleanup_tasks for each row execute function journal_end()",
     "create table journal_images (object_key text, at timestamptz, lived boolean)",
     "create function journal_image() returns trigger language plpgsql as $$ begin
         insert into journal_images values (old.object_key, clock_timestamp(), old.deleted_at is null
@@ -52,13 +59,13 @@ pub async fn judge_claims(world: &World) {
         ),
         (
             "a task was completed by a worker that did not hold it",
-            "lethe.cleanup_audit a join journal_claims j using (task_id)
+            "lethe.audit a join journal_claims j using (task_id)
              where a.event = 'task-completed' and j.became = 'completed' and a.worker is distinct from j.was_owner",
         ),
         (
             "a task was completed without its audit",
             "journal_claims j where became = 'completed' and not exists (
-                select from lethe.cleanup_audit a where a.task_id = j.task_id and a.event in ('task-completed', 'user-erased'))",
+                select from lethe.audit a where a.task_id = j.task_id and a.event in ('task-completed', 'user-erased'))",
         ),
     ] {
         let wrong = history(world, sql).await;
@@ -81,7 +88,7 @@ async fn history(world: &World, sql: &str) -> Vec<String> {
 /// Returns how many rows went.
 pub async fn judge_rows(world: &World, gone: &BTreeMap<String, SystemTime>) -> usize {
     let kept: Vec<String> =
-        sqlx::query_scalar("select distinct unnest(kept_keys) from lethe.cleanup_audit")
+        sqlx::query_scalar("select distinct unnest(kept_keys) from lethe.audit")
             .fetch_all(&world.pool)
             .await
             .unwrap();

@@ -22,7 +22,7 @@ impl Nemesis {
             let retried = self.retry_dead().await;
             let open = self
                 .world
-                .count("lethe.cleanup_tasks where status <> 'completed' and status <> 'cancelled'")
+                .count("lethe.tasks where status <> 'completed' and status <> 'cancelled'")
                 .await;
             if open == 0 && retried == Some(202) {
                 return began.elapsed();
@@ -30,7 +30,7 @@ impl Nemesis {
             if began.elapsed() > QUIET {
                 let tasks: Vec<String> = sqlx::query_scalar(
                     "select row(id, kind, entity_id, status, attempts, lane, error_class, last_error, object_keys)::text
-                     from lethe.cleanup_tasks where finished_at is null order by id limit 20",
+                     from lethe.tasks where finished_at is null order by id limit 20",
                 )
                 .fetch_all(&self.world.pool)
                 .await
@@ -61,7 +61,7 @@ impl Nemesis {
         let named: HashSet<&str> = rows.iter().map(|(_, key, _)| key.as_str()).collect();
         let audited: HashSet<String> = column(
             &self.world,
-            "select distinct unnest(object_keys) from lethe.cleanup_audit",
+            "select distinct unnest(object_keys) from lethe.audit",
         )
         .await;
 
@@ -119,19 +119,19 @@ impl Nemesis {
         for (what, sql) in [
             (
                 "completed twice",
-                "(select task_id from lethe.cleanup_audit where event = 'task-completed' group by task_id having count(*) > 1) x",
+                "(select task_id from lethe.audit where event = 'task-completed' group by task_id having count(*) > 1) x",
             ),
             (
                 "erased twice",
-                "(select entity_id from lethe.cleanup_tasks where kind = 'user-delete' group by entity_id having count(*) > 1) x",
+                "(select entity_id from lethe.tasks where kind = 'user-delete' group by entity_id having count(*) > 1) x",
             ),
             (
                 "an erasure that the audit does not end",
-                "lethe.cleanup_tasks t where kind = 'user-delete' and not exists (select from lethe.cleanup_audit a where a.task_id = t.id and a.event = 'user-erased')",
+                "lethe.tasks t where kind = 'user-delete' and not exists (select from lethe.audit a where a.task_id = t.id and a.event = 'user-erased')",
             ),
             (
                 "a deletion that nobody asked for",
-                "lethe.cleanup_tasks t where parent_id is null and not exists (select from lethe.cleanup_audit a where a.task_id = t.id and a.event like '%-requested')",
+                "lethe.tasks t where parent_id is null and not exists (select from lethe.audit a where a.task_id = t.id and a.event like '%-requested')",
             ),
         ] {
             assert_eq!(self.world.count(sql).await, 0, "{what}: {sql}");
@@ -147,11 +147,11 @@ impl Nemesis {
     pub async fn tell(&self, seed: u64, began: Instant, quiet: Duration, rows: usize) {
         let erased = self
             .world
-            .count("lethe.cleanup_audit where event = 'user-erased'")
+            .count("lethe.audit where event = 'user-erased'")
             .await;
         let samples: i64 = self
             .world
-            .one("select coalesce(sum(samples_deleted), 0)::bigint from lethe.cleanup_audit")
+            .one("select coalesce(sum(jsonb_array_length(more_rows -> 'sample')), 0)::bigint from lethe.audit")
             .await;
         let claims = self
             .world
@@ -159,7 +159,7 @@ impl Nemesis {
             .await;
         let objects: i64 = self
             .world
-            .one("select coalesce(sum(objects_deleted), 0)::bigint from lethe.cleanup_audit")
+            .one("select coalesce(sum(cardinality(object_keys)), 0)::bigint from lethe.audit")
             .await;
         println!(
             "nemesis, seed {seed}: {:.0} s, quiet after {:.1} s; {:?}; {} users and {} samples; \

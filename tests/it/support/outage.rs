@@ -39,7 +39,7 @@ pub async fn enqueue(world: &World, count: i32) -> i64 {
 pub async fn until_completed(world: &World, count: i64) {
     world
         .until(&format!(
-            "(select count(*) >= {count} from lethe.cleanup_tasks where status = 'completed')"
+            "(select count(*) >= {count} from lethe.tasks where status = 'completed')"
         ))
         .await;
 }
@@ -50,13 +50,15 @@ pub async fn assert_done_once(world: &World, tasks: i64) {
     // No attempt is used up by an outage of the database.
     world
         .expect_rows(
-            "lethe.cleanup_tasks where attempts <> 1 or status <> 'completed'",
+            "lethe.tasks where attempts <> 1 or status <> 'completed'",
             0,
         )
         .await;
     assert_eq!(
         world
-            .one::<i64>("select coalesce(sum(objects_deleted), 0)::bigint from lethe.cleanup_audit")
+            .one::<i64>(
+                "select coalesce(sum(cardinality(object_keys)), 0)::bigint from lethe.audit"
+            )
             .await,
         tasks,
         "each object stands once in the audit"
@@ -71,7 +73,7 @@ pub async fn first_settled(world: &World) -> Duration {
     let started = Instant::now();
     // Of a server that was stopped nothing is settled while it is away.
     world
-        .until("exists (select from lethe.cleanup_tasks where finished_at > pg_postmaster_start_time())")
+        .until("exists (select from lethe.tasks where finished_at > pg_postmaster_start_time())")
         .await;
     started.elapsed()
 }
@@ -167,6 +169,6 @@ pub async fn assert_promises_kept(world: &World, promised: &[String]) {
         "a promise is lost"
     );
     world
-        .until("not exists (select from lethe.cleanup_tasks where status <> 'completed')")
+        .until("not exists (select from lethe.tasks where status <> 'completed')")
         .await;
 }

@@ -268,10 +268,8 @@ impl World {
     }
 
     pub async fn status(&self, task: i64) -> String {
-        self.one(&format!(
-            "select status from lethe.cleanup_tasks where id = {task}"
-        ))
-        .await
+        self.one(&format!("select status from lethe.tasks where id = {task}"))
+            .await
     }
 
     pub async fn count(&self, sql: &str) -> i64 {
@@ -319,7 +317,7 @@ impl World {
         while !self.one::<bool>(&format!("select {sql}")).await {
             if started.elapsed() > PATIENCE {
                 let tasks: Vec<String> = sqlx::query_scalar(
-                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from lethe.cleanup_tasks order by id limit 20",
+                    "select row(id, kind, status, attempts, lane, error_class, last_error, scheduled_at - now(), cardinality(object_keys))::text from lethe.tasks order by id limit 20",
                 )
                 .fetch_all(&self.pool)
                 .await
@@ -332,7 +330,7 @@ impl World {
 
     pub async fn until_status(&self, task: i64, status: &str) {
         self.until(&format!(
-            "(select status = '{status}' from lethe.cleanup_tasks where id = {task})"
+            "(select status = '{status}' from lethe.tasks where id = {task})"
         ))
         .await;
     }
