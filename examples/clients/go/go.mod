@@ -1,0 +1,3 @@
+module lethe.example/client
+
+go 1.24
