@@ -187,7 +187,7 @@ fn complete_schemas(schemas: &mut Map<String, Value>, strict: &[String]) {
         schema["additionalProperties"] = Value::Bool(!strict.contains(name));
         let fields = schema["properties"].as_object_mut();
         for field in fields.into_iter().flat_map(Map::values_mut) {
-            if let Some(all) = field["allOf"].as_array_mut() {
+            if let Some(all) = field.get_mut("allOf").and_then(Value::as_array_mut) {
                 all.truncate(1);
             }
         }
