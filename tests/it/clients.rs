@@ -261,7 +261,8 @@ async fn a_mistyped_user_is_not_known_before_during_and_after_the_erasure() {
 
     for (id, known) in [("user_a", true), ("user_A", false)] {
         let path = format!("/admin/users/{id}");
-        let request = service.request(Method::DELETE, &path, ADMIN_TOKEN);
+        let asked = format!("{path}?reason=ticket%20123");
+        let request = service.request(Method::DELETE, &asked, ADMIN_TOKEN);
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 202);
         let location = response.headers()[header::LOCATION].to_str().unwrap();
@@ -459,6 +460,19 @@ async fn the_list_of_erasures_says_what_each_receipt_says() {
             .collect();
         assert_eq!(users, expected, "{filter}");
     }
+
+    world
+        .execute(
+            "update lethe.cleanup_tasks set held_reason = 'limit' \
+             where kind = 'user-delete' and user_id = 'user_new'",
+        )
+        .await;
+    let held = service.get("/admin/erasures?status=held").await;
+    assert_eq!(held["items"][0]["userId"], "user_new", "{held}");
+    let receipt = service.get("/admin/users/user_new/erasure").await;
+    assert_eq!(receipt["status"], "held", "{receipt}");
+    let none = service.get("/admin/erasures?status=in-progress").await;
+    assert_eq!(none["items"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,7 +45,7 @@ func story(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if problem := missing.ApplicationproblemJSON404; problem == nil || problem.Code != lethe.TaskNotFound {
+	if problem := missing.ApplicationproblemJSON404; problem == nil || problem.Code != lethe.ProblemCodeTaskNotFound {
 		return fmt.Errorf("retry of no task: %s", missing.Body)
 	}
 	return eraseUser(ctx, client, os.Getenv("USER_ID"))
@@ -69,7 +69,7 @@ func deleteSample(ctx context.Context, client *lethe.ClientWithResponses, sample
 		if found.JSON200 == nil {
 			return false, fmt.Errorf("deletion: %s", found.Body)
 		}
-		return found.JSON200.Status == lethe.Completed, nil
+		return found.JSON200.Status == lethe.TaskStatusCompleted, nil
 	})
 	if err != nil {
 		return err

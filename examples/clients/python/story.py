@@ -4,7 +4,7 @@ is generated from openapi/openapi.json."""
 import os
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from uuid import UUID
 
 from lethe_client import AuthenticatedClient
@@ -20,6 +20,7 @@ from lethe_client.api.admin import (
 from lethe_client.api.samples import delete_sample, get_sample_deletion
 from lethe_client.models import EntityType, ErasureStatus, Problem, ProblemCode, Retry, TaskStatus
 
+T = TypeVar("T")
 SAMPLE_ID = UUID(os.environ["SAMPLE_ID"])
 USER_ID = os.environ["USER_ID"]
 lethe = AuthenticatedClient(base_url=os.environ["BASE_URL"], token=os.environ["ADMIN_TOKEN"])
@@ -29,14 +30,14 @@ def fail(answer: object) -> NoReturn:
     raise SystemExit(f"unexpected answer: {answer}")
 
 
-def good[T](answer: T | Problem | None) -> T:
+def good(answer: T | Problem | None) -> T:
     """The answer, unless it is a problem."""
     if answer is None or isinstance(answer, Problem):
         fail(answer)
     return answer
 
 
-def eventually[T](ask: Callable[[], T], is_done: Callable[[T], bool]) -> T:
+def eventually(ask: Callable[[], T], is_done: Callable[[T], bool]) -> T:
     """Asks again until the answer is the one waited for, for at most 30 seconds."""
     for _ in range(300):
         answer = ask()

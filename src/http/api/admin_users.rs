@@ -4,7 +4,7 @@ use poem_openapi::{ApiResponse, OpenApi, payload::Json};
 
 use super::{
     database::{problem_of, reading},
-    parameter::Path,
+    parameter::{Path, Query, Text},
     query::State,
     samples::promised,
     types::{Tag, task_location},
@@ -79,11 +79,16 @@ impl AdminUsers {
         /// The Clerk user id.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
+        /// Why, for the log of the service.
+        reason: Query<Text>,
     ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
         let user_id = user_id.0;
         let id = delete_user(&state.pool, &user_id, &auth.actor())
             .await
             .map_err(problem_of)?;
+        if let Some(Text(reason)) = reason.0 {
+            tracing::info!(%user_id, task_id = %id, actor = auth.actor(), reason, "an erasure was asked for");
+        }
         let task = promised(&state, id).await?;
         let mut tx = reading(&state.pool).await?;
         let user_known = evidence::is_user_known(&mut tx, &user_id)
