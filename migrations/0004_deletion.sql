@@ -2,6 +2,45 @@
 -- whatever transaction they are called. Every step has a bounded size. What the application calls runs with the rights
 -- of the schema's owner.
 
+-- The search path with which the application's triggers run when Lethe writes its tables: what `alter database … set
+-- search_path` says, or public. Their names need not be qualified. A client cannot change it.
+create function lethe.application_path() returns text
+language sql stable set search_path = lethe, pg_temp as $$
+    select coalesce(
+        (select substr(c.setting, length('search_path=') + 1)
+         from pg_catalog.pg_db_role_setting s cross join unnest(s.setconfig) as c (setting)
+         where s.setrole = 0 and s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+           and c.setting like 'search\_path=%'),
+        'public') || ', pg_temp'
+$$;
+
+-- Soft-deletes rows, as of `at_time`. A row that is marked already stays as it is, unless its time lies in the future:
+-- that is a plan of the application. All writes of soft deletes stand here, because they run triggers of the
+-- application, with its search path.
+create function lethe.mark(
+    user_ids text[], collection_ids uuid[], sample_ids uuid[], image_ids uuid[], at_time timestamptz, by_whom text) returns void
+language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
+begin
+    perform set_config('search_path', lethe.application_path(), true);
+    if cardinality(user_ids) > 0 then
+        update public.users u set deleted_at = at_time, deleted_by = by_whom
+        where u.id = any (user_ids) and (u.deleted_at is null or u.deleted_at > now());
+    end if;
+    if cardinality(collection_ids) > 0 then
+        update public.collections c set deleted_at = at_time, deleted_by = by_whom
+        where c.id = any (collection_ids) and (c.deleted_at is null or c.deleted_at > now());
+    end if;
+    if cardinality(sample_ids) > 0 then
+        update public.samples s set deleted_at = at_time, deleted_by = by_whom
+        where s.id = any (sample_ids) and (s.deleted_at is null or s.deleted_at > now());
+    end if;
+    if cardinality(image_ids) > 0 then
+        update public.sample_images i set deleted_at = at_time, deleted_by = by_whom
+        where i.id = any (image_ids) and (i.deleted_at is null or i.deleted_at > now());
+    end if;
+end
+$$;
+
 -- Marks and plans the next rows of an erasure: at most `max_rows` samples and `max_rows` images. A small erasure is
 -- planned at once: then the root itself names all rows (phase `rows`). A larger one gets parts of at most 1,000 rows
 -- each, step by step; `plan_cursor` is the last sample and image that were planned, or the last collection that was
@@ -22,10 +61,11 @@ begin
     select deleted_by into asked_by from lethe.user_tombstones where user_id = root.user_id;
     is_first := root.plan_cursor is null;
     if is_first or root.plan_cursor[1] = 'collection' then
-        update public.users u set deleted_at = now(), deleted_by = asked_by
-        where u.id = (select id from public.users
-                      where id = root.user_id and (deleted_at is null or deleted_at > now())
-                      for no key update skip locked);
+        perform lethe.mark(
+            array(select u.id from public.users u
+                  where u.id = root.user_id and (u.deleted_at is null or u.deleted_at > now())
+                  for no key update skip locked),
+            null, null, null, now(), asked_by);
         if not lethe.mark_collections(root, asked_by, max_rows) then
             return;
         end if;
@@ -33,7 +73,9 @@ begin
     end if;
 
     choice := lethe.choose_rows(root.user_id, root_id, root.plan_cursor[2]::uuid, root.plan_cursor[3]::uuid, max_rows);
-    perform lethe.mark_rows(choice.sample_ids, choice.image_ids, root_id, asked_by);
+    perform lethe.mark(null, null, choice.sample_ids, choice.image_ids, now(), asked_by);
+    -- An image with an open deletion of its own loses what is left of its grace.
+    perform lethe.adopt(choice.image_ids::text[], 'image-delete', root_id);
     is_last := choice.pass_ends;
     if is_first and is_last and coalesce(cardinality(choice.image_ids), 0) <= part_size then
         update lethe.cleanup_tasks
@@ -68,7 +110,7 @@ begin
         where c.user_id = root.user_id and (after is null or c.id > after)
           and (c.deleted_at is null or c.deleted_at > now())
         order by c.id limit max_rows for no key update skip locked);
-    update public.collections set deleted_at = now(), deleted_by = asked_by where id = any (next_ids);
+    perform lethe.mark(null, next_ids, null, null, now(), asked_by);
     if cardinality(next_ids) < max_rows then
         return true;
     end if;
@@ -131,18 +173,6 @@ begin
 end
 $$;
 
--- Soft-deletes chosen rows. A time of deletion in the future is a plan of the application, and becomes now. An image with an open deletion of its own loses what is left of its grace.
-create function lethe.mark_rows(sample_ids uuid[], image_ids uuid[], root_id bigint, asked_by text) returns void
-language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
-begin
-    update public.samples set deleted_at = now(), deleted_by = asked_by
-    where id = any (sample_ids) and (deleted_at is null or deleted_at > now());
-    update public.sample_images set deleted_at = now(), deleted_by = asked_by
-    where id = any (image_ids) and (deleted_at is null or deleted_at > now());
-    perform lethe.adopt(image_ids::text[], 'image-delete', root_id);
-end
-$$;
-
 -- Makes open tasks of these entities parts of an erasure, and due now.
 create function lethe.adopt(entity_ids text[], of_kind text, root_id bigint) returns void
 language plpgsql set search_path = lethe, pg_temp as $$
@@ -173,7 +203,9 @@ begin
     if coalesce(delete_user.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
-    if not exists (select from public.users u where u.id = delete_user.user_id) then
+    -- A row that somebody holds is not waited for: it is there, so nobody creates it at this moment.
+    perform from public.users u where u.id = delete_user.user_id for no key update skip locked;
+    if not found and not exists (select from public.users u where u.id = delete_user.user_id) then
         perform lethe.lock_user(delete_user.user_id, true);
     end if;
     -- A repetition waits here for the one before it.
@@ -265,11 +297,9 @@ begin
     if sample.deleted_at is null or sample.deleted_at > now() then
         sample.deleted_at := now();
         sample.deleted_by := delete_sample.deleted_by;
-        update public.samples s set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by where s.id = sample.id;
     end if;
     -- The application may have marked the sample before: its images bear the same time, and a restore finds them.
-    update public.sample_images i set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by
-    where i.id = any (image_ids) and (i.deleted_at is null or i.deleted_at > now());
+    perform lethe.mark(null, null, array[sample.id], image_ids, sample.deleted_at, sample.deleted_by);
 
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, scheduled_at)
     values ('sample-delete', 'sample', sample.id::text, sample.user_id, coalesce(keys, '{}'), 'sample-image',
@@ -316,8 +346,7 @@ begin
     if found then
         return task;
     end if;
-    update public.sample_images i set deleted_at = now(), deleted_by = delete_image.deleted_by
-    where i.id = image.id and (i.deleted_at is null or i.deleted_at > now());
+    perform lethe.mark(null, null, null, array[image.id], now(), delete_image.deleted_by);
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, scheduled_at)
     values ('image-delete', 'sample-image', image.id::text, owner, array[image.object_key], 'sample-image',
             array[image.id::text], clock_timestamp() + grace)

@@ -1,7 +1,8 @@
 -- What a worker writes when the objects of its tasks were answered for: it removes the rows that the tasks name, by
 -- primary key, and ends the tasks. Each DELETE checks in the same statement that its row is still to go: it is
 -- soft-deleted (or its sample is), it names no key that was not answered for, and it has no child. `careful`: rows
--- that another transaction holds are skipped instead of waited for.
+-- that another transaction holds are skipped instead of waited for. The functions that write tables of the application
+-- run its triggers, with its search path.
 
 -- Removes those of the images `ids` whose key is one of `answered`. `tasks` and `users` stand at the same places: the
 -- task that names the image, and for a part of an erasure its user; a row that was given to another user stays.
@@ -13,6 +14,7 @@ language plpgsql set search_path = lethe, pg_temp set row_security = off set ena
 declare
     free uuid[];
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         free := array(select i.id from public.sample_images i where i.id = any (ids) order by i.id for update skip locked);
     end if;
@@ -37,6 +39,7 @@ returns table (sample_id uuid, user_id text)
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_column
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         ids := array(select s.id from public.samples s where s.id = any (ids) order by s.id for update skip locked);
     end if;
@@ -65,6 +68,7 @@ begin
     if cardinality(users) = 0 then
         return;
     end if;
+    perform set_config('search_path', lethe.application_path(), true);
     if cardinality(users) = 1 then
         chosen := array(select s.id from public.samples s
                         where s.user_id = users[1] and (after is null or s.id > after) order by s.id limit max_rows);
@@ -279,8 +283,7 @@ begin
                 select i.id from public.sample_images i
                 where i.sample_id = sample.id and i.id <> all (task.row_ids::uuid[])
                 order by i.id limit max_late);
-            update public.sample_images i set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by
-            where i.id = any (late) and i.deleted_at is null;
+            perform lethe.mark(null, null, null, late, sample.deleted_at, sample.deleted_by);
         end if;
     end if;
     if cardinality(late) > 0 or rest.has_new_keys then
@@ -471,7 +474,7 @@ $$;
 -- The rows that an unfinished task has removed: those of its named rows that it does not keep, and others.
 create function lethe.removed_rows(before lethe.cleanup_tasks, more_rows jsonb) returns jsonb
 language sql set search_path = lethe, pg_temp as $$
-    select nullif(jsonb_strip_nulls(jsonb_build_object(before.row_type, r.ids)) || coalesce(more_rows, '{}'), '{}')
+    select nullif(jsonb_strip_nulls(jsonb_build_object(coalesce(before.row_type, 'sample-image'), r.ids)) || coalesce(more_rows, '{}'), '{}')
     from (
         select jsonb_agg(n.id) as ids from unnest(before.row_ids) as n (id)
         where n.id <> all (array(select o.id from lethe.cleanup_tasks c cross join lateral unnest(c.row_ids) as o (id)

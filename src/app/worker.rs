@@ -136,6 +136,10 @@ fn in_public(problem: WorkerProblem) -> &'static str {
             "The worker may not see all rows: row level security, or a missing right. `lethe check` says \
              which."
         }
+        WorkerProblem::NoProgress => {
+            "For a minute no task could be settled: rows are held or slow, or the database refuses to remove \
+             them. `lethe tasks list --status failed` says why."
+        }
         WorkerProblem::NotRegistered => {
             "The worker cannot register in the database. The worker's log has the error."
         }

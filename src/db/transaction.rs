@@ -15,7 +15,7 @@ const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_
                      set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                      set local row_security = off";
 /// For a settle of many tasks: what takes longer is split, so that one slow or held row does not delay the others.
-const BEGIN_BATCH: &str = "begin; set local statement_timeout = '1500ms'; set local lock_timeout = '500ms'; \
+const BEGIN_BATCH: &str = "begin; set local statement_timeout = '1s'; set local lock_timeout = '500ms'; \
                            set local idle_in_transaction_session_timeout = '15s'; \
                            set local plan_cache_mode = force_generic_plan; \
                            set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
@@ -46,7 +46,7 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
 /// How long the statements of a transaction may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limits {
-    /// 1.5 s a statement, 0.5 s for a lock.
+    /// 1 s a statement, 0.5 s for a lock.
     Batch,
     /// 4 s a statement, 1 s for a lock.
     Alone,

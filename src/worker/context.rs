@@ -1,7 +1,7 @@
 //! The state that the stages and loops of one worker share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::PgPool;
@@ -29,19 +29,41 @@ pub enum WorkerProblem {
     NotRegistered,
     /// Row level security or a missing right would hide rows, so that live objects could be deleted.
     HiddenRows,
+    /// For `NO_PROGRESS_LIMIT` each settle has failed: rows are held or slow, or the database refuses to remove them.
+    NoProgress,
 }
+
+/// A worker whose every settle failed for so long says that it makes no progress.
+const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a worker reports of itself, for `/health/ready`.
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
     problem: Mutex<Option<WorkerProblem>>,
+    /// The first and the last of the failed settles since the last one that committed.
+    failed_settles: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl WorkerStatus {
     /// Why the worker does no work at the moment. None when it works.
     #[must_use]
     pub fn problem(&self) -> Option<WorkerProblem> {
-        *self.problem.lock()
+        let is_stuck = self.failed_settles.lock().is_some_and(|(first, last)| {
+            first.elapsed() > NO_PROGRESS_LIMIT && last.elapsed() < NO_PROGRESS_LIMIT
+        });
+        let problem = *self.problem.lock();
+        problem.or_else(|| is_stuck.then_some(WorkerProblem::NoProgress))
+    }
+
+    pub(super) fn made_progress(&self) {
+        *self.failed_settles.lock() = None;
+    }
+
+    pub(super) fn made_no_progress(&self) {
+        let now = Instant::now();
+        let mut failed = self.failed_settles.lock();
+        let first = failed.map_or(now, |(first, _)| first);
+        *failed = Some((first, now));
     }
 
     pub(super) fn report(&self, problem: Option<WorkerProblem>) {

@@ -6,7 +6,7 @@ use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
 use super::rest::{self, SettledTask};
 use super::settle::{self, SettleResult};
-use crate::db::sqlstate::{self, Trouble};
+use crate::db::sqlstate::{self, Meaning, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
 use crate::db::transaction;
 use crate::deletion::remove::{HeldRows, Rest, TaskPairs, step_erasure};
@@ -25,9 +25,13 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
         let step = try_step(context, &lease.worker, &claim, held);
         let error = match with_timeout(TRANSACTION_LIMIT, step).await {
             Ok(None) => return SettleResult::default(),
-            Ok(Some(task)) => return SettleResult { tasks: vec![task] },
+            Ok(Some(task)) => {
+                context.status.made_progress();
+                return SettleResult { tasks: vec![task] };
+            }
             Err(error) => error,
         };
+        context.status.made_no_progress();
         let trouble = sqlstate::trouble(&error);
         let task_id = claim.id.0;
         tracing::warn!(
@@ -44,7 +48,11 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
                 }
                 () = tokio::time::sleep(pauses.next_pause()) => {}
             },
-            Trouble::TooBig if held == HeldRows::Wait => held = HeldRows::Skip,
+            Trouble::TooBig
+                if held == HeldRows::Wait && sqlstate::meaning(&error) == Meaning::Locked =>
+            {
+                held = HeldRows::Skip;
+            }
             Trouble::TooBig | Trouble::Refused => {
                 let class = match trouble {
                     Trouble::TooBig => ErrorClass::Transient,
@@ -69,7 +77,8 @@ async fn try_step(
     claim: &Claim,
     held: HeldRows,
 ) -> Result<Option<SettledTask>, sqlx::Error> {
-    let mut tx = transaction::begin(&context.pool).await?;
+    let limits = settle::limits_alone(claim.attempts);
+    let mut tx = transaction::begin_within(&context.pool, limits).await?;
     if lock_claims(&mut tx, &[claim]).await?.is_empty() {
         tracing::warn!(
             task_id = claim.id.0,

@@ -15,7 +15,7 @@ use crate::queue::{due, prune, rescue};
 /// How often finished tasks are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// How often tasks are looked for whose worker has no row. A table that was emptied or restored in part makes some.
-const ORPHAN_INTERVAL: Duration = Duration::from_secs(60);
+const ORPHAN_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {

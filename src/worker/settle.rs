@@ -16,7 +16,7 @@ use super::audit;
 use super::context::{Context, database_pauses};
 use super::decide::TaskOutcome;
 use super::rest::{self, SettledTask};
-use crate::db::sqlstate::{self, Trouble};
+use crate::db::sqlstate::{self, Meaning, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, TRANSACTION_LIMIT, with_timeout};
 use crate::db::transaction::{self, Limits};
 use crate::deletion::remove::{HeldRows, RemovedRows, TaskPairs, settle_partly, settle_tasks};
@@ -27,7 +27,7 @@ use crate::queue::settle::{self as queue, TaskVerdict, Verdict};
 use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
 
 /// How long a batch that does not settle at once is halved before the rest is released.
-const BATCH_BUDGET: Duration = Duration::from_secs(3);
+const BATCH_BUDGET: Duration = Duration::from_secs(2);
 /// From this attempt on, a task alone gets the longest limits.
 const PATIENT_ATTEMPT: i32 = 3;
 
@@ -46,8 +46,7 @@ struct Batch {
 impl Batch {
     fn limits(&self) -> Limits {
         match self.outcomes.as_slice() {
-            [outcome] if outcome.claim.attempts >= PATIENT_ATTEMPT => Limits::Longest,
-            [_] => Limits::Alone,
+            [outcome] => limits_alone(outcome.claim.attempts),
             _ => Limits::Batch,
         }
     }
@@ -58,6 +57,15 @@ impl Batch {
             outcomes,
             held: HeldRows::Skip,
         })
+    }
+}
+
+/// The limits of a task that is settled alone.
+pub const fn limits_alone(attempts: i32) -> Limits {
+    if attempts >= PATIENT_ATTEMPT {
+        Limits::Longest
+    } else {
+        Limits::Alone
     }
 }
 
@@ -78,12 +86,14 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
         let written = write(context, &lease.worker, &batch);
         let error = match with_timeout(TRANSACTION_LIMIT, written).await {
             Ok(settled) => {
+                context.status.made_progress();
                 wake_parents(context, &settled).await;
                 result.tasks.extend(settled);
                 continue;
             }
             Err(error) => error,
         };
+        context.status.made_no_progress();
         let trouble = sqlstate::trouble(&error);
         let tasks = batch.outcomes.len();
         tracing::warn!(
@@ -104,7 +114,9 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
                     () = tokio::time::sleep(pauses.next_pause()) => {}
                 }
             }
-            Trouble::TooBig if batch.held == HeldRows::Wait => {
+            Trouble::TooBig
+                if batch.held == HeldRows::Wait && sqlstate::meaning(&error) == Meaning::Locked =>
+            {
                 batch.held = HeldRows::Skip;
                 batches.push(batch);
             }
