@@ -1,6 +1,7 @@
 -- The use cases as functions, so that the webhook, the API and the application's own SQL are the same code, in
 -- whatever transaction they are called. Every step has a bounded size. What the application calls runs with the rights
--- of the schema's owner.
+-- of the schema's owner, and with settings that make the planner go by index from short lists of ids, because the
+-- statistics of a queue and of tables that shrink are always stale.
 
 -- The search path with which the application's triggers run when Lethe writes its tables: what `alter database … set
 -- search_path` says, or public. Their names need not be qualified. A client cannot change it.
@@ -102,12 +103,13 @@ $$;
 create function lethe.mark_collections(root lethe.cleanup_tasks, asked_by text, max_rows int) returns boolean
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 declare
+    nil      constant uuid := '00000000-0000-0000-0000-000000000000';
     after    uuid := case when root.plan_cursor[1] = 'collection' then root.plan_cursor[2]::uuid end;
     next_ids uuid[];
 begin
     next_ids := array(
         select c.id from public.collections c
-        where c.user_id = root.user_id and (after is null or c.id > after)
+        where c.user_id = root.user_id and c.id >= coalesce(after, nil) and c.id is distinct from after
           and (c.deleted_at is null or c.deleted_at > now())
         order by c.id limit max_rows for no key update skip locked);
     perform lethe.mark(null, next_ids, null, null, now(), asked_by);
@@ -131,11 +133,13 @@ create function lethe.choose_rows(
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 #variable_conflict use_variable
 declare
+    -- The smallest id: a condition on it can always be looked up in an index, with or without a cursor.
+    nil     constant uuid := '00000000-0000-0000-0000-000000000000';
     adopted uuid[];
 begin
     sample_ids := array(
         select s.id from public.samples s
-        where s.user_id = of_user and (after_sample is null or s.id >= after_sample)
+        where s.user_id = of_user and s.id >= coalesce(after_sample, nil)
         order by s.id limit max_rows
         for no key update skip locked);
     pass_ends := cardinality(sample_ids) < max_rows;
@@ -154,7 +158,9 @@ begin
         from unnest(sample_ids) as s (id)
         cross join lateral (
             select i.id, i.object_key from public.sample_images i
-            where i.sample_id = s.id and (after_image is null or s.id <> after_sample or i.id > after_image)
+            where i.sample_id = s.id
+              and i.id >= case when s.id = after_sample then coalesce(after_image, nil) else nil end
+              and (s.id is distinct from after_sample or i.id is distinct from after_image)
             order by i.id limit max_rows
         ) i
         where cardinality(adopted) = 0 or s.id <> all (adopted)
@@ -190,7 +196,8 @@ $$;
 -- the root task's id, the same one when repeated. A user that Lethe never saw gets a tombstone and a root task too.
 -- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted.
 create function lethe.delete_user(user_id text, deleted_by text) returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     -- The caller waits for this step, so it is smaller than a worker's.
@@ -234,7 +241,7 @@ begin
     exception when query_canceled or others then
         -- A time limit ends the step only. A person who cancels ends the request.
         if sqlstate = '57014' and clock_timestamp() - statement_timestamp()
-                < coalesce(nullif(current_setting('statement_timeout'), '0')::interval, 'infinity') then
+                < coalesce(nullif(current_setting('statement_timeout'), '0')::interval, '1000 years') then
             raise;
         end if;
         raise warning 'the first step of the erasure of user % failed and is left to the worker: % (%)',
@@ -260,7 +267,8 @@ $$;
 -- there is no such sample. For the sample of a user who is being erased it is the erasure's task.
 create function lethe.delete_sample(sample_id uuid, deleted_by text, grace interval default interval '0')
 returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     -- What a task takes up at once; more images are taken up when these are gone.
@@ -318,7 +326,8 @@ $$;
 -- user is being deleted it is that task.
 create function lethe.delete_image(image_id uuid, deleted_by text, grace interval default '0')
 returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     image public.sample_images;

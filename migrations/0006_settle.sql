@@ -1,7 +1,8 @@
 -- What a worker writes when the objects of its tasks were answered for: it removes the rows that the tasks name, by
 -- primary key, and ends the tasks. Each DELETE checks in the same statement that its row is still to go: it is
 -- soft-deleted (or its sample is), it names no key that was not answered for, and it has no child. `careful`: rows
--- that another transaction holds are skipped instead of waited for. The functions that write tables of the application
+-- that another transaction holds are skipped instead of waited for. `(deleted_at is null) is false` keeps the planner from
+-- the partial index of deleted rows, which holds everybody's. The functions that write tables of the application
 -- run its triggers, with its search path.
 
 -- Removes those of the images `ids` whose key is one of `answered`. `tasks` and `users` stand at the same places: the
@@ -25,7 +26,7 @@ begin
       and (free is null or n.id = any (free))
       -- Written so that the keys are hashed once, whatever the planner believes of their number.
       and (i.object_key not in (select a.key from unnest(answered) as a (key))) is false
-      and (i.deleted_at is not null
+      and ((i.deleted_at is null) is false
            or (select s.deleted_at from public.samples s where s.id = i.sample_id) is not null)
       and (n.user_id is null
            or (select s.user_id from public.samples s where s.id = i.sample_id) = n.user_id)
@@ -45,7 +46,7 @@ begin
     end if;
     return query
     delete from public.samples s
-    where s.id = any (ids) and s.deleted_at is not null
+    where s.id = any (ids) and (s.deleted_at is null) is false
       and (select i.id from public.sample_images i where i.sample_id = s.id limit 1) is null
     returning s.id, s.user_id;
 end
@@ -61,6 +62,7 @@ create function lethe.remove_upwards(
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_variable
 declare
+    nil constant uuid := '00000000-0000-0000-0000-000000000000';
     chosen uuid[];
     others int;
 begin
@@ -71,7 +73,8 @@ begin
     perform set_config('search_path', lethe.application_path(), true);
     if cardinality(users) = 1 then
         chosen := array(select s.id from public.samples s
-                        where s.user_id = users[1] and (after is null or s.id > after) order by s.id limit max_rows);
+                        where s.user_id = users[1] and s.id >= coalesce(after, nil) and s.id is distinct from after
+                        order by s.id limit max_rows);
         last_sample := chosen[cardinality(chosen)];
     else
         chosen := array(select s.id from public.samples s where s.user_id = any (users) limit max_rows);
@@ -96,7 +99,7 @@ begin
         end if;
         with gone as (
             delete from public.collections c
-            where c.id = any (chosen) and c.deleted_at is not null
+            where c.id = any (chosen) and (c.deleted_at is null) is false
               and (select s.id from public.samples s where s.collection_id = c.id limit 1) is null
             returning c.id, c.user_id
         )
@@ -111,7 +114,7 @@ begin
     end if;
     with gone as (
         delete from public.users u
-        where u.id = any (users) and u.deleted_at is not null
+        where u.id = any (users) and (u.deleted_at is null) is false
           and (select s.id from public.samples s where s.user_id = u.id limit 1) is null
           and (select c.id from public.collections c where c.user_id = u.id limit 1) is null
         returning u.id

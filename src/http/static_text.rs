@@ -17,8 +17,8 @@ const TAG_BYTES: usize = 12;
 /// An endpoint that answers with one text.
 pub(super) struct StaticText {
     content_type: &'static str,
-    /// Other headers of each answer.
-    headers: &'static [(&'static str, &'static str)],
+    /// Other headers of each answer, made from the text.
+    headers: fn(&str) -> Vec<(&'static str, String)>,
     make: fn() -> String,
     made: Arc<OnceLock<Made>>,
 }
@@ -28,6 +28,7 @@ struct Made {
     plain: Bytes,
     gzip: Bytes,
     tag: String,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl StaticText {
@@ -35,31 +36,33 @@ impl StaticText {
     pub(super) fn new(content_type: &'static str, make: fn() -> String) -> Self {
         Self {
             content_type,
-            headers: &[],
+            headers: |_| Vec::new(),
             make,
             made: Arc::default(),
         }
     }
 
-    pub(super) fn with_headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+    pub(super) fn with_headers(self, headers: fn(&str) -> Vec<(&'static str, String)>) -> Self {
         Self { headers, ..self }
     }
 
     async fn made(&self) -> Result<&Made, Problem> {
         if self.made.get().is_none() {
-            let (made, make) = (Arc::clone(&self.made), self.make);
+            let (made, make, headers) = (Arc::clone(&self.made), self.make, self.headers);
             // It takes tens of milliseconds to make and compress the largest of them.
-            let work = move || made.get_or_init(|| Made::new(make())).tag.len();
+            let work = move || made.get_or_init(|| Made::new(make(), headers)).tag.len();
             tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|error| Problem::internal(&error))?;
         }
-        Ok(self.made.get_or_init(|| Made::new((self.make)())))
+        Ok(self
+            .made
+            .get_or_init(|| Made::new((self.make)(), self.headers)))
     }
 }
 
 impl Made {
-    fn new(text: String) -> Self {
+    fn new(text: String, headers: fn(&str) -> Vec<(&'static str, String)>) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         let tag = digest[..TAG_BYTES]
             .iter()
@@ -67,6 +70,7 @@ impl Made {
             .collect();
         let gzip = compression::gzip(text.as_bytes(), Compression::best()).unwrap_or_default();
         Self {
+            headers: headers(&text),
             gzip: gzip.into(),
             plain: text.into(),
             tag,
@@ -91,8 +95,8 @@ impl Endpoint for StaticText {
             .header(header::VARY, "accept-encoding")
             // It may be kept, and is asked for again with its tag: another version may have been started.
             .header(header::CACHE_CONTROL, "public, no-cache");
-        for (name, value) in self.headers {
-            response = response.header(*name, *value);
+        for (name, value) in &made.headers {
+            response = response.header(*name, value);
         }
         if is_known {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
@@ -138,7 +142,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_is_compressed_for_those_who_take_it_and_not_sent_twice() {
-        let endpoint = StaticText::new("text/plain", text).with_headers(&[("x-test", "yes")]);
+        let endpoint = StaticText::new("text/plain", text)
+            .with_headers(|_| vec![("x-test", "yes".to_owned())]);
         let plain = ask(&endpoint, &[]).await;
         assert_eq!(plain.headers()["x-test"], "yes");
         let plain_tag = plain.headers()[header::ETAG].to_str().unwrap().to_owned();

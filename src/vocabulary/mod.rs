@@ -1,6 +1,7 @@
 //! The words that more than one room uses: what the database stores, the API shows, the command line accepts
 //! and the metrics are labelled with. Each set of words is one enum, and each kind of id one type.
 
+mod access;
 mod audit;
 mod erasure;
 mod ids;
@@ -11,6 +12,7 @@ mod problem;
 mod task;
 mod time;
 
+pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
 pub use erasure::{ErasureStatus, UserStatus};
 pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};

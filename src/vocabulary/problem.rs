@@ -29,6 +29,8 @@ words! {
         SessionImpersonated = "session-impersonated",
         /// Only an admin may do this.
         AdminRequired = "admin-required",
+        /// The token's role does not suffice: `x-required-role` of the operation says which one does.
+        RoleTooLow = "role-too-low",
         /// There is nothing at this path.
         NotFound = "not-found",
         /// There is no such sample, or it belongs to someone else.

@@ -9,7 +9,7 @@ use super::{
     types::{Tag, page},
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, AuditFilter, AuditPage},
     vocabulary::{AuditEvent, EntityType, TaskId, Timestamp},
@@ -29,7 +29,7 @@ impl AdminAudit {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         event: Query<AuditEvent>,
         /// As recorded: `clerk:user.deleted`, `user:<id>`, `admin:<name>` or what SQL passed.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     evidence::{DeletedFilter, DeletedPage, list_deleted},
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     vocabulary::{EntityType, Timestamp},
 };
@@ -29,7 +29,7 @@ impl AdminDeleted {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         #[oai(name = "entityType")] entity_type: Query<EntityType>,
         /// The id of a user, a collection, a sample or an image.

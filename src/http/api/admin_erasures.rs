@@ -11,7 +11,7 @@ use super::{
 use crate::{
     evidence::{self, ErasureFilter, ErasurePage, Receipt, list_erasures},
     http::{
-        credentials::AdminAuth,
+        access::ViewerAuth,
         problem::{Problem, Problems},
     },
     problems,
@@ -37,7 +37,7 @@ impl AdminErasures {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         status: Query<ErasureStatus>,
         /// At this time or later.
@@ -84,7 +84,7 @@ impl AdminReceipts {
     )]
     async fn receipt(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         /// The Clerk user id.
         #[oai(name = "userId")]

@@ -8,7 +8,7 @@ use super::{
     types::Tag,
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, Stats},
 };
@@ -26,7 +26,7 @@ impl AdminStats {
     #[oai(path = "/admin/stats", method = "get", operation_id = "getStats")]
     async fn stats(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
     ) -> Result<Json<Stats>, Problems<StatsFailures>> {
         let mut connection = connection(&state.pool).await?;

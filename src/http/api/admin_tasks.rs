@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{
-        credentials::AdminAuth,
+        access::{OperatorAuth, ViewerAuth},
         json_body::{JsonBody, not_null},
         problem::{Problem, Problems},
     },
@@ -155,7 +155,7 @@ impl AdminTasks {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         status: Query<TaskStatus>,
         kind: Query<TaskKind>,
@@ -205,7 +205,7 @@ impl AdminTask {
     )]
     async fn show(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         #[oai(name = "taskId")] task_id: Path<TaskId>,
     ) -> Result<Json<TaskWithHistory>, Problems<ShowFailures>> {
@@ -234,7 +234,7 @@ impl AdminTaskRetry {
     )]
     async fn retry(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: State<'_>,
         #[oai(name = "taskId")] task_id: Path<TaskId>,
         body: JsonBody<Retry>,
@@ -271,7 +271,7 @@ impl AdminRetries {
     )]
     async fn retry_all(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: State<'_>,
         body: JsonBody<RetryAll>,
     ) -> Result<RetriedAll, Problems<RetryAllFailures>> {

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     deletion::requests::delete_user,
     evidence::{self, ErasureTask, User},
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{
+        access::{AdminAuth, ViewerAuth},
+        problem::Problems,
+    },
     problems,
     vocabulary::UserId,
 };
@@ -49,7 +52,7 @@ impl AdminUsers {
     )]
     async fn show(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: State<'_>,
         /// The Clerk user id.
         #[oai(name = "userId")]

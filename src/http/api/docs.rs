@@ -3,17 +3,6 @@
 
 use super::specification::{raw_specification, specification_json, swagger_ui};
 
-/// The page has its script and its style within it, calls the API, and cannot be framed by another page.
-pub(super) const HEADERS: &[(&str, &str)] = &[
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-];
-
 /// A doctype, a language, and a width for phones.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n    \
                     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n    \

@@ -32,8 +32,8 @@ pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    credentials::Authenticator, problem::Problem, request_id::RequestId, static_text::StaticText,
-    webhook_signature::WebhookVerifier,
+    credentials::Authenticator, page_headers, problem::Problem, request_id::RequestId,
+    request_metrics::RequestMetrics, static_text::StaticText, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 
@@ -51,9 +51,10 @@ pub struct ApiState {
 }
 
 /// The whole API: every route of the spec, the spec itself and its documentation.
-pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
+pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoint + 'static {
     let operations = Arc::new(Operations::of(&specification::operations()));
-    let docs = StaticText::new("text/html; charset=utf-8", docs::html).with_headers(docs::HEADERS);
+    let docs =
+        StaticText::new("text/html; charset=utf-8", docs::html).with_headers(page_headers::secure);
     let json = StaticText::new("application/json", specification_json);
     let yaml = StaticText::new("application/yaml", specification_yaml);
     let mut routes = Route::new()
@@ -67,8 +68,9 @@ pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
         .data(gauges)
-        .data(Arc::clone(&state.ready))
-        .data(Arc::new(authenticator))
+        .data(health::cached(Arc::clone(&state.ready)))
+        .data(authenticator)
+        .with(RequestMetrics(Arc::clone(&state.metrics)))
         .data(Arc::new(state))
         .with(Edge(operations))
         .with(RequestId)
@@ -83,8 +85,9 @@ pub fn observability(
     Route::new()
         .nest_no_strip("/", described(HealthApi))
         .at("/metrics", get(metrics))
-        .data(Arc::new(Gauges::new(pool, numbers)))
-        .data(ready)
+        .data(Arc::new(Gauges::new(pool, Arc::clone(&numbers))))
+        .data(health::cached(ready))
+        .with(RequestMetrics(numbers))
         .with(Edge(Arc::new(Operations::of(&HealthApi))))
         .with(RequestId)
 }

@@ -17,7 +17,8 @@ use crate::{
     },
     evidence,
     http::{
-        credentials::{Caller, SessionOrAdminAuth},
+        access::{SessionOrAdminAuth, SessionOrOperatorAuth, SessionOrViewerAuth},
+        credentials::Caller,
         problem::{Problem, Problems},
     },
     problems,
@@ -182,7 +183,7 @@ impl SampleDeletions {
     )]
     async fn show(
         &self,
-        auth: SessionOrAdminAuth,
+        auth: SessionOrViewerAuth,
         state: State<'_>,
         /// The sample's id.
         #[oai(name = "sampleId")]
@@ -221,7 +222,7 @@ impl Restores {
     )]
     async fn restore(
         &self,
-        auth: SessionOrAdminAuth,
+        auth: SessionOrOperatorAuth,
         state: State<'_>,
         /// The sample's id.
         #[oai(name = "sampleId")]

@@ -14,6 +14,7 @@ use super::{
     samples::{Restores, SampleDeletions, Samples},
     webhooks::Webhooks,
 };
+use crate::http::access::declare_roles;
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "patch"];
 
@@ -122,6 +123,7 @@ fn strict_schemas(document: &Value) -> Vec<String> {
 /// adds to an operation without a 4xx response that any request can be refused (405, 408, 413, 431).
 fn complete_operation(operation: &mut Map<String, Value>) {
     operation.entry("security").or_insert_with(|| json!([]));
+    declare_roles(operation);
     if let Some(parameters) = operation
         .get_mut("parameters")
         .and_then(Value::as_array_mut)

@@ -16,16 +16,19 @@ use crate::{
     deletion::requests::{USER_DELETED, delete_user_by_webhook},
     http::{
         catch_all::unread_body,
+        correlation,
         problem::{Problem, Problems},
     },
     problems,
-    vocabulary::{ProblemCode, UserId, WebhookOutcome},
+    vocabulary::{AuthFailure, ProblemCode, UserId, WebhookOutcome},
 };
 
 /// The largest body, in bytes. Clerk's have some 5 KB.
 const MAX_BODY_BYTES: usize = 65_536;
 /// A longer event type is none of Clerk's.
 const MAX_TYPE_BYTES: usize = 512;
+/// The sender in the log line of a request that was signed.
+const WEBHOOK_ACTOR: &str = "clerk";
 
 problems!(
     /// How a delivery may fail.
@@ -167,9 +170,12 @@ async fn receive(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome,
         .webhook
         .verify(&signed.headers, &body)
         .map_err(|refusal| {
+            state.metrics.auth_failures.of(AuthFailure::Signature).inc();
+            correlation::set_refused(AuthFailure::Signature);
             Problem::bad_request(format!("The delivery is refused: {refusal}."))
                 .with_code(ProblemCode::InvalidSignature)
         })?;
+    correlation::set_actor(WEBHOOK_ACTOR.to_owned());
     let (kind, subject) = parse(&body)?;
     let (user_id, is_not_a_user) = match subject {
         Subject::User(id) => (Some(id), false),
