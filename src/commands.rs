@@ -8,18 +8,18 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
-    AuditArgs, Cli, DeletedArgs, EraseArgs, ReceiptArgs, ReconcileArgs, ReconcileCommand,
-    SpecFormat, TasksArgs,
+    AuditArgs, Cli, DeletedArgs, EraseArgs, MapArgs, MapCommand, ReceiptArgs, ReconcileArgs,
+    ReconcileCommand, SpecFormat, TasksArgs,
 };
 use lethe::cli::print::TasksOutput;
-use lethe::cli::{check, evidence, openapi, reconcile, tasks};
+use lethe::cli::{check, evidence, map, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, Log, Section, Serve, Source, Worker};
+use lethe::config::{Database, Log, MapFile, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
-use lethe::telemetry::logging;
+use lethe::telemetry::logging::{self, LogFormat};
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     logging::init(log.format, &log.filter)?;
@@ -35,7 +35,13 @@ fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
     } else {
         "warn"
     };
-    logging::init(log.format, filter)?;
+    // What the command prints itself is for people, so the log between it is too.
+    let format = if source.is_set(&variables::LOG_FORMAT) {
+        log.format
+    } else {
+        LogFormat::Pretty
+    };
+    logging::init(format, filter)?;
     Ok(())
 }
 
@@ -190,6 +196,37 @@ fn print_output(output: &TasksOutput) -> ExitCode {
         eprintln!("error: {line}");
     }
     success_if(output.refused.is_empty())
+}
+
+pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {
+    let (log, file) = <(Log, MapFile)>::parse(source)?;
+    start_log(&log)?;
+    let map = match &args.command {
+        MapCommand::Init => None,
+        _ => match map::load(file.0.as_deref()) {
+            Ok(map) => Some(map),
+            Err(invalid) => {
+                let output = map::tell_invalid(&invalid, &args.command);
+                return Ok(show(&output));
+            }
+        },
+    };
+    let database = Database::parse(source)?;
+    let mut connection = pool::connect(&database.url).await?;
+    Ok(show(
+        &map::run(&mut connection, map.as_ref(), &args.command).await?,
+    ))
+}
+
+/// Prints what a command says, and returns its exit code.
+fn show(output: &map::MapOutput) -> ExitCode {
+    if !output.text.is_empty() {
+        print(output.text.trim_end());
+    }
+    if !output.errors.is_empty() {
+        eprintln!("{}", output.errors.trim_end());
+    }
+    ExitCode::from(output.exit_code)
 }
 
 pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {

@@ -14,6 +14,7 @@ pub mod embedded;
 pub mod evidence;
 mod failpoint;
 pub mod http;
+pub mod map;
 pub mod pauses;
 pub mod queue;
 pub mod recent;

@@ -63,6 +63,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => commands::audit(&source, &args).await,
         Command::Deleted(args) => commands::deleted(&source, &args).await,
         Command::Completions { shell } => Ok(commands::completions(shell)),
+        Command::Map(args) => commands::map(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => commands::send_webhook(source, &args).await,

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod check;
 pub mod evidence;
+pub mod map;
 pub mod openapi;
 pub mod print;
 pub mod reconcile;

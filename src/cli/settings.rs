@@ -44,10 +44,12 @@ topics! {
     Migrating(false): Database Security;
     /// What `tasks` and each of its subcommands read.
     Queueing(true): Database Security;
+    /// What `map` and each of its subcommands read.
+    Mapping(true): Database Map Security;
     /// What `reconcile` and each of its subcommands read.
     Reconciling(true): Database Reconcile Lifetime Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime Security;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

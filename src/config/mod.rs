@@ -15,6 +15,7 @@ mod fault;
 mod insecure;
 mod layer;
 mod log;
+mod map;
 mod reader;
 mod reconcile;
 mod source;
@@ -32,6 +33,7 @@ pub use database::Database;
 pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
+pub use map::MapFile;
 pub use reader::{Reader, Section};
 pub use source::Source;
 

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     Database,
+    /// What a user consists of.
+    Map,
     Api,
     Metrics,
     Storage,
@@ -23,6 +25,7 @@ impl Topic {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Database => "Database",
+            Self::Map => "Erasure map",
             Self::Api => "API",
             Self::Metrics => "Metrics and health",
             Self::Storage => "Object storage",

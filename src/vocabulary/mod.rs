@@ -11,6 +11,8 @@ mod macros;
 mod problem;
 mod task;
 mod time;
+mod window;
+mod worker;
 
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
@@ -22,6 +24,8 @@ pub use labels::{
 pub use problem::ProblemCode;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
+pub use window::StatsWindow;
+pub use worker::WorkerState;
 
 #[cfg(test)]
 mod tests {
@@ -51,7 +55,9 @@ mod tests {
             AuditEvent,
             ErasureStatus,
             UserStatus,
-            ProblemCode
+            ProblemCode,
+            StatsWindow,
+            WorkerState
         );
         assert_eq!(TaskStatus::parse("finished"), None);
     }

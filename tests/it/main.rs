@@ -23,6 +23,8 @@ mod crash;
 mod database_faults;
 #[cfg(feature = "dev")]
 mod deletion;
+#[cfg(feature = "dev")]
+mod deploy;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
 mod docs;
@@ -32,12 +34,18 @@ mod embedded;
 mod fuzz;
 #[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
+#[cfg(feature = "dev")]
+mod panel;
 #[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
@@ -45,6 +53,8 @@ mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod runbooks;
 #[cfg(feature = "dev")]
 mod slow_peers;
 #[cfg(feature = "dev")]

@@ -4,6 +4,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod evidence;
+mod map;
 mod reconcile;
 mod tasks;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "dev")]
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
+pub use self::map::{MapArgs, MapCommand, MapFormat};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
@@ -245,6 +247,24 @@ Exit codes:
         #[arg(value_enum, value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
+    /// Work on the erasure map: what a user consists of in your own tables
+    ///
+    /// The map is one TOML file; docs/erasure-map.md is its manual. Nothing here writes to the
+    /// database.
+    #[command(after_long_help = "\
+Examples:
+  lethe map init > lethe.toml         # a draft; replace each \"TODO\" by a decision
+  lethe map check --map lethe.toml
+  lethe map check --map lethe.toml --no-values --format github   # in CI
+  lethe map plan user_2abc --map lethe.toml
+
+Exit codes:
+  0  done; `check`: the map is complete
+  1  the database cannot be reached, or refuses
+  2  bad flags or bad configuration, or the map's file is invalid
+  3  `check`: the map is incomplete, or something is dangerous
+  4  `check`: the map that is applied differs from the file")]
+    Map(MapArgs),
 
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
@@ -327,6 +347,10 @@ impl Cli {
             Command::Receipt(receipt) => receipt.settings.pairs(),
             Command::Audit(audit) => audit.settings.pairs(),
             Command::Deleted(deleted) => deleted.settings.pairs(),
+            Command::Map(map) => {
+                let pairs = self.logging.pairs().iter().cloned();
+                return pairs.chain(map.pairs()).collect();
+            }
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             #[cfg(feature = "dev")]
             Command::SendWebhook(send) => {

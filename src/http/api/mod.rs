@@ -4,9 +4,11 @@
 mod admin_audit;
 mod admin_deleted;
 mod admin_erasures;
+mod admin_me;
 mod admin_stats;
 mod admin_tasks;
 mod admin_users;
+mod admin_workers;
 mod database;
 mod docs;
 mod edge;
@@ -32,7 +34,7 @@ pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    credentials::Authenticator, page_headers, problem::Problem, request_id::RequestId,
+    credentials::Authenticator, page_headers, panel, problem::Problem, request_id::RequestId,
     request_metrics::RequestMetrics, static_text::StaticText, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
@@ -57,7 +59,7 @@ pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoi
         StaticText::new("text/html; charset=utf-8", docs::html).with_headers(page_headers::secure);
     let json = StaticText::new("application/json", specification_json);
     let yaml = StaticText::new("application/yaml", specification_yaml);
-    let mut routes = Route::new()
+    let mut routes = panel::routes()
         .nest_no_strip("/", described(specification::operations()))
         .nest("/docs", Route::new().at("/", get(docs)))
         .at("/openapi.json", get(json))
@@ -67,6 +69,7 @@ pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoi
     }
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
+        .around(panel::redirect_root)
         .data(gauges)
         .data(health::cached(Arc::clone(&state.ready)))
         .data(authenticator)

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::query;
 use crate::http::problem::Problem;
 use crate::vocabulary::{
-    AuditEvent, EntityType, ErasureStatus, ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp,
-    UserId,
+    AuditEvent, EntityType, ErasureStatus, ErrorClass, StatsWindow, TaskId, TaskKind, TaskStatus,
+    Timestamp, UserId,
 };
 
 const DEFAULT_LIMIT: usize = 50;
@@ -260,7 +260,8 @@ words!(
     EntityType,
     ErrorClass,
     AuditEvent,
-    ErasureStatus
+    ErasureStatus,
+    StatsWindow
 );
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
     admin_erasures::{AdminErasures, AdminReceipts},
+    admin_me::AdminMe,
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::AdminUsers,
+    admin_workers::AdminWorkers,
     health::HealthApi,
     samples::{Restores, SampleDeletions, Samples},
     webhooks::Webhooks,
@@ -67,6 +69,7 @@ pub(super) fn operations() -> impl OpenApi {
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
         AdminStats,
+        (AdminWorkers, AdminMe),
         HealthApi,
     )
 }
