@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
-    ErasuresArgs, ErasuresCommand, MapArgs, MapCommand, PauseArgs, ReconcileArgs, ReconcileCommand,
-    SpecFormat, TasksArgs,
+    AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
+    PauseArgs, ReceiptArgs, ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs,
 };
-use lethe::cli::{check, map, openapi, reconcile, safety, tasks};
+use lethe::cli::print::TasksOutput;
+use lethe::cli::{check, evidence, map, openapi, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
 use lethe::config::{Database, Log, MapFile, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
@@ -156,13 +157,60 @@ pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode
     start_log(&log)?;
     let mut connection = pool::connect(&database.url).await?;
     let outcome = tasks::run(&mut connection, &args.command, &user()).await?;
-    if !outcome.text.is_empty() {
-        print(&outcome.text);
+    Ok(print_output(&outcome))
+}
+
+pub async fn erase(source: &Source, args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::erase(&pool, args, &user()).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn receipt(source: &Source, args: &ReceiptArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::receipt(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn audit(source: &Source, args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::audit(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn deleted(source: &Source, args: &DeletedArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::deleted(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub fn completions(shell: clap_complete::Shell) -> ExitCode {
+    use clap::CommandFactory as _;
+
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lethe", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end());
+    ExitCode::SUCCESS
+}
+
+fn pool_of_command(source: &Source) -> anyhow::Result<sqlx::PgPool> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    Ok(pool::lazy(&database))
+}
+
+fn print_output(output: &TasksOutput) -> ExitCode {
+    if !output.text.is_empty() {
+        print(&output.text);
     }
-    for line in &outcome.refused {
+    for line in &output.refused {
         eprintln!("error: {line}");
     }
-    Ok(success_if(outcome.refused.is_empty()))
+    success_if(output.refused.is_empty())
 }
 
 pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {

@@ -11,6 +11,7 @@ pub mod db;
 pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
+pub mod evidence;
 mod failpoint;
 pub mod http;
 pub mod map;

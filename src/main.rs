@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use lethe::cause::chain;
 use lethe::cli::args::{Cli, Command};
+use lethe::cli::tasks::TasksError;
 use lethe::config::ConfigError;
 
 /// The command failed, or found something wrong.
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
             }
             None => {
                 eprintln!("error: {}", chain(error.as_ref()));
-                ExitCode::from(FAILED)
+                let is_bad_flag = matches!(error.downcast_ref(), Some(TasksError::Cursor(_)));
+                ExitCode::from(if is_bad_flag { MISCONFIGURED } else { FAILED })
             }
         },
     }
@@ -56,6 +58,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi { format } => Ok(commands::openapi(format)),
         Command::Check { role, json, .. } => commands::check(&source, role, json).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
+        Command::Erase(args) => commands::erase(&source, &args).await,
+        Command::Receipt(args) => commands::receipt(&source, &args).await,
+        Command::Audit(args) => commands::audit(&source, &args).await,
+        Command::Deleted(args) => commands::deleted(&source, &args).await,
+        Command::Completions { shell } => Ok(commands::completions(shell)),
         Command::Map(args) => commands::map(&source, &args).await,
         Command::Pause(args) => commands::pause(&source, &args).await,
         Command::Resume(args) => commands::resume(&source, &args).await,

@@ -2,8 +2,10 @@
 
 pub mod args;
 pub mod check;
+pub mod evidence;
 pub mod map;
 pub mod openapi;
+pub mod print;
 pub mod reconcile;
 pub mod safety;
 #[cfg(feature = "dev")]

@@ -82,6 +82,8 @@ impl<R> TokenAuth<R> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallerAuth<R>(pub Caller, PhantomData<R>);
 
+/// A session, or a token of any role.
+pub type SessionOrViewerAuth = CallerAuth<Viewer>;
 /// A session, or a token of the role operator or admin.
 pub type SessionOrOperatorAuth = CallerAuth<Operator>;
 /// A session, or a token of the role admin.
@@ -211,6 +213,8 @@ pub fn declare_roles(operation: &mut Map<String, Value>) {
         responses.entry("429").or_insert_with(|| {
             json!({
                 "description": "Too many credentials from this address were wrong; `Retry-After` says when to try again.",
+                "headers": {"retry-after": {"schema": {"type": "integer", "format": "int32"},
+                                            "description": "When to try again, in seconds."}},
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
             })
         });

@@ -57,14 +57,21 @@ pub(super) async fn scope<F: Future>(id: String, request: F) -> F::Output {
     CURRENT.scope(current, request).await
 }
 
-/// The caller's own id if it is valid (1 to 128 visible ASCII characters), or a new UUID v7.
+/// The caller's own id if it is one and plain (1 to 128 letters, digits and the characters of `-_.:=/+@`), or a new
+/// UUID v7. Other characters would mean something to a page or a shell that shows the log.
 pub(super) fn id_for(headers: &HeaderMap) -> String {
-    headers
-        .get(HEADER)
+    let mut ids = headers.get_all(HEADER).iter();
+    let (first, second) = (ids.next(), ids.next());
+    first
+        .filter(|_| second.is_none())
         .and_then(|value| value.to_str().ok())
         .filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()))
-        .filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .filter(|id| id.bytes().all(is_plain))
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:=/+@".contains(&byte)
 }
 
 /// Writes the id into `headers`. The id must be valid for a header.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     telemetry::metrics::Metrics,
-    vocabulary::{AuthFailure, Role},
+    vocabulary::{AuthFailure, ProblemCode, Role},
 };
 
 /// How long a client is told to wait when the keys of Clerk cannot be fetched.
@@ -110,7 +110,7 @@ impl From<SessionError> for AuthError {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let detail = error.to_string();
-        match error {
+        let problem = match error {
             AuthError::Missing
             | AuthError::Malformed
             | AuthError::Invalid(_)
@@ -121,7 +121,19 @@ impl From<AuthError> for Problem {
             | AuthError::RoleTooLow { .. } => Problem::forbidden(detail),
             AuthError::Throttled(wait) => Problem::too_many_requests(detail, wait),
             AuthError::Unavailable => Problem::unavailable(detail, KEYS_RETRY_AFTER),
-        }
+        };
+        problem.with_code(match error {
+            AuthError::Missing => ProblemCode::CredentialsMissing,
+            AuthError::Malformed | AuthError::Invalid(_) | AuthError::Expired => {
+                ProblemCode::CredentialsInvalid
+            }
+            AuthError::RoleTooLow { .. } => ProblemCode::RoleTooLow,
+            AuthError::Throttled(_) => ProblemCode::TooManyRequests,
+            AuthError::Pending => ProblemCode::SessionPending,
+            AuthError::Impersonated => ProblemCode::SessionImpersonated,
+            AuthError::NotAdmin => ProblemCode::AdminRequired,
+            AuthError::Unavailable => ProblemCode::KeysUnavailable,
+        })
     }
 }
 

@@ -2,22 +2,22 @@
 //! is shown in no other page.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use poem::middleware::SetHeader;
 use sha2::{Digest as _, Sha256};
 
-/// A middleware for one page. Its scripts and styles stand in the page itself, and the browser runs those scripts only
+/// The headers of one page. Its scripts and styles stand in the page itself, and the browser runs those scripts only
 /// whose digest the policy names.
-pub(super) fn secure(html: &str) -> SetHeader {
+pub(super) fn secure(html: &str) -> Vec<(&'static str, String)> {
     let scripts = digests_of_scripts(html).join(" ");
     let policy = format!(
         "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src 'self' data:; \
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
-    SetHeader::new()
-        .overriding("content-security-policy", policy)
-        .overriding("x-content-type-options", "nosniff")
-        .overriding("x-frame-options", "DENY")
-        .overriding("referrer-policy", "no-referrer")
+    vec![
+        ("content-security-policy", policy),
+        ("x-content-type-options", "nosniff".to_owned()),
+        ("x-frame-options", "DENY".to_owned()),
+        ("referrer-policy", "no-referrer".to_owned()),
+    ]
 }
 
 /// What Content-Security-Policy calls each script of the page.

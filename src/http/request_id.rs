@@ -210,6 +210,8 @@ mod tests {
             Some(""),
             Some("two words"),
             Some("tab\there"),
+            Some("a\"b<script>"),
+            Some("$(reboot)"),
             Some(long.as_str()),
         ] {
             let made = id_of(&call("/tells", id).await);

@@ -3,7 +3,7 @@
 use super::macros::words;
 
 words! {
-    /// What an entry of the audit trail records.
+    /// What an entry of the audit trail records. A newer version may add others.
     pub enum AuditEvent {
         /// Somebody asked for the erasure of a user.
         UserDeletionRequested = "user-deletion-requested",

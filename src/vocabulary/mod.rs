@@ -3,10 +3,12 @@
 
 mod access;
 mod audit;
+mod erasure;
 mod ids;
 mod json;
 mod labels;
 mod macros;
+mod problem;
 mod process;
 mod task;
 mod time;
@@ -15,10 +17,12 @@ mod worker;
 
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
-pub use ids::{AuditId, TaskId, UserId, WorkerId};
+pub use erasure::{ErasureStatus, UserStatus};
+pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
+pub use problem::ProblemCode;
 pub use process::ProcessRole;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
@@ -51,6 +55,9 @@ mod tests {
             EntityType,
             ErrorClass,
             AuditEvent,
+            ErasureStatus,
+            UserStatus,
+            ProblemCode,
             StatsWindow,
             WorkerState
         );

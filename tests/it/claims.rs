@@ -40,7 +40,7 @@ fn error_types(text: &str) -> Vec<String> {
         if line.starts_with("#[derive(") && line.contains("thiserror::Error") {
             is_error = true;
         }
-        let words: Vec<&str> = line.split([' ', '(', ')', '{', '<']).collect();
+        let words: Vec<&str> = line.split([' ', '(', ')', '{', '<', ';']).collect();
         let kind = words
             .iter()
             .position(|word| ["enum", "struct"].contains(word));

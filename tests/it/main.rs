@@ -14,6 +14,10 @@ mod bench;
 mod check;
 mod claims;
 #[cfg(feature = "dev")]
+mod cli_evidence;
+#[cfg(feature = "dev")]
+mod clients;
+#[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;

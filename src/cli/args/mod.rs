@@ -3,6 +3,7 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod evidence;
 mod map;
 mod reconcile;
 mod safety;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "dev")]
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
+pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 pub use self::map::{MapArgs, MapCommand, MapFormat};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
@@ -190,6 +192,71 @@ Exit codes:
   2  bad flags or bad configuration")]
     Tasks(TasksArgs),
 
+    /// Erase a user, as Clerk's webhook and the API do
+    ///
+    /// Shows what is known of the user and asks for the id to be typed again. There is no way back:
+    /// all rows and objects of the user are deleted for good. `lethe receipt` shows how far it is.
+    #[command(after_long_help = "\
+Examples:
+  lethe erase user_2abc
+  lethe erase user_2abc --yes --json | jq .id
+
+Exit codes:
+  0  the erasure is committed; a worker does it
+  1  failed, or the id was not typed again
+  2  bad flags or bad configuration")]
+    Erase(EraseArgs),
+
+    /// Show the receipt of a user's erasure
+    #[command(after_long_help = "\
+Examples:
+  lethe receipt user_2abc
+  lethe receipt user_2abc --json | jq .status
+
+Exit codes:
+  0  shown, whatever its status
+  1  failed, or the erasure was never asked for
+  2  bad flags or bad configuration")]
+    Receipt(ReceiptArgs),
+
+    /// List the audit trail: who deleted what, and when
+    #[command(after_long_help = "\
+Examples:
+  lethe audit --user-id user_2abc
+  lethe audit --event task-dead --after 2026-11-01T00:00:00Z --json | jq .items
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration")]
+    Audit(AuditArgs),
+
+    /// List the rows that are soft-deleted and not yet purged
+    #[command(after_long_help = "\
+Examples:
+  lethe deleted
+  lethe deleted --entity-type sample --deleted-by admin:alice
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration")]
+    Deleted(DeletedArgs),
+
+    /// Print the completions for a shell
+    #[command(after_long_help = "\
+Examples:
+  lethe completions bash > /etc/bash_completion.d/lethe
+  lethe completions zsh > \"${fpath[1]}/_lethe\"
+
+Exit codes:
+  0  printed
+  2  bad flags")]
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
     /// Work on the erasure map: what a user consists of in your own tables
     ///
     /// The map is one TOML file; docs/erasure-map.md is its manual. Nothing here writes to the
@@ -319,9 +386,13 @@ impl Cli {
             Command::Serve { settings } => settings.pairs(),
             Command::Worker { settings } => settings.pairs(),
             Command::Migrate { settings, .. } => settings.pairs(),
-            Command::Openapi { .. } => &[],
+            Command::Openapi { .. } | Command::Completions { .. } => &[],
             Command::Check { settings, .. } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
+            Command::Erase(erase) => erase.settings.pairs(),
+            Command::Receipt(receipt) => receipt.settings.pairs(),
+            Command::Audit(audit) => audit.settings.pairs(),
+            Command::Deleted(deleted) => deleted.settings.pairs(),
             Command::Map(map) => {
                 let pairs = self.logging.pairs().iter().cloned();
                 return pairs.chain(map.pairs()).collect();

@@ -2,13 +2,13 @@
 
 use poem_openapi::{Object, OpenApi, payload::Json};
 
-use super::types::Tag;
+use super::{query::State, types::Tag};
 use crate::{
     http::{access::ViewerAuth, problem::Problems},
     problems,
 };
 
-problems!(pub MeFailures: 401, 403);
+problems!(pub MeFailures: 400, 401, 403);
 
 /// The holder of an admin token.
 #[derive(Debug, Object)]
@@ -28,7 +28,11 @@ impl AdminMe {
     ///
     /// A client asks this first, to know that the token is valid and what it may do.
     #[oai(path = "/admin/me", method = "get", operation_id = "getMe")]
-    async fn me(&self, auth: ViewerAuth) -> Result<Json<Me>, Problems<MeFailures>> {
+    async fn me(
+        &self,
+        auth: ViewerAuth,
+        _state: State<'_>,
+    ) -> Result<Json<Me>, Problems<MeFailures>> {
         Ok(Json(Me {
             name: auth.name,
             role: auth.role.to_string(),

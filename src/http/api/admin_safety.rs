@@ -1,28 +1,25 @@
 //! For admins: pause and resume, the limits that hold, and the cancellation of an erasure.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use serde::Deserialize;
 
 use super::{
-    ApiState,
-    admin_users::{Receipt, receipt},
     database::{connection, problem_of},
-    page,
+    parameter::Path,
+    query::State,
     types::Tag,
 };
 use crate::{
+    evidence::{self, Receipt},
     http::{
         access::{AdminAuth, OperatorAuth, ViewerAuth},
-        json_body::JsonBody,
+        json_body::{JsonBody, not_null},
         problem::{Problem, Problems},
     },
     problems,
     safety::{self, CancelOutcome, SafetySettings},
     tasks::Reason,
-    vocabulary::UserId,
+    vocabulary::{ProblemCode, UserId},
 };
 
 problems!(pub PauseFailures: 400, 401, 403, 415, 503);
@@ -34,7 +31,12 @@ problems!(pub CancelFailures: 400, 401, 403, 404, 409, 415, 503);
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct PauseReason {
-    /// 1 to 500 characters, for the audit trail.
+    /// 1 to 500 characters, not blank, for the audit trail.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    ))]
     pub reason: String,
 }
 
@@ -48,10 +50,16 @@ impl Example for PauseReason {
 
 /// Why an erasure is taken back.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(deny_unknown_fields)]
 pub struct CancelReason {
-    /// 1 to 500 characters, for the audit trail.
+    /// 1 to 500 characters, not blank, for the audit trail.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    ))]
+    #[serde(default, deserialize_with = "not_null")]
     pub reason: Option<String>,
 }
 
@@ -81,7 +89,7 @@ impl AdminPause {
     async fn pause(
         &self,
         auth: OperatorAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
         body: JsonBody<PauseReason>,
     ) -> Result<Json<SafetySettings>, Problems<PauseFailures>> {
         let reason = reason(&body.0.reason)?;
@@ -108,7 +116,7 @@ impl AdminResume {
     async fn resume(
         &self,
         auth: OperatorAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
         body: JsonBody<PauseReason>,
     ) -> Result<Json<Released>, Problems<PauseFailures>> {
         let reason = reason(&body.0.reason)?;
@@ -134,7 +142,7 @@ impl AdminSettings {
     async fn settings(
         &self,
         _auth: ViewerAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
     ) -> Result<Json<SafetySettings>, Problems<SettingsFailures>> {
         let settings = safety::settings(&state.pool).await.map_err(problem_of)?;
         Ok(Json(settings))
@@ -158,30 +166,36 @@ impl AdminCancel {
     async fn cancel(
         &self,
         auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
         /// The Clerk user id.
         #[oai(name = "userId")]
-        user_id: Path<String>,
+        user_id: Path<UserId>,
         body: JsonBody<CancelReason>,
     ) -> Result<Json<Receipt>, Problems<CancelFailures>> {
-        let user_id = UserId::from(page::text("userId", user_id.0)?);
+        let user_id = user_id.0;
         let reason = body.0.reason.as_deref().map(reason).transpose()?;
         let mut connection = connection(&state.pool).await?;
         let outcome = safety::cancel(&mut connection, &user_id, &auth.actor(), reason.as_ref())
             .await
             .map_err(problem_of)?;
-        drop(connection);
+        let unknown = || {
+            Problem::not_found("There is no erasure of this user to cancel.")
+                .with_code(ProblemCode::ErasureNotFound)
+        };
         match outcome {
             CancelOutcome::Cancelled => {
-                Ok(Json(receipt(&state, user_id.as_str().to_owned()).await?))
+                let receipt = evidence::receipt(&mut connection, &user_id)
+                    .await
+                    .map_err(problem_of)?
+                    .ok_or_else(unknown)?;
+                Ok(Json(receipt))
             }
             CancelOutcome::Begun => Err(Problem::conflict(
                 "The erasure has begun or ended, so objects may be gone. It cannot be cancelled.",
             )
+            .with_code(ProblemCode::CleanupBegun)
             .into()),
-            CancelOutcome::Unknown => {
-                Err(Problem::not_found("There is no erasure of this user to cancel.").into())
-            }
+            CancelOutcome::Unknown => Err(unknown().into()),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! For admins: the state of the queue in numbers.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
+use poem_openapi::{Object, OpenApi, payload::Json};
 
 use super::{
-    ApiState,
     database::{connection, problem_of},
+    parameter::Query,
+    query::State,
     types::Tag,
 };
 use crate::{
@@ -40,9 +38,9 @@ impl AdminStats {
     async fn stats(
         &self,
         _auth: ViewerAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
         /// Also show what happened in so much time, in buckets, for charts.
-        window: Query<Option<StatsWindow>>,
+        window: Query<StatsWindow>,
     ) -> Result<Json<StatsWithSeries>, Problems<StatsFailures>> {
         let mut connection = connection(&state.pool).await?;
         let stats = tasks::stats(&mut connection).await.map_err(problem_of)?;

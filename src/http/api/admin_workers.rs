@@ -1,13 +1,10 @@
 //! For admins: the workers.
 
-use std::sync::Arc;
-
-use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
 use super::{
-    ApiState,
     database::{problem_of, reading},
+    query::State,
     types::Tag,
 };
 use crate::{
@@ -16,7 +13,7 @@ use crate::{
     tasks::{self, Worker},
 };
 
-problems!(pub WorkersFailures: 401, 403, 503);
+problems!(pub WorkersFailures: 400, 401, 403, 503);
 
 /// The workers, those that are alive first.
 #[derive(Debug, Object)]
@@ -36,7 +33,7 @@ impl AdminWorkers {
     async fn list(
         &self,
         _auth: ViewerAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
     ) -> Result<Json<WorkerList>, Problems<WorkersFailures>> {
         let mut tx = reading(&state.pool).await?;
         let items = tasks::workers(&mut *tx).await.map_err(problem_of)?;

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::{Enum, Object, OpenApi, payload::Json};
 
 use super::{database::why_away, types::Tag};
 use crate::{
     http::problem::{Problem, Problems},
     problems,
     recent::Recent,
+    vocabulary::ProblemCode,
 };
 
 /// How long a client is told to wait before it asks again.
@@ -40,12 +41,21 @@ pub fn why_not_ready(error: &sqlx::Error) -> &'static str {
     why_away(error).unwrap_or("The database refuses to answer.")
 }
 
+/// What this process answers with 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "kebab-case")]
+pub enum HealthStatus {
+    /// It runs.
+    Live,
+    /// It can do its work.
+    Ready,
+}
+
 /// The state of this process.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Health {
-    /// `live` or `ready`.
-    pub status: String,
+    pub status: HealthStatus,
     /// What a person should look at although the process is ready.
     pub detail: Option<String>,
 }
@@ -61,7 +71,7 @@ impl HealthApi {
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Json<Health> {
         Json(Health {
-            status: "live".into(),
+            status: HealthStatus::Live,
             detail: None,
         })
     }
@@ -76,10 +86,12 @@ impl HealthApi {
     ) -> Result<Json<Health>, Problems<ReadyFailures>> {
         match (check.0)().await {
             Ok(detail) => Ok(Json(Health {
-                status: "ready".into(),
+                status: HealthStatus::Ready,
                 detail,
             })),
-            Err(why) => Err(Problem::unavailable(why, RETRY_AFTER).into()),
+            Err(why) => Err(Problem::unavailable(why, RETRY_AFTER)
+                .with_code(ProblemCode::NotReady)
+                .into()),
         }
     }
 }

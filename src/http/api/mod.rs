@@ -3,6 +3,7 @@
 
 mod admin_audit;
 mod admin_deleted;
+mod admin_erasures;
 mod admin_me;
 mod admin_safety;
 mod admin_stats;
@@ -10,9 +11,12 @@ mod admin_tasks;
 mod admin_users;
 mod admin_workers;
 mod database;
-mod exact_time;
+mod docs;
+mod edge;
 pub mod health;
-mod page;
+mod operations;
+mod parameter;
+mod query;
 mod samples;
 mod specification;
 mod types;
@@ -20,23 +24,19 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use hyper::body::Bytes;
-use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get, handler,
-    web::Data,
-};
+use poem::{Endpoint, EndpointExt, Response, Route, get, handler, web::Data};
 use sqlx::PgPool;
 
+use self::edge::Edge;
 use self::health::{HealthApi, ReadyCheck};
+use self::operations::Operations;
 use self::specification::described;
 pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    answer::SharedBody, credentials::Authenticator, page_headers, panel, problem::Problem,
-    request_id::RequestId, request_metrics::RequestMetrics, webhook_signature::WebhookVerifier,
+    credentials::Authenticator, page_headers, panel, problem::Problem, request_id::RequestId,
+    request_metrics::RequestMetrics, static_text::StaticText, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 
@@ -55,21 +55,16 @@ pub struct ApiState {
 
 /// The whole API: every route of the spec, the spec itself and its documentation.
 pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoint + 'static {
-    let service = specification::service();
-    let docs = service.swagger_ui_html();
-    let headers = page_headers::secure(&docs);
-    let docs = shared_text("text/html; charset=utf-8", docs).with(headers);
+    let operations = Arc::new(Operations::of(&specification::operations()));
+    let docs =
+        StaticText::new("text/html; charset=utf-8", docs::html).with_headers(page_headers::secure);
+    let json = StaticText::new("application/json", specification_json);
+    let yaml = StaticText::new("application/yaml", specification_yaml);
     let mut routes = panel::routes()
-        .nest_no_strip("/", service.into_endpoint().after(uncached))
+        .nest_no_strip("/", described(specification::operations()))
         .nest("/docs", Route::new().at("/", get(docs)))
-        .at(
-            "/openapi.json",
-            get(shared_text("application/json", specification_json())),
-        )
-        .at(
-            "/openapi.yaml",
-            get(shared_text("application/yaml", specification_yaml())),
-        );
+        .at("/openapi.json", get(json))
+        .at("/openapi.yaml", get(yaml));
     if state.show_metrics {
         routes = routes.at("/metrics", get(metrics));
     }
@@ -81,17 +76,8 @@ pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoi
         .data(authenticator)
         .with(RequestMetrics(Arc::clone(&state.metrics)))
         .data(Arc::new(state))
+        .with(Edge(operations))
         .with(RequestId)
-}
-
-/// Data of people stay in no cache, of a browser or of a proxy.
-async fn uncached(answer: poem::Result<Response>) -> poem::Result<Response> {
-    let mut answer = answer?;
-    answer
-        .headers_mut()
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    Ok(answer)
 }
 
 /// What a process of any role serves on `METRICS_ADDR`: `/metrics` and `/health/*`.
@@ -106,18 +92,8 @@ pub fn observability(
         .data(Arc::new(Gauges::new(pool, Arc::clone(&numbers))))
         .data(health::cached(ready))
         .with(RequestMetrics(numbers))
+        .with(Edge(Arc::new(Operations::of(&HealthApi))))
         .with(RequestId)
-}
-
-/// Serves one text that all answers share in memory: an answer that nobody reads must not cost a copy of it.
-fn shared_text(content_type: &'static str, text: String) -> impl Endpoint + 'static {
-    let text = Bytes::from(text);
-    make_sync(move |_| {
-        Response::builder()
-            .header(CONTENT_TYPE, content_type)
-            .extension(SharedBody)
-            .body(text.clone())
-    })
 }
 
 #[handler]

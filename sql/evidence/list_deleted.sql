@@ -1,6 +1,6 @@
 -- Rows that are soft-deleted and not yet purged, newest first. Each table reads no more than a page from its own
 -- index; a null filter does not filter. `$6` is the last time shown, and `$7` to `$10` the ids (one a table)
--- from which on the rows of that time were shown already.
+-- from which on the rows of that time were shown already. `$12` is the id of an entity, `$13` the same as a UUID.
 with page as (
     select * from (
         (select 0 as rank, 'user' as entity_type, id, id as user_id, null::text as sample_id, deleted_at, deleted_by
@@ -9,6 +9,7 @@ with page as (
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $7::text))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or id = $3)
+           and ($12::text is null or id = $12)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, users.id desc limit $11)
         union all
@@ -18,6 +19,7 @@ with page as (
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $8::uuid))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or user_id = $3)
+           and ($12::text is null or id = $13::uuid)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, collections.id desc limit $11)
         union all
@@ -27,6 +29,7 @@ with page as (
            and deleted_at is not null
            and ($6::timestamptz is null or (deleted_at, id) < ($6, $9::uuid))
            and ($2::text is null or deleted_by = $2) and ($3::text is null or user_id = $3)
+           and ($12::text is null or id = $13::uuid)
            and ($4::timestamptz is null or deleted_at >= $4) and ($5::timestamptz is null or deleted_at < $5)
          order by deleted_at desc, samples.id desc limit $11)
         union all
@@ -36,6 +39,7 @@ with page as (
            and i.deleted_at is not null
            and ($6::timestamptz is null or (i.deleted_at, i.id) < ($6, $10::uuid))
            and ($2::text is null or i.deleted_by = $2) and ($3::text is null or s.user_id = $3)
+           and ($12::text is null or i.id = $13::uuid)
            and ($4::timestamptz is null or i.deleted_at >= $4) and ($5::timestamptz is null or i.deleted_at < $5)
          order by i.deleted_at desc, i.id desc limit $11)
     ) found
