@@ -2,8 +2,10 @@
 
 pub mod args;
 pub mod check;
+pub mod map;
 pub mod openapi;
 pub mod reconcile;
+pub mod safety;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

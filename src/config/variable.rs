@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     Database,
+    /// What a user consists of.
+    Map,
     Api,
     Metrics,
     Storage,
@@ -11,6 +13,8 @@ pub enum Topic {
     Admin,
     Cleanup,
     Reconcile,
+    /// What keeps erasures within bounds.
+    Safety,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     Log,
@@ -23,6 +27,7 @@ impl Topic {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Database => "Database",
+            Self::Map => "Erasure map",
             Self::Api => "API",
             Self::Metrics => "Metrics and health",
             Self::Storage => "Object storage",
@@ -30,6 +35,7 @@ impl Topic {
             Self::Admin => "Administration",
             Self::Cleanup => "Cleanup",
             Self::Reconcile => "Reconciliation",
+            Self::Safety => "Safety",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
             Self::Security => "Security",

@@ -7,8 +7,11 @@ mod ids;
 mod json;
 mod labels;
 mod macros;
+mod process;
 mod task;
 mod time;
+mod window;
+mod worker;
 
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
@@ -16,8 +19,11 @@ pub use ids::{AuditId, TaskId, UserId, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
+pub use process::ProcessRole;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
+pub use window::StatsWindow;
+pub use worker::WorkerState;
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +45,15 @@ mod tests {
 
     #[test]
     fn a_word_is_the_same_everywhere() {
-        assert_same_words!(TaskStatus, TaskKind, EntityType, ErrorClass, AuditEvent);
+        assert_same_words!(
+            TaskStatus,
+            TaskKind,
+            EntityType,
+            ErrorClass,
+            AuditEvent,
+            StatsWindow,
+            WorkerState
+        );
         assert_eq!(TaskStatus::parse("finished"), None);
     }
 

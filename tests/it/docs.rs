@@ -17,6 +17,7 @@ const OUR_FOLDERS: &[&str] = &[
     "examples/",
     "migrations/",
     "openapi/",
+    "panel/",
     "scripts/",
     "sql/",
     "src/",

@@ -30,12 +30,18 @@ mod embedded;
 mod fuzz;
 #[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
+#[cfg(feature = "dev")]
+mod panel;
 #[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
@@ -45,6 +51,7 @@ mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
+mod safety;
 #[cfg(feature = "dev")]
 mod slow_peers;
 #[cfg(feature = "dev")]

@@ -35,6 +35,12 @@ const COMMANDS: &[(&str, bool)] = &[
     ("tasks show", false),
     ("tasks retry", false),
     ("tasks stats", false),
+    ("map", true),
+    ("map check", true),
+    ("map init", true),
+    ("map plan", true),
+    ("map sql", true),
+    ("map grants", true),
     ("reconcile", true),
     ("reconcile clerk", true),
 ];

@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
+    admin_me::AdminMe,
+    admin_safety::{AdminCancel, AdminPause, AdminResume, AdminSettings},
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::{AdminErasures, AdminUsers},
+    admin_workers::AdminWorkers,
     health::HealthApi,
     samples::{Restores, Samples},
     webhooks::Webhooks,
@@ -44,11 +47,13 @@ pub(super) fn service() -> OpenApiService<impl OpenApi, ()> {
     described((
         Webhooks,
         (Samples, Restores),
-        (AdminUsers, AdminErasures),
+        (AdminUsers, AdminErasures, AdminCancel),
+        (AdminPause, AdminResume, AdminSettings),
         AdminDeleted,
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
         AdminStats,
+        (AdminWorkers, AdminMe),
         HealthApi,
     ))
 }
