@@ -13,6 +13,7 @@ use lethe::cli::args::{
 use lethe::cli::{check, map, openapi, reconcile, tasks};
 use lethe::config::variables::{self, Variable};
 use lethe::config::{Database, Log, MapFile, Section, Serve, Source, Worker};
+use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
@@ -36,11 +37,13 @@ fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub async fn serve(source: &Source) -> anyhow::Result<ExitCode> {
+/// `flags` are those of the process, to read the configuration again at SIGHUP.
+pub async fn serve(source: &Source, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
     let (log, config) = <(Log, Serve)>::parse(source)?;
     start_log(&log)?;
     let shutdown = app::signals::shutdown_token()?;
-    app::serve::run(config, shutdown).await?;
+    let reread = move || AdminTokens::parse(&Source::of_process(flags.iter().cloned()));
+    app::serve::run(config, reread, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,7 @@ pub mod http;
 pub mod map;
 pub mod pauses;
 pub mod queue;
+pub mod recent;
 pub mod reconcile;
 pub mod schema;
 pub mod secret;

@@ -46,10 +46,11 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let source = cli.source();
+    let flags = cli.flags();
     match cli.command {
         #[cfg(feature = "dev")]
         Command::Dev(args) => commands::dev(source, &args).await,
-        Command::Serve { .. } => commands::serve(&source).await,
+        Command::Serve { .. } => commands::serve(&source, flags).await,
         Command::Worker { .. } => commands::worker(&source).await,
         Command::Migrate { check, .. } => commands::migrate(&source, check).await,
         Command::Openapi { format } => Ok(commands::openapi(format)),

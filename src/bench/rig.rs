@@ -159,10 +159,16 @@ impl Rig {
 
     /// How many objects the store has, counted up to one page.
     pub async fn objects(&self) -> anyhow::Result<i64> {
+        self.objects_of("").await
+    }
+
+    /// The same, of those whose keys begin with `prefix`.
+    pub async fn objects_of(&self, prefix: &str) -> anyhow::Result<i64> {
         let listed = self
             .s3_client()
             .list_objects_v2()
             .bucket(BUCKET)
+            .prefix(prefix)
             .send()
             .await?;
         Ok(listed.key_count().unwrap_or_default().into())

@@ -37,19 +37,19 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Lifetime;
+    Serving(false): Database Api Metrics Clerk Admin Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime Security;
     /// What `migrate` reads.
-    Migrating(false): Database;
+    Migrating(false): Database Security;
     /// What `tasks` and each of its subcommands read.
-    Queueing(true): Database;
+    Queueing(true): Database Security;
     /// What `map` and each of its subcommands read.
-    Mapping(true): Database Map;
+    Mapping(true): Database Map Security;
     /// What `reconcile` and each of its subcommands read.
-    Reconciling(true): Database Reconcile Lifetime;
+    Reconciling(true): Database Reconcile Lifetime Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -9,7 +9,10 @@ mod admin;
 mod cleanup;
 mod clerk;
 mod database;
+#[cfg(test)]
+mod encryption_tests;
 mod fault;
+mod insecure;
 mod layer;
 mod log;
 mod map;
@@ -35,12 +38,14 @@ pub use reader::{Reader, Section};
 pub use source::Source;
 
 use crate::http::admin_tokens::AdminTokens;
+use crate::http::client::TrustedProxies;
 use crate::reconcile::options::ReconcileOptions;
 use crate::storage::StoreConfig;
 use crate::worker::Cleanup;
 use reader::read_all;
 use variables::{
     BIND_ADDR, CLEANUP_GRACE_PERIOD_MS, METRICS_ADDR, S3_DELETE_RATE, SHUTDOWN_TIMEOUT_MS,
+    TRUSTED_PROXIES,
 };
 
 /// What `lethe serve` needs.
@@ -51,6 +56,8 @@ pub struct Serve {
     pub admin_tokens: AdminTokens,
     /// Where the API listens.
     pub bind_addr: SocketAddr,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Where metrics and health are served; on `bind_addr` if unset.
     pub metrics_addr: Option<SocketAddr>,
     /// A deleted sample can be restored for this long.
@@ -77,11 +84,27 @@ impl Section for Serve {
             clerk: Clerk::read(reader),
             admin_tokens: AdminTokens::read(reader),
             bind_addr: addresses.0,
+            trusted_proxies: Some(trusted_proxies(reader)),
             metrics_addr: Some(addresses.1),
             grace_period: reader.millis(&CLEANUP_GRACE_PERIOD_MS),
             shutdown_timeout: reader.millis(&SHUTDOWN_TIMEOUT_MS),
         })
     }
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let mut networks = Vec::new();
+    for entry in reader.list(&TRUSTED_PROXIES) {
+        match TrustedProxies::parse_network(entry) {
+            Some(network) => networks.push(network),
+            None => reader.fault(
+                &TRUSTED_PROXIES,
+                &format!("has the entry `{entry}`, which is no address and no block of addresses"),
+                "Give the proxies' addresses or blocks, such as 10.0.0.7 or 10.0.0.0/8, separated by commas.",
+            ),
+        }
+    }
+    TrustedProxies::new(networks)
 }
 
 /// What `lethe worker` needs.
@@ -116,7 +139,7 @@ mod tests {
     use super::*;
 
     const COMPLETE: [(&str, &str); 4] = [
-        ("DATABASE_URL", "postgres://u:hunter2@db/app"),
+        ("DATABASE_URL", "postgres://u:hunter2@localhost/app"),
         ("S3_BUCKET", "images"),
         ("CLERK_WEBHOOK_SIGNING_SECRET", WHSEC),
         ("CLERK_JWT_KEY", PEM),
@@ -153,6 +176,7 @@ mod tests {
             ("DATABASE_LISTEN_URL", "nonsense"),
             ("DATABASE_MAX_CONNECTIONS", "0"),
             ("BIND_ADDR", "localhost:8080"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
             ("METRICS_ADDR", "9090"),
             ("AWS_ACCESS_KEY_ID", "id"),
             ("S3_DELETE_RATE", "0"),
@@ -173,6 +197,7 @@ mod tests {
                 "DATABASE_LISTEN_URL",
                 "DATABASE_MAX_CONNECTIONS",
                 "BIND_ADDR",
+                "TRUSTED_PROXIES",
                 "METRICS_ADDR",
                 "S3_BUCKET",
                 "AWS_ACCESS_KEY_ID",

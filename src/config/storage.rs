@@ -1,5 +1,6 @@
 //! The bucket and how it is reached.
 
+use super::insecure;
 use super::reader::{Reader, Section, read_all};
 use super::variables::{
     AWS_ACCESS_KEY_ID, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, AWS_REGION,
@@ -11,8 +12,8 @@ use crate::storage::StoreConfig;
 impl Section for StoreConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let endpoints = [&AWS_ENDPOINT_URL_S3, &AWS_ENDPOINT_URL].map(|variable| {
-            let url = reader.http_url(variable);
-            url.and(reader.text(variable))
+            insecure::url(reader, variable, insecure::Connection::S3)?;
+            reader.text(variable)
         });
         let endpoint = endpoints.into_iter().flatten().next();
         let region = [&AWS_REGION, &AWS_DEFAULT_REGION].map(|variable| reader.text(variable));
@@ -134,12 +135,12 @@ mod tests {
     #[test]
     fn the_endpoint_for_s3_comes_before_the_one_for_all_services() {
         let storage = parse(&[
-            ("AWS_ENDPOINT_URL", "http://all"),
-            ("AWS_ENDPOINT_URL_S3", "http://s3"),
+            ("AWS_ENDPOINT_URL", "https://all"),
+            ("AWS_ENDPOINT_URL_S3", "https://s3"),
             ("AWS_DEFAULT_REGION", "eu-west-1"),
         ]);
         let storage = storage.unwrap();
-        assert_eq!(storage.endpoint.as_deref(), Some("http://s3"));
+        assert_eq!(storage.endpoint.as_deref(), Some("https://s3"));
         assert_eq!(storage.region.as_deref(), Some("eu-west-1"));
     }
 

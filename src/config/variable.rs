@@ -16,6 +16,8 @@ pub enum Topic {
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     Log,
+    /// What may be less safe than it could be. Every command that connects to something reads it.
+    Security,
 }
 
 impl Topic {
@@ -33,6 +35,7 @@ impl Topic {
             Self::Reconcile => "Reconciliation",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
+            Self::Security => "Security",
         }
     }
 }

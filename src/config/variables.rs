@@ -72,6 +72,9 @@ variables! {
         "File with the erasure map, for `lethe map`";
     BIND_ADDR: Api, Text("ADDRESS:PORT"), Value("127.0.0.1:8080"),
         "Where the API listens; port 0 takes a free one and logs it";
+    TRUSTED_PROXIES: Api, Text("ADDRESSES"), Rule("unset"),
+        "Comma-separated addresses or CIDR blocks of the proxies in front of `serve`, whose `X-Forwarded-For` says \
+         who the client is. Unset, the client is the peer of the connection";
     METRICS_ADDR: Metrics, Text("ADDRESS:PORT"), Rule("unset"),
         "Where a process of any role serves `/metrics` and `/health/*`; port 0 takes a free one and logs it. \
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
@@ -102,7 +105,7 @@ variables! {
     S3_OPERATION_TIMEOUT_MS: Storage, number(MS, 1, DAY_MS), Count(60_000),
         "Time-out of one call with the SDK's retries; leases are renewed meanwhile";
     CLERK_WEBHOOK_SIGNING_SECRET: Clerk, Secret, Rule("required by `serve`"),
-        "Webhook signing secret (`whsec_…`); several, comma-separated, while rotating";
+        "Webhook signing secret (`whsec_…`, at least 16 bytes); several, comma-separated, while rotating";
     CLERK_JWT_KEY: Clerk, Secret, Rule("this or `CLERK_JWKS_URL` is required by `serve`"),
         "PEM public key that verifies session tokens (RS256) offline; may carry `\\n` escapes; comes before \
          `CLERK_JWKS_URL`";
@@ -113,7 +116,11 @@ variables! {
     CLERK_AUTHORIZED_PARTIES: Clerk, Text("ORIGINS"), Rule("unset"),
         "Comma-separated origins, checked against a session token's `azp` when set";
     ADMIN_API_TOKENS: Admin, Secret, Rule("unset"),
-        "Comma-separated `name:token`; the name goes to the audit trail";
+        "Comma-separated `name:token` or `name@role:token`, with tokens of at least 20 characters and the roles \
+         `viewer`, `operator` and `admin` (the default); the name goes to the audit trail. Read again at SIGHUP";
+    ALLOW_INSECURE: Security, Text("LIST"), Rule("unset"),
+        "Comma-separated list of `database`, `jwks`, `clerk-api` and `s3`: what may go unencrypted to another \
+         machine. Else such a configuration is refused";
     CLEANUP_POLL_INTERVAL_MS: Cleanup, number(MS, MIN_PAUSE_MS, MAX_POLL_MS), Count(5_000),
         "Fallback poll of the queue, and its full scan";
     CLEANUP_GRACE_PERIOD_MS: Lifetime, number(MS, 0, YEAR_MS), Count(0),

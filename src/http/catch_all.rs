@@ -9,7 +9,7 @@ use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
 
-use super::{body::BodyRefused, problem::Problem};
+use super::{body::BodyRefused, limits::BUSY_RETRY_AFTER, problem::Problem};
 use crate::cause;
 
 /// Makes the answer for an error. If the error already contains an answer, as a [`Problem`] does, that is used.
@@ -66,6 +66,9 @@ pub(super) fn unread_body(fault: &ReadBodyError) -> Problem {
             }
             Some(refused @ BodyRefused::TooSlow) => {
                 Problem::new(StatusCode::REQUEST_TIMEOUT, refused.to_string())
+            }
+            Some(refused @ BodyRefused::Busy) => {
+                Problem::unavailable(refused.to_string(), BUSY_RETRY_AFTER)
             }
             None => Problem::bad_field("body", "could not be read to its end"),
         },
@@ -178,6 +181,10 @@ mod tests {
         assert_eq!(
             unread_body(&nested(BodyRefused::TooSlow)).status().as_u16(),
             408
+        );
+        assert_eq!(
+            unread_body(&nested(BodyRefused::Busy)).status().as_u16(),
+            503
         );
         let reset = ReadBodyError::Io(io::ErrorKind::ConnectionReset.into());
         assert_eq!(unread_body(&reset).status().as_u16(), 400);

@@ -1,25 +1,60 @@
-//! The id of a request, which connects its answer with its log lines.
+//! The id of a request, which connects its answer with its log lines, and what its log line says of the caller.
+
+use std::cell::{Cell, RefCell};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
+
+use crate::vocabulary::AuthFailure;
 
 /// The header in which an id comes in and goes out.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A longer id from outside is replaced by one of ours.
 pub(super) const MAX_ID_BYTES: usize = 128;
+
+/// The request that a task serves.
+struct Current {
+    id: String,
+    actor: RefCell<Option<String>>,
+    refused: Cell<Option<AuthFailure>>,
+}
+
 tokio::task_local! {
-    static CURRENT: String;
+    static CURRENT: Current;
 }
 
 /// The id of the request that this task serves, if it serves one.
 pub fn current() -> Option<String> {
-    CURRENT.try_with(Clone::clone).ok()
+    CURRENT.try_with(|current| current.id.clone()).ok()
+}
+
+/// Notes who sends this request: the name that would go to the audit trail.
+pub(super) fn set_actor(actor: String) {
+    // Outside a request there is no log line either.
+    let _ = CURRENT.try_with(|current| current.actor.replace(Some(actor)));
+}
+
+/// Notes why the credentials of this request were refused.
+pub(super) fn set_refused(reason: AuthFailure) {
+    let _ = CURRENT.try_with(|current| current.refused.set(Some(reason)));
+}
+
+/// The actor of this request, and why its credentials were refused.
+pub(super) fn caller() -> (Option<String>, Option<AuthFailure>) {
+    CURRENT
+        .try_with(|current| (current.actor.borrow().clone(), current.refused.get()))
+        .unwrap_or_default()
 }
 
 /// Runs a request with its id.
 pub(super) async fn scope<F: Future>(id: String, request: F) -> F::Output {
-    CURRENT.scope(id, request).await
+    let current = Current {
+        id,
+        actor: RefCell::default(),
+        refused: Cell::default(),
+    };
+    CURRENT.scope(current, request).await
 }
 
 /// The caller's own id if it is valid (1 to 128 visible ASCII characters), or a new UUID v7.

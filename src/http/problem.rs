@@ -86,6 +86,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
+    /// 429 with `Retry-After`, rounded up to whole seconds.
+    pub fn too_many_requests(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
+    }
+
     /// 503 with `Retry-After`, rounded up to whole seconds.
     pub fn unavailable(detail: impl Into<String>, retry_after: Duration) -> Self {
         Self {

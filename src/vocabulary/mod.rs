@@ -1,6 +1,7 @@
 //! The words that more than one room uses: what the database stores, the API shows, the command line accepts
 //! and the metrics are labelled with. Each set of words is one enum, and each kind of id one type.
 
+mod access;
 mod audit;
 mod ids;
 mod json;
@@ -9,6 +10,7 @@ mod macros;
 mod task;
 mod time;
 
+pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
 pub use ids::{AuditId, TaskId, UserId, WorkerId};
 pub use labels::{

@@ -1,6 +1,6 @@
 //! The OpenAPI document is sound: what generators of clients stumble over is not in it.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use lethe::app::migrated;
 use lethe::http::admin_tokens::AdminTokens;
@@ -148,11 +148,12 @@ async fn all_answers_with_a_static_text_share_its_memory() {
         issuer: None,
         authorized_parties: Vec::new(),
     });
-    let authenticator = Authenticator {
-        sessions: sessions.unwrap(),
-        admins: AdminTokens::default(),
-    };
-    let routes = routes(state, authenticator);
+    let authenticator = Authenticator::new(
+        sessions.unwrap(),
+        AdminTokens::default(),
+        Metrics::new().unwrap(),
+    );
+    let routes = routes(state, Arc::new(authenticator));
     for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
         let text = async || {
             let request = Request::builder().uri(path.parse().unwrap()).finish();

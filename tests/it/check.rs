@@ -11,13 +11,13 @@ use crate::support::service::Service;
 use crate::support::world::{Log, World};
 
 /// A role of one test, without any right that was not granted to it.
-struct Role {
-    name: String,
-    url: String,
+pub struct Role {
+    pub name: String,
+    pub url: String,
 }
 
 /// A role with exactly the rights of the list.
-async fn role_with_listed_rights(world: &World) -> Role {
+pub async fn role_with_listed_rights(world: &World) -> Role {
     let name = format!("role_{}", Uuid::new_v4().simple());
     let mut statements = vec![
         format!("create role {name} login password 'secret'"),

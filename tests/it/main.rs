@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "dev")]
+mod access;
+#[cfg(feature = "dev")]
 mod api;
 mod api_shape;
 #[cfg(feature = "dev")]
@@ -23,7 +25,11 @@ mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 #[cfg(feature = "dev")]
+mod fuzz;
+#[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
 #[cfg(feature = "dev")]
 mod map;
@@ -39,6 +45,8 @@ mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod slow_peers;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]

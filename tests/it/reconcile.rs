@@ -402,8 +402,8 @@ async fn a_dry_run_changes_nothing() {
         select users::text as row from users union all select samples::text from samples
         union all select sample_images::text from sample_images
         union all select cleanup_reconciliations::text from lethe.cleanup_reconciliations
-        union all select cleanup_tasks::text from lethe.tasks
-        union all select cleanup_audit::text from lethe.audit) t";
+        union all select tasks::text from lethe.tasks
+        union all select audit::text from lethe.audit) t";
     let before: String = world.one(all).await;
     let output = world.run(&["reconcile"], &[]).await;
     let said = text(&output);

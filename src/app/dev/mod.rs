@@ -126,7 +126,16 @@ impl Machine<'_> {
         // A closed pipe is no reason to stop.
         let _ = writeln!(std::io::stdout(), "{banner}");
 
-        serve::serve(listener, &self.serve, api_pool.clone(), metrics, shutdown).await?;
+        let authenticator = serve::authenticator(&self.serve, &metrics)?;
+        serve::serve(
+            listener,
+            &self.serve,
+            api_pool.clone(),
+            metrics,
+            authenticator,
+            shutdown,
+        )
+        .await;
         note("stopping …");
         for task in workers.into_iter().chain([reconciling, progress]) {
             task.await.context("a worker panicked")?;

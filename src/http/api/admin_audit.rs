@@ -12,7 +12,7 @@ use super::{
     types::Tag,
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, AuditFilter, AuditPage},
     vocabulary::{AuditEvent, AuditId, EntityType, Timestamp},
@@ -32,7 +32,7 @@ impl AdminAudit {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         event: Query<Option<AuditEvent>>,
         /// As recorded: `clerk:user.deleted`, `user:<id>`, `admin:<name>` or what SQL passed.

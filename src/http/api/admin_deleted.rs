@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cursor,
     http::{
-        credentials::AdminAuth,
+        access::ViewerAuth,
         problem::{Problem, Problems},
     },
     problems,
@@ -75,7 +75,7 @@ impl AdminDeleted {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         #[oai(name = "entityType")] entity_type: Query<Option<EntityType>>,
         /// As recorded: `clerk:user.deleted`, `user:<id>`, `admin:<name>` or what SQL passed.

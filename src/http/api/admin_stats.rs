@@ -11,7 +11,7 @@ use super::{
     types::Tag,
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, Stats},
 };
@@ -29,7 +29,7 @@ impl AdminStats {
     #[oai(path = "/admin/stats", method = "get", operation_id = "getStats")]
     async fn stats(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
     ) -> Result<Json<Stats>, Problems<StatsFailures>> {
         let mut connection = connection(&state.pool).await?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     http::{
-        credentials::AdminAuth,
+        access::{OperatorAuth, ViewerAuth},
         json_body::JsonBody,
         problem::{Problem, Problems},
     },
@@ -110,7 +110,7 @@ impl AdminTasks {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         status: Query<Option<TaskStatus>>,
         #[oai(name = "entityType")] entity_type: Query<Option<EntityType>>,
@@ -154,7 +154,7 @@ impl AdminTask {
     )]
     async fn show(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         #[oai(name = "taskId")] task_id: Path<String>,
     ) -> Result<Json<TaskWithHistory>, Problems<ShowFailures>> {
@@ -184,7 +184,7 @@ impl AdminTaskRetry {
     )]
     async fn retry(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: Data<&Arc<ApiState>>,
         #[oai(name = "taskId")] task_id: Path<String>,
         body: JsonBody<Retry>,
@@ -215,7 +215,7 @@ impl AdminRetries {
     )]
     async fn retry_all(
         &self,
-        auth: AdminAuth,
+        auth: OperatorAuth,
         state: Data<&Arc<ApiState>>,
         body: JsonBody<RetryAll>,
     ) -> Result<RetriedAll, Problems<RetryAllFailures>> {

@@ -17,7 +17,7 @@ use crate::vocabulary::EntityType;
 use crate::{
     deletion::requests::delete_user,
     http::{
-        credentials::AdminAuth,
+        access::{AdminAuth, ViewerAuth},
         problem::{Problem, Problems},
     },
     problems,
@@ -161,7 +161,7 @@ impl AdminErasures {
     )]
     async fn receipt(
         &self,
-        _auth: AdminAuth,
+        _auth: ViewerAuth,
         state: Data<&Arc<ApiState>>,
         /// The Clerk user id.
         #[oai(name = "userId")]

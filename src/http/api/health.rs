@@ -10,10 +10,13 @@ use super::{database::why_away, types::Tag};
 use crate::{
     http::problem::{Problem, Problems},
     problems,
+    recent::Recent,
 };
 
 /// How long a client is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// For how long one answer of the check is given to all who ask.
+const READY_AGE: Duration = Duration::from_secs(1);
 
 problems!(pub ReadyFailures: 503);
 
@@ -21,6 +24,15 @@ problems!(pub ReadyFailures: 503);
 /// Both are shown to anybody, so the words of the store, of Clerk and of the database do not belong there.
 pub type ReadyCheck =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
+
+/// The check, made at most once in a second however many ask: anybody may, and it costs queries.
+pub(super) fn cached(check: ReadyCheck) -> ReadyCheck {
+    let recent = Arc::new(Recent::new(READY_AGE));
+    Arc::new(move || {
+        let (recent, check) = (Arc::clone(&recent), Arc::clone(&check));
+        Box::pin(async move { recent.get(check()).await })
+    })
+}
 
 /// Why a process is not ready, after this error of the database. Fit for anybody to read.
 #[must_use]

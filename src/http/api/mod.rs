@@ -28,8 +28,8 @@ pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    answer::SharedBody, credentials::Authenticator, problem::Problem, request_id::RequestId,
-    webhook_signature::WebhookVerifier,
+    answer::SharedBody, credentials::Authenticator, page_headers, problem::Problem,
+    request_id::RequestId, request_metrics::RequestMetrics, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 
@@ -47,9 +47,11 @@ pub struct ApiState {
 }
 
 /// The whole API: every route of the spec, the spec itself and its documentation.
-pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
+pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoint + 'static {
     let service = specification::service();
-    let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
+    let docs = service.swagger_ui_html();
+    let headers = page_headers::secure(&docs);
+    let docs = shared_text("text/html; charset=utf-8", docs).with(headers);
     let mut routes = Route::new()
         .nest_no_strip("/", service)
         .nest("/docs", Route::new().at("/", get(docs)))
@@ -67,8 +69,9 @@ pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
         .data(gauges)
-        .data(Arc::clone(&state.ready))
-        .data(Arc::new(authenticator))
+        .data(health::cached(Arc::clone(&state.ready)))
+        .data(authenticator)
+        .with(RequestMetrics(Arc::clone(&state.metrics)))
         .data(Arc::new(state))
         .with(RequestId)
 }
@@ -82,8 +85,9 @@ pub fn observability(
     Route::new()
         .nest_no_strip("/", described(HealthApi))
         .at("/metrics", get(metrics))
-        .data(Arc::new(Gauges::new(pool, numbers)))
-        .data(ready)
+        .data(Arc::new(Gauges::new(pool, Arc::clone(&numbers))))
+        .data(health::cached(ready))
+        .with(RequestMetrics(numbers))
         .with(RequestId)
 }
 

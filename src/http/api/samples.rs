@@ -17,7 +17,8 @@ use crate::{
         restore::{RestoreOutcome, restore_sample},
     },
     http::{
-        credentials::{Caller, SessionOrAdminAuth},
+        access::{SessionOrAdminAuth, SessionOrOperatorAuth},
+        credentials::Caller,
         problem::{Problem, Problems},
     },
     problems,
@@ -173,7 +174,7 @@ impl Restores {
     )]
     async fn restore(
         &self,
-        auth: SessionOrAdminAuth,
+        auth: SessionOrOperatorAuth,
         state: Data<&Arc<ApiState>>,
         /// The sample's id, a UUID.
         #[oai(name = "sampleId")]

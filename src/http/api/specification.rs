@@ -13,6 +13,7 @@ use super::{
     samples::{Restores, Samples},
     webhooks::Webhooks,
 };
+use crate::http::access::declare_roles;
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "patch"];
 
@@ -74,6 +75,7 @@ fn complete(document: &mut Value) {
                 continue;
             };
             operation.entry("security").or_insert_with(|| json!([]));
+            declare_roles(operation);
             let Some(responses) = operation
                 .get_mut("responses")
                 .and_then(Value::as_object_mut)

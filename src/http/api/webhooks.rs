@@ -16,16 +16,19 @@ use crate::{
     deletion::requests::{USER_DELETED, delete_user_by_webhook},
     http::{
         catch_all::unread_body,
+        correlation,
         problem::{Problem, Problems},
     },
     problems,
-    vocabulary::{UserId, WebhookOutcome},
+    vocabulary::{AuthFailure, UserId, WebhookOutcome},
 };
 
 /// The largest body, in bytes. Clerk's have some 5 KB.
 const MAX_BODY_BYTES: usize = 65_536;
 /// A longer event type or user id is none of Clerk's, and would not fit into an index.
 const MAX_FIELD_BYTES: usize = 512;
+/// The sender in the log line of a request that was signed.
+const WEBHOOK_ACTOR: &str = "clerk";
 
 problems!(
     /// How a delivery may fail.
@@ -148,7 +151,12 @@ async fn receive(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome,
     let verified = state
         .webhook
         .verify(&signed.headers, &body)
-        .map_err(|refusal| Problem::bad_request(format!("The delivery is refused: {refusal}.")))?;
+        .map_err(|refusal| {
+            state.metrics.auth_failures.of(AuthFailure::Signature).inc();
+            correlation::set_refused(AuthFailure::Signature);
+            Problem::bad_request(format!("The delivery is refused: {refusal}."))
+        })?;
+    correlation::set_actor(WEBHOOK_ACTOR.to_owned());
     let (kind, user_id) = parse(&body)?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let outcome = delete_user_by_webhook(

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe::db::url::DatabaseUrl;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use lethe::storage::{Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
@@ -171,9 +172,13 @@ impl World {
 
     fn command(&self, arguments: &[&str], more: &[(&str, &str)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command.args(arguments).env_clear();
+        let url: DatabaseUrl = self.url.parse().unwrap();
+        if !url.is_local() {
+            // A network of the test's own, without certificates.
+            command.env("ALLOW_INSECURE", "database");
+        }
         command
-            .args(arguments)
-            .env_clear()
             .env("DATABASE_URL", &self.url)
             .env("S3_BUCKET", "lethe")
             .env("AWS_ENDPOINT_URL_S3", self.s3.url())
