@@ -24,7 +24,7 @@ pub(super) fn users<'c>(edges: &[Edge<'c>], tables: &[&'c Table]) -> Option<&'c 
             Some("account" | "profile" | "member") => 4,
             _ => 0,
         };
-        let clerk = table.columns.iter().any(|column| is_clerk_id(column));
+        let clerk = table.columns.iter().any(is_clerk_id);
         let is_the_user = name + usize::from(clerk) * 6;
         let is_keyed = table.key().len() == 1;
         (is_the_user + references(table)) * usize::from(is_keyed && is_the_user >= 6)
