@@ -17,7 +17,7 @@ use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
-use lethe::telemetry::logging;
+use lethe::telemetry::logging::{self, LogFormat};
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     logging::init(log.format, &log.filter)?;
@@ -33,7 +33,13 @@ fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
     } else {
         "warn"
     };
-    logging::init(log.format, filter)?;
+    // What the command prints itself is for people, so the log between it is too.
+    let format = if source.is_set(&variables::LOG_FORMAT) {
+        log.format
+    } else {
+        LogFormat::Pretty
+    };
+    logging::init(format, filter)?;
     Ok(())
 }
 

@@ -58,6 +58,8 @@ least_roles! {
 pub struct TokenAuth<R> {
     /// The name that stands before the token in `ADMIN_API_TOKENS`.
     pub name: String,
+    /// The role of the token, which is at least `R`.
+    pub role: Role,
     least: PhantomData<R>,
 }
 
@@ -118,8 +120,9 @@ impl<'a, R: LeastRole> ApiExtractor<'a> for TokenAuth<R> {
             Caller::Session(_) => Err(AuthError::NotAdmin),
         });
         match caller.await? {
-            Caller::Admin { name, .. } => Ok(Self {
+            Caller::Admin { name, role } => Ok(Self {
                 name,
+                role,
                 least: PhantomData,
             }),
             Caller::Session(_) => Err(Problem::from(AuthError::NotAdmin).into()),

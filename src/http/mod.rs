@@ -17,6 +17,7 @@ pub mod json_body;
 pub mod jwks;
 pub mod limits;
 mod page_headers;
+mod panel;
 pub mod problem;
 mod refusals;
 pub mod request_id;

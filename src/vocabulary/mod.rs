@@ -9,6 +9,8 @@ mod labels;
 mod macros;
 mod task;
 mod time;
+mod window;
+mod worker;
 
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
@@ -18,6 +20,8 @@ pub use labels::{
 };
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
+pub use window::StatsWindow;
+pub use worker::WorkerState;
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +43,15 @@ mod tests {
 
     #[test]
     fn a_word_is_the_same_everywhere() {
-        assert_same_words!(TaskStatus, TaskKind, EntityType, ErrorClass, AuditEvent);
+        assert_same_words!(
+            TaskStatus,
+            TaskKind,
+            EntityType,
+            ErrorClass,
+            AuditEvent,
+            StatsWindow,
+            WorkerState
+        );
         assert_eq!(TaskStatus::parse("finished"), None);
     }
 

@@ -19,6 +19,8 @@ mod crash;
 mod database_faults;
 #[cfg(feature = "dev")]
 mod deletion;
+#[cfg(feature = "dev")]
+mod deploy;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
 mod docs;
@@ -39,12 +41,16 @@ mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
 #[cfg(feature = "dev")]
+mod panel;
+#[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod runbooks;
 #[cfg(feature = "dev")]
 mod slow_peers;
 #[cfg(feature = "dev")]

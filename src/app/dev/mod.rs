@@ -239,6 +239,7 @@ impl Machine<'_> {
             metrics: reachable(metrics_address.unwrap_or(address)),
             postgres: self.embedded.postgres_url(),
             s3: self.embedded.s3_url(),
+            s3_keys: self.embedded.s3_keys(),
             bucket: self.worker.storage.bucket.clone(),
             data_dir: options.data_dir.clone(),
             admin_token: self.embedded.admin_token().map(str::to_owned),

@@ -3,9 +3,11 @@
 
 mod admin_audit;
 mod admin_deleted;
+mod admin_me;
 mod admin_stats;
 mod admin_tasks;
 mod admin_users;
+mod admin_workers;
 mod database;
 mod exact_time;
 pub mod health;
@@ -17,9 +19,13 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use http::header::CONTENT_TYPE;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::body::Bytes;
-use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, handler, web::Data};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get, handler,
+    web::Data,
+};
 use sqlx::PgPool;
 
 use self::health::{HealthApi, ReadyCheck};
@@ -28,7 +34,7 @@ pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    answer::SharedBody, credentials::Authenticator, page_headers, problem::Problem,
+    answer::SharedBody, credentials::Authenticator, page_headers, panel, problem::Problem,
     request_id::RequestId, request_metrics::RequestMetrics, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
@@ -52,8 +58,8 @@ pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoi
     let docs = service.swagger_ui_html();
     let headers = page_headers::secure(&docs);
     let docs = shared_text("text/html; charset=utf-8", docs).with(headers);
-    let mut routes = Route::new()
-        .nest_no_strip("/", service)
+    let mut routes = panel::routes()
+        .nest_no_strip("/", service.into_endpoint().after(uncached))
         .nest("/docs", Route::new().at("/", get(docs)))
         .at(
             "/openapi.json",
@@ -68,12 +74,23 @@ pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoi
     }
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
+        .around(panel::redirect_root)
         .data(gauges)
         .data(health::cached(Arc::clone(&state.ready)))
         .data(authenticator)
         .with(RequestMetrics(Arc::clone(&state.metrics)))
         .data(Arc::new(state))
         .with(RequestId)
+}
+
+/// Data of people stay in no cache, of a browser or of a proxy.
+async fn uncached(answer: poem::Result<Response>) -> poem::Result<Response> {
+    let mut answer = answer?;
+    answer
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    Ok(answer)
 }
 
 /// What a process of any role serves on `METRICS_ADDR`: `/metrics` and `/health/*`.

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
+    admin_me::AdminMe,
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::{AdminErasures, AdminUsers},
+    admin_workers::AdminWorkers,
     health::HealthApi,
     samples::{Restores, Samples},
     webhooks::Webhooks,
@@ -49,6 +51,7 @@ pub(super) fn service() -> OpenApiService<impl OpenApi, ()> {
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
         AdminStats,
+        (AdminWorkers, AdminMe),
         HealthApi,
     ))
 }
