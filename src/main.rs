@@ -54,9 +54,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Worker { .. } => commands::worker(&source).await,
         Command::Migrate { check, .. } => commands::migrate(&source, check).await,
         Command::Openapi { format } => Ok(commands::openapi(format)),
-        Command::Check { .. } => commands::check(&source).await,
+        Command::Check { role, json, .. } => commands::check(&source, role, json).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
         Command::Map(args) => commands::map(&source, &args).await,
+        Command::Pause(args) => commands::pause(&source, &args).await,
+        Command::Resume(args) => commands::resume(&source, &args).await,
+        Command::Erasures(args) => commands::erasures(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => commands::send_webhook(source, &args).await,

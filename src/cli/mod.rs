@@ -5,6 +5,7 @@ pub mod check;
 pub mod map;
 pub mod openapi;
 pub mod reconcile;
+pub mod safety;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

@@ -7,6 +7,7 @@ mod ids;
 mod json;
 mod labels;
 mod macros;
+mod process;
 mod task;
 mod time;
 mod window;
@@ -18,6 +19,7 @@ pub use ids::{AuditId, TaskId, UserId, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
+pub use process::ProcessRole;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
 pub use window::StatsWindow;

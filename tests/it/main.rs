@@ -51,6 +51,7 @@ mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
+mod safety;
 #[cfg(feature = "dev")]
 mod slow_peers;
 #[cfg(feature = "dev")]

@@ -20,7 +20,7 @@ use crate::{
         access::{AdminAuth, ViewerAuth},
         problem::{Problem, Problems},
     },
-    problems,
+    problems, safety,
     tasks::{EXAMPLE_USER, example_time},
     vocabulary::{ErrorClass, TaskId, Timestamp, UserId},
 };
@@ -35,12 +35,16 @@ problems!(pub ReceiptFailures: 400, 401, 403, 404, 503);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "kebab-case")]
 pub enum ErasureStatus {
+    /// Above ERASURE_LIMIT_PER_HOUR: it waits for a person to release or cancel it.
+    Held,
     /// Being worked on, or tried again.
     InProgress,
     /// A dead task waits for a person: see `parked`.
     Incomplete,
     /// Nothing is left.
     Complete,
+    /// It was taken back before it began: the user is live again.
+    Cancelled,
 }
 
 /// Rows removed for good, by table.
@@ -89,6 +93,32 @@ pub struct Receipt {
     pub remaining: Remaining,
     /// At most 100.
     pub parked: Vec<Parked>,
+}
+
+impl Receipt {
+    /// Of an erasure that was cancelled before it touched anything.
+    fn of_cancelled(user_id: String, requested_at: Timestamp, requested_by: String) -> Self {
+        Self {
+            user_id,
+            status: ErasureStatus::Cancelled,
+            requested_at,
+            requested_by,
+            completed_at: None,
+            objects_deleted: 0,
+            objects_kept: 0,
+            rows_deleted: RowsDeleted {
+                users: 0,
+                collections: 0,
+                samples: 0,
+                sample_images: 0,
+            },
+            remaining: Remaining {
+                tasks: 0,
+                objects: 0,
+            },
+            parked: Vec::new(),
+        }
+    }
 }
 
 impl Example for Receipt {
@@ -172,13 +202,23 @@ impl AdminErasures {
     }
 }
 
-async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> {
+pub(super) async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> {
     let mut tx = reading(&state.pool).await?;
     let row = query_file!("sql/http/receipt.sql", user_id)
         .fetch_optional(&mut *tx)
         .await
-        .map_err(problem_of)?
-        .ok_or_else(|| Problem::not_found("The deletion of this user was never asked for."))?;
+        .map_err(problem_of)?;
+    let Some(row) = row else {
+        let cancelled = safety::cancelled_erasure(&mut *tx, &user_id)
+            .await
+            .map_err(problem_of)?;
+        return cancelled
+            .map(|(at, by)| Receipt::of_cancelled(user_id, at, by))
+            .ok_or_else(|| Problem::not_found("The deletion of this user was never asked for."));
+    };
+    let is_held = safety::is_held(&mut *tx, &user_id)
+        .await
+        .map_err(problem_of)?;
     let parked = query_file!("sql/http/parked_tasks.sql", user_id, MAX_PARKED)
         .fetch_all(&mut *tx)
         .await
@@ -190,6 +230,7 @@ async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> 
             .unwrap_or_default()
     };
     let status = match (row.tasks, row.rows_left) {
+        _ if is_held => ErasureStatus::Held,
         (0, false) => ErasureStatus::Complete,
         _ if !parked.is_empty() => ErasureStatus::Incomplete,
         _ => ErasureStatus::InProgress,

@@ -7,6 +7,7 @@ use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
     admin_me::AdminMe,
+    admin_safety::{AdminCancel, AdminPause, AdminResume, AdminSettings},
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::{AdminErasures, AdminUsers},
@@ -46,7 +47,8 @@ pub(super) fn service() -> OpenApiService<impl OpenApi, ()> {
     described((
         Webhooks,
         (Samples, Restores),
-        (AdminUsers, AdminErasures),
+        (AdminUsers, AdminErasures, AdminCancel),
+        (AdminPause, AdminResume, AdminSettings),
         AdminDeleted,
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
