@@ -9,7 +9,7 @@ with recursive base (id, base_id, not_null) as (
 )
 select a.attrelid::int8 as "table_id!", a.attnum as "number!", a.attname::text as "name!",
        quote_ident(a.attname) as "sql!", format_type(a.atttypid, a.atttypmod) as "type_sql!",
-       t.typname::text as "base_type!", t.typcategory::text as "category!", t.typtype = 'e' as "is_enum!",
+       t.typname::text as "base_type!", format_type(b.base_id, -1) as "base_sql!", t.typcategory::text as "category!", t.typtype = 'e' as "is_enum!",
        a.attnotnull or b.not_null as "not_null!",
        a.attgenerated <> '' or a.attidentity = 'a' as "is_generated!",
        coalesce((select format('operator(%I.%s)', n.nspname, o.oprname)

@@ -115,6 +115,7 @@ async fn columns(
             type_sql: row.type_sql,
             family: TypeFamily::of(&row.base_type, &row.category, row.is_enum),
             base_type: row.base_type,
+            base_sql: row.base_sql,
             not_null: row.not_null,
             is_generated: row.is_generated,
             equals: row.equals,

@@ -64,6 +64,8 @@ pub struct Column {
     pub type_sql: String,
     /// The name of the type; of a domain the type that it is made of. An array's begins with `_`.
     pub base_type: String,
+    /// The same as SQL, without a length: what a variable is declared with. A domain might refuse null.
+    pub base_sql: String,
     pub family: TypeFamily,
     pub not_null: bool,
     /// Whether it cannot be written.

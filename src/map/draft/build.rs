@@ -79,6 +79,8 @@ fn empty_map() -> ErasureMap {
     }
 }
 
+/// Longest part of a table's name in a type name that is made unique by a number, in characters.
+const MAX_STEM: usize = 50;
 const DEFAULT_SCHEMA: &str = "public";
 
 struct Drafter<'c> {
@@ -291,16 +293,17 @@ impl<'c> Drafter<'c> {
             .counts
             .iter()
             .find(|(other, named, _)| other.id == table.id && named.number == column.number);
-        let holds_clerk_ids = of_column.is_some_and(|(_, _, counts)| counts.clerk_ids > 0);
+        let counts = of_column.map(|(_, _, counts)| *counts).unwrap_or_default();
         let clerk_id = || TargetGuess::Known("user.clerk_id".to_owned());
-        if holds_clerk_ids {
+        if counts.clerk_ids > 0 {
             return Some(clerk_id());
         }
         if !names_a_user(&column.name) {
             return None;
         }
         let Some(users) = self.users else {
-            return column.family.is_text().then(clerk_id);
+            // Values that are no Clerk ids belong to another system.
+            return (column.family.is_text() && counts.looked == 0).then(clerk_id);
         };
         let key = users.key();
         let id = key.first()?;
@@ -318,11 +321,11 @@ impl<'c> Drafter<'c> {
 
     /// The row that a column is named after, as the value of `to`.
     fn row_target(&self, table: &Table, column: &Column) -> Option<String> {
-        let parents = self
+        let mut parents = self
             .tables
             .iter()
             .filter(|parent| self.erased.contains(&parent.id) && !self.is_users(parent));
-        let found = parents.into_iter().find_map(|parent| {
+        let found = parents.find_map(|parent| {
             let key = parent.key();
             let [key] = key[..] else {
                 return None;
@@ -342,15 +345,12 @@ fn free_type(table: &Table, taken: &mut BTreeSet<String>) -> Option<String> {
     if taken.insert(default.clone()) {
         return None;
     }
-    let plain: String = default
-        .chars()
-        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')
-        .collect();
-    let numbered = (2..).map(|number| {
-        format!(
-            "{}-{number}",
-            if plain.is_empty() { "table" } else { &plain }
-        )
+    let is_plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-';
+    // What a file may give is shorter than what a table may be called.
+    let plain: String = default.chars().filter(is_plain).take(MAX_STEM).collect();
+    let mut numbered = (2..).map(|number| match plain.as_str() {
+        "" => format!("table-{number}"),
+        plain => format!("{plain}-{number}"),
     });
-    numbered.into_iter().find(|name| taken.insert(name.clone()))
+    numbered.find(|name| taken.insert(name.clone()))
 }

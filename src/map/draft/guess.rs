@@ -21,10 +21,10 @@ pub(super) fn users<'c>(edges: &[Edge<'c>], tables: &[&'c Table]) -> Option<&'c 
         let name = match words.last().map(|word| word.trim_end_matches('s')) {
             Some("user") if words.len() == 1 => 10,
             Some("user") => 6,
-            Some("account" | "profile" | "member") if words.len() == 1 => 4,
+            Some("account" | "profile" | "member") => 4,
             _ => 0,
         };
-        let clerk = table.columns.iter().any(|column| is_clerk_id(column));
+        let clerk = table.columns.iter().any(is_clerk_id);
         let is_the_user = name + usize::from(clerk) * 6;
         let is_keyed = table.key().len() == 1;
         (is_the_user + references(table)) * usize::from(is_keyed && is_the_user >= 6)

@@ -106,8 +106,8 @@ fn targets_are_there(map: &ErasureMap, table: &MappedTable, faults: &mut Faults<
 fn without_users_table(map: &ErasureMap, faults: &mut Faults<'_>) {
     let points_at_user =
         |target: &Option<Target>| matches!(target, Some(Target::UserId | Target::ClerkId));
-    let rules = map.tables.iter().flat_map(|table| &table.rules);
-    if !rules.into_iter().any(|rule| points_at_user(&rule.target)) {
+    let mut rules = map.tables.iter().flat_map(|table| &table.rules);
+    if !rules.any(|rule| points_at_user(&rule.target)) {
         let remedy = "Name the table, or give a rule to = \"user.clerk_id\".";
         faults.add(
             map.user.line,

@@ -149,11 +149,11 @@ impl Kept<'_, '_> {
                 && matches!(map.user, BoundUser::Rows { id, .. } if id.number == column.number);
             is_id || all.any(|other| other.number == column.number)
         });
-        let of_table = map
+        let mut of_table = map
             .references
             .iter()
             .filter(|reference| map.tables[reference.child].table.id == self.table.id);
-        let in_rule = of_table.into_iter().any(|reference| {
+        let in_rule = of_table.any(|reference| {
             let discriminator = reference.discriminator.iter().map(|(column, _)| *column);
             let mut all = reference.columns.iter().copied().chain(discriminator);
             all.any(|other| other.number == column.number)

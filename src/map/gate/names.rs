@@ -54,6 +54,20 @@ pub fn names_a_row(column: &str, type_name: &str) -> bool {
     }
 }
 
+/// Whether a column is the id of a polymorphic reference, such as `entityId` beside `entityType`.
+pub fn is_beside_a_type(column: &str, others: &[&str]) -> bool {
+    let column = words(column);
+    let Some((id, rest)) = column.split_last().filter(|(_, rest)| !rest.is_empty()) else {
+        return false;
+    };
+    let is_type_of_it = |other: &&str| {
+        let other = words(other);
+        let last = other.last().is_some_and(|last| last == "type");
+        last && other[..other.len() - 1] == *rest
+    };
+    IDS.contains(&id.as_str()) && others.iter().any(is_type_of_it)
+}
+
 /// Whether a column is named like one that names objects: `object_key`, `avatarUrl`, `s3Key`, `thumbnail_keys`.
 pub fn names_an_object(column: &str) -> bool {
     const FILES: &[&str] = &[
@@ -134,6 +148,15 @@ mod tests {
         assert!(names_a_row("asset_id", "asset") && names_a_row("parentAssetUuid", "asset"));
         assert!(names_a_row("sampleImageId", "sample-image"));
         assert!(!names_a_row("asset", "asset") && !names_a_row("dataset_id", "asset"));
+    }
+
+    #[test]
+    fn a_polymorphic_reference_is_an_id_beside_a_type() {
+        assert!(is_beside_a_type("entityId", &["id", "entityType"]));
+        assert!(is_beside_a_type("record_id", &["record_type"]));
+        assert!(
+            !is_beside_a_type("id", &["type"]) && !is_beside_a_type("entity_id", &["record_type"])
+        );
     }
 
     #[test]

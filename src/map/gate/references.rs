@@ -92,7 +92,7 @@ fn others<'s>(scope: &'s Scope<'_>) -> impl Iterator<Item = Finding> + 's {
         let owner = map.references.iter().find(|other| {
             other.child == reference.child
                 && other.parent.is_user(map)
-                && other.rule.line != reference.rule.line
+                && !std::ptr::eq(other.rule, reference.rule)
                 && (!is_direct || other.rule.action == Action::Delete)
         })?;
         let table = map.tables[reference.child].table;

@@ -2,7 +2,7 @@
 //! says nothing; and where each table is asked for, tables.
 
 use super::finding::{Code, Finding};
-use super::names::{names_a_row, names_a_user};
+use super::names::{is_beside_a_type, names_a_row, names_a_user};
 use super::scope::Scope;
 use super::values::Counts;
 use crate::map::catalog::{Column, Table, TypeFamily};
@@ -12,6 +12,11 @@ use crate::map::format::{Action, toml_key, toml_string};
 pub(super) fn by_name(scope: &Scope<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for table in scope.tables() {
+        let names: Vec<&str> = table
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
         for column in &table.columns {
             if scope.is_settled(table, column) || has_foreign_key(table, column) {
                 continue;
@@ -28,6 +33,8 @@ pub(super) fn by_name(scope: &Scope<'_>) -> Vec<Finding> {
                 format!(
                     "Is named after rows of {parent}, and has neither a foreign key nor a rule."
                 )
+            } else if column.family.may_be_an_id() && is_beside_a_type(&column.name, &names) {
+                "Stands beside a type like a polymorphic reference, and has no rule.".to_owned()
             } else {
                 continue;
             };
@@ -81,14 +88,7 @@ pub(super) fn by_value(scope: &Scope<'_>, counts: &[(&Table, &Column, Counts)]) 
             let looked = counts.looked;
             format!("{number} of {looked} values in the statistics {what}.")
         };
-        let is_object = scope.map.tables.iter().any(|one| {
-            let objects = one.objects.iter();
-            one.table.id == table.id
-                && objects
-                    .into_iter()
-                    .any(|object| object.column.number == column.number)
-        });
-        if scope.is_settled(table, column) || is_object {
+        if scope.is_settled(table, column) {
             continue;
         }
         if counts.clerk_ids > 0 {

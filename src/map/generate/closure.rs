@@ -14,6 +14,7 @@ fn text_column() -> Column {
         name: String::new(),
         sql: String::new(),
         type_sql: "text".to_owned(),
+        base_sql: "text".to_owned(),
         base_type: "text".to_owned(),
         family: TypeFamily::Text,
         not_null: true,
@@ -27,7 +28,7 @@ pub(super) fn variables(map: &BoundMap<'_>, function: &str) -> String {
     match map.user {
         BoundUser::Rows { id, clerk_id } => format!(
             "    clerk_id {} := {function}.user_id;\n    id {};\n",
-            clerk_id.type_sql, id.type_sql
+            clerk_id.base_sql, id.base_sql
         ),
         BoundUser::IdAlone | BoundUser::Unknown => {
             format!("    clerk_id text := {function}.user_id;\n")

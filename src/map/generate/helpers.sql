@@ -2,10 +2,10 @@
 create or replace function lethe_map.percent_decoded(value text) returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $lethe$
 begin
-    return (select convert_from(string_agg(case when m.parts[1] ~ '^%[0-9A-Fa-f]{2}$'
+    return coalesce((select convert_from(string_agg(case when m.parts[1] ~ '^%[0-9A-Fa-f]{2}$'
                                                 then decode(substr(m.parts[1], 2), 'hex')
                                                 else convert_to(m.parts[1], 'UTF8') end, ''::bytea order by m.at), 'UTF8')
-            from regexp_matches(percent_decoded.value, '%[0-9A-Fa-f]{2}|[^%]+|%', 'g') with ordinality m (parts, at));
+            from regexp_matches(percent_decoded.value, '%[0-9A-Fa-f]{2}|[^%]+|%', 'g') with ordinality m (parts, at)), '');
 exception when character_not_in_repertoire or untranslatable_character then
     return null;
 end

@@ -44,6 +44,7 @@ finds! {
         => "incomplete suspect-name a.created_by", "incomplete suspect-name a.owner_id";
     a_column_named_after_an_erased_row: "create table assets (id bigint primary key, user_id text references users); create table a (id int primary key, asset_id bigint, asset_uuid uuid);",
         "[table.assets]\non_erase.user_id = \"delete\"\n" => "incomplete suspect-name a.asset_id";
+    an_id_beside_a_type: "create table a (id int primary key, entity_type text, entity_id bigint);", "" => "incomplete suspect-name a.entity_id";
     rows_of_others_without_consent: B, "[table.a]\non_erase.user_id = \"delete\"\n[table.b]\non_erase = { a_id = \"delete\", user_id = \"delete\" }\n"
         => "danger others b.a_id";
     rows_of_others_that_are_detached: B, "[table.a]\non_erase.user_id = \"delete\"\n[table.b]\non_erase = { a_id = \"detach\", user_id = \"delete\" }\n" => ;
@@ -89,8 +90,8 @@ finds! {
         => "danger column-type a.data", "danger column-type a.object_key";
     a_soft_delete_is_a_time: "create table a (id int primary key, user_id text references users, gone bool);",
         "[table.a]\nsoft_delete = { at = \"gone\" }\non_erase.user_id = \"delete\"\n" => "danger column-type a.gone";
-    a_table_that_others_inherit_from: &format!("{A} create table c () inherits (a);"), A_RULE => "danger table-kind a";
-    a_table_that_is_not_there: "", "[table.Users]\n" => "danger missing-table Users";
+    a_table_that_others_inherit_from: &format!("{A} create table c () inherits (a);"), A_RULE => "danger table-kind a", "incomplete suspect-name c.user_id";
+    a_table_that_is_not_there: "", "[table.Nobody]\n" => "danger missing-table Nobody";
     a_column_that_is_not_there: A, "soft_delete = { at = \"gone\" }\n[table.a]\non_erase = { user_id = \"delete\", nobody = \"delete\" }\n"
         => "danger missing-column a.nobody", "danger missing-column users.gone";
     a_rule_without_a_target: "create table a (id int primary key, ref text);", "[table.a]\non_erase.ref = \"delete\"\n" => "incomplete stale-rule a.ref";

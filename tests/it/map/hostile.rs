@@ -35,16 +35,16 @@ fn quoted(name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_leaves_its_quotes() {
     let mut sql = format!(
-        "create table witness (id int); create table people (id text primary key);
-         create schema \"s.1\"; insert into people values ('{USER_A}'), ('{USER_B}');"
+        "create table witness (id int); create table users (id text primary key);
+         create schema \"s.1\"; insert into users values ('{USER_A}'), ('{USER_B}');"
     );
-    let mut toml = "version = 1\n[bucket.main]\n[user]\ntable = \"people\"\n".to_owned();
+    let mut toml = "version = 1\n[bucket.main]\n[user]\ntable = \"users\"\n".to_owned();
     for (number, name) in NAMES.iter().enumerate() {
         for (schema, section) in [("public", "p"), ("s.1", "s")] {
             let table = format!("{}.{}", quoted(schema), quoted(name));
             let column = quoted(name);
             sql += &format!(
-                "create table {table} (dropped int, id int primary key, {column} text references people, \"key {}\" jsonb);
+                "create table {table} (dropped int, id int primary key, {column} text references users, \"key {}\" jsonb);
                  alter table {table} drop column dropped;
                  insert into {table} values (1, '{USER_A}', '[{{\"it''s $lethe$\": \"k/{number}.png\"}}]'), (2, '{USER_B}', null);",
                 number
@@ -64,7 +64,7 @@ async fn no_name_leaves_its_quotes() {
     application.expect_complete(&map, &toml).await;
     // Whatever the session's search path is, and whatever stands in it.
     let hostile = "create schema evil; create function evil.starts_with(text, text) returns boolean language sql as 'select false';
-                   create table evil.people (id text); create operator evil.= (function = texteq, leftarg = text, rightarg = text);";
+                   create table evil.users (id text); create operator evil.= (function = texteq, leftarg = text, rightarg = text);";
     application.run(hostile).await;
     application.install(&map).await;
     let plan = application.plan(&map, USER_A).await;
