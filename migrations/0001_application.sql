@@ -72,6 +72,8 @@ create table lethe.user_tombstones (
     deleted_at timestamptz not null default now(),
     deleted_by text not null
 );
+-- The list of erasures, newest first (GET /admin/erasures).
+create index user_tombstones_deleted_at_idx on lethe.user_tombstones (deleted_at, user_id);
 
 -- Serialises "this user is deleted" against "this user is created" for a user who has no row to lock. A deletion of
 -- a user whose row is there does not take it. 1,024 buckets, so that a bulk import holds a bounded number of locks.

@@ -85,6 +85,8 @@ create index finished_tasks_id_idx on lethe.finished_tasks (id);
 create index finished_tasks_user_id_idx on lethe.finished_tasks (user_id, id);
 -- The last hour, from the order of time in which the rows stand.
 create index finished_tasks_finished_at_idx on lethe.finished_tasks using brin (finished_at);
+-- Erasures among thousands of other tasks.
+create index finished_tasks_erasures_idx on lethe.finished_tasks (audit_id) where kind = 'user-delete';
 create index finished_tasks_cancelled_idx on lethe.finished_tasks (id) where status = 'cancelled';
 
 -- For a moment that has no partition of its own, so that no settle can fail for the lack of one.

@@ -1,11 +1,51 @@
 -- The use cases as functions, so that the webhook, the API and the application's own SQL are the same code, in
 -- whatever transaction they are called. Every step has a bounded size. What the application calls runs with the rights
--- of the schema's owner.
+-- of the schema's owner, and with settings that make the planner go by index from short lists of ids, because the
+-- statistics of a queue and of tables that shrink are always stale.
+
+-- The search path with which the application's triggers run when Lethe writes its tables: what `alter database … set
+-- search_path` says, or public. Their names need not be qualified. A client cannot change it.
+create function lethe.application_path() returns text
+language sql stable set search_path = lethe, pg_temp as $$
+    select coalesce(
+        (select substr(c.setting, length('search_path=') + 1)
+         from pg_catalog.pg_db_role_setting s cross join unnest(s.setconfig) as c (setting)
+         where s.setrole = 0 and s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+           and c.setting like 'search\_path=%'),
+        'public') || ', pg_temp'
+$$;
+
+-- Soft-deletes rows, as of `at_time`. A row that is marked already stays as it is, unless its time lies in the future:
+-- that is a plan of the application. All writes of soft deletes stand here, because they run triggers of the
+-- application, with its search path.
+create function lethe.mark(
+    user_ids text[], collection_ids uuid[], sample_ids uuid[], image_ids uuid[], at_time timestamptz, by_whom text) returns void
+language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
+begin
+    perform set_config('search_path', lethe.application_path(), true);
+    if cardinality(user_ids) > 0 then
+        update public.users u set deleted_at = at_time, deleted_by = by_whom
+        where u.id = any (user_ids) and (u.deleted_at is null or u.deleted_at > now());
+    end if;
+    if cardinality(collection_ids) > 0 then
+        update public.collections c set deleted_at = at_time, deleted_by = by_whom
+        where c.id = any (collection_ids) and (c.deleted_at is null or c.deleted_at > now());
+    end if;
+    if cardinality(sample_ids) > 0 then
+        update public.samples s set deleted_at = at_time, deleted_by = by_whom
+        where s.id = any (sample_ids) and (s.deleted_at is null or s.deleted_at > now());
+    end if;
+    if cardinality(image_ids) > 0 then
+        update public.sample_images i set deleted_at = at_time, deleted_by = by_whom
+        where i.id = any (image_ids) and (i.deleted_at is null or i.deleted_at > now());
+    end if;
+end
+$$;
 
 -- Marks and plans the next rows of an erasure: at most `max_rows` samples and `max_rows` images. A small erasure is
 -- planned at once: then the root itself names all rows (phase `rows`). A larger one gets parts of at most 1,000 rows
 -- each, step by step; `plan_cursor` is the last sample and image that were planned, or the last collection that was
--- marked. At the end of a pass the phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that
+-- marked. All rows bear the time of the root task, by which lethe.cancel_erasure knows them. At the end of a pass the phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that
 -- another transaction holds are skipped; a later pass finds them.
 create function lethe.plan_user(root_id bigint, max_rows int) returns void
 language plpgsql set search_path = lethe, pg_temp set row_security = off set lock_timeout = '1s' as $$
@@ -22,10 +62,11 @@ begin
     select deleted_by into asked_by from lethe.user_tombstones where user_id = root.user_id;
     is_first := root.plan_cursor is null;
     if is_first or root.plan_cursor[1] = 'collection' then
-        update public.users u set deleted_at = now(), deleted_by = asked_by
-        where u.id = (select id from public.users
-                      where id = root.user_id and (deleted_at is null or deleted_at > now())
-                      for no key update skip locked);
+        perform lethe.mark(
+            array(select u.id from public.users u
+                  where u.id = root.user_id and (u.deleted_at is null or u.deleted_at > now())
+                  for no key update skip locked),
+            null, null, null, root.created_at, asked_by);
         if not lethe.mark_collections(root, asked_by, max_rows) then
             return;
         end if;
@@ -33,7 +74,9 @@ begin
     end if;
 
     choice := lethe.choose_rows(root.user_id, root_id, root.plan_cursor[2]::uuid, root.plan_cursor[3]::uuid, max_rows);
-    perform lethe.mark_rows(choice.sample_ids, choice.image_ids, root_id, asked_by);
+    perform lethe.mark(null, null, choice.sample_ids, choice.image_ids, root.created_at, asked_by);
+    -- An image with an open deletion of its own loses what is left of its grace.
+    perform lethe.adopt(choice.image_ids::text[], 'image-delete', root_id);
     is_last := choice.pass_ends;
     if is_first and is_last and coalesce(cardinality(choice.image_ids), 0) <= part_size then
         update lethe.cleanup_tasks
@@ -43,9 +86,10 @@ begin
         where id = root_id;
         return;
     end if;
-    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id)
+    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id,
+        scheduled_at, held_reason)
     select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(distinct i.key), 'sample-image',
-           array_agg(i.id::text), 1, root_id
+           array_agg(i.id::text), 1, root_id, greatest(root.scheduled_at, clock_timestamp()), root.held_reason
     from unnest(choice.image_ids, choice.keys) with ordinality as i (id, key, place)
     group by (i.place - 1) / part_size order by (i.place - 1) / part_size;
     -- A large erasure goes to the bulk lane, so that it does not make small work wait.
@@ -60,15 +104,16 @@ $$;
 create function lethe.mark_collections(root lethe.cleanup_tasks, asked_by text, max_rows int) returns boolean
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 declare
+    nil      constant uuid := '00000000-0000-0000-0000-000000000000';
     after    uuid := case when root.plan_cursor[1] = 'collection' then root.plan_cursor[2]::uuid end;
     next_ids uuid[];
 begin
     next_ids := array(
         select c.id from public.collections c
-        where c.user_id = root.user_id and (after is null or c.id > after)
+        where c.user_id = root.user_id and c.id >= coalesce(after, nil) and c.id is distinct from after
           and (c.deleted_at is null or c.deleted_at > now())
         order by c.id limit max_rows for no key update skip locked);
-    update public.collections set deleted_at = now(), deleted_by = asked_by where id = any (next_ids);
+    perform lethe.mark(null, next_ids, null, null, root.created_at, asked_by);
     if cardinality(next_ids) < max_rows then
         return true;
     end if;
@@ -89,11 +134,13 @@ create function lethe.choose_rows(
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 #variable_conflict use_variable
 declare
+    -- The smallest id: a condition on it can always be looked up in an index, with or without a cursor.
+    nil     constant uuid := '00000000-0000-0000-0000-000000000000';
     adopted uuid[];
 begin
     sample_ids := array(
         select s.id from public.samples s
-        where s.user_id = of_user and (after_sample is null or s.id >= after_sample)
+        where s.user_id = of_user and s.id >= coalesce(after_sample, nil)
         order by s.id limit max_rows
         for no key update skip locked);
     pass_ends := cardinality(sample_ids) < max_rows;
@@ -112,7 +159,9 @@ begin
         from unnest(sample_ids) as s (id)
         cross join lateral (
             select i.id, i.object_key from public.sample_images i
-            where i.sample_id = s.id and (after_image is null or s.id <> after_sample or i.id > after_image)
+            where i.sample_id = s.id
+              and i.id >= case when s.id = after_sample then coalesce(after_image, nil) else nil end
+              and (s.id is distinct from after_sample or i.id is distinct from after_image)
             order by i.id limit max_rows
         ) i
         where cardinality(adopted) = 0 or s.id <> all (adopted)
@@ -131,19 +180,8 @@ begin
 end
 $$;
 
--- Soft-deletes chosen rows. A time of deletion in the future is a plan of the application, and becomes now. An image with an open deletion of its own loses what is left of its grace.
-create function lethe.mark_rows(sample_ids uuid[], image_ids uuid[], root_id bigint, asked_by text) returns void
-language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
-begin
-    update public.samples set deleted_at = now(), deleted_by = asked_by
-    where id = any (sample_ids) and (deleted_at is null or deleted_at > now());
-    update public.sample_images set deleted_at = now(), deleted_by = asked_by
-    where id = any (image_ids) and (deleted_at is null or deleted_at > now());
-    perform lethe.adopt(image_ids::text[], 'image-delete', root_id);
-end
-$$;
-
--- Makes open tasks of these entities parts of an erasure, and due now.
+-- Makes open tasks of these entities parts of an erasure, and due now. While the erasure may not begin (it is held or
+-- delayed), they stay as they are.
 create function lethe.adopt(entity_ids text[], of_kind text, root_id bigint) returns void
 language plpgsql set search_path = lethe, pg_temp as $$
 begin
@@ -152,7 +190,9 @@ begin
         scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                             else t.scheduled_at end
     where t.entity_id = any (entity_ids) and t.kind = of_kind and t.kind <> 'user-delete-part'
-      and t.parent_id is distinct from root_id;
+      and t.parent_id is distinct from root_id
+      and exists (select from lethe.cleanup_tasks r
+                  where r.id = root_id and r.held_reason is null and r.scheduled_at <= clock_timestamp());
 end
 $$;
 
@@ -160,12 +200,15 @@ $$;
 -- the root task's id, the same one when repeated. A user that Lethe never saw gets a tombstone and a root task too.
 -- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted.
 create function lethe.delete_user(user_id text, deleted_by text) returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     -- The caller waits for this step, so it is smaller than a worker's.
     max_rows constant int := 1000;
-    root bigint;
+    -- The time that the rows of this erasure bear. No other transaction writes the same.
+    asked_at timestamptz := clock_timestamp();
+    root     bigint;
 begin
     if coalesce(delete_user.user_id, '') = '' then
         raise exception 'user_id must not be empty' using errcode = 'invalid_parameter_value';
@@ -173,7 +216,10 @@ begin
     if coalesce(delete_user.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
-    if not exists (select from public.users u where u.id = delete_user.user_id) then
+    perform lethe.check_actor(delete_user.deleted_by);
+    -- A row that somebody holds is not waited for: it is there, so nobody creates it at this moment.
+    perform from public.users u where u.id = delete_user.user_id for no key update skip locked;
+    if not found and not exists (select from public.users u where u.id = delete_user.user_id) then
         perform lethe.lock_user(delete_user.user_id, true);
     end if;
     -- A repetition waits here for the one before it.
@@ -187,8 +233,9 @@ begin
         end if;
     end if;
 
-    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase)
-    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, 'plan')
+    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, created_at, scheduled_at, held_reason)
+    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, 'plan', asked_at,
+            clock_timestamp() + lethe.erasure_delay(), lethe.hold_reason())
     on conflict (entity_id, kind) where kind <> 'user-delete-part' do nothing
     returning id into root;
     if root is null then
@@ -202,7 +249,7 @@ begin
     exception when query_canceled or others then
         -- A time limit ends the step only. A person who cancels ends the request.
         if sqlstate = '57014' and clock_timestamp() - statement_timestamp()
-                < coalesce(nullif(current_setting('statement_timeout'), '0')::interval, 'infinity') then
+                < coalesce(nullif(current_setting('statement_timeout'), '0')::interval, '1000 years') then
             raise;
         end if;
         raise warning 'the first step of the erasure of user % failed and is left to the worker: % (%)',
@@ -228,7 +275,8 @@ $$;
 -- there is no such sample. For the sample of a user who is being erased it is the erasure's task.
 create function lethe.delete_sample(sample_id uuid, deleted_by text, grace interval default interval '0')
 returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     -- What a task takes up at once; more images are taken up when these are gone.
@@ -241,6 +289,7 @@ begin
     if coalesce(delete_sample.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_sample.deleted_by);
     select * into sample from public.samples where id = delete_sample.sample_id for no key update;
     if not found then
         return null;
@@ -265,11 +314,9 @@ begin
     if sample.deleted_at is null or sample.deleted_at > now() then
         sample.deleted_at := now();
         sample.deleted_by := delete_sample.deleted_by;
-        update public.samples s set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by where s.id = sample.id;
     end if;
     -- The application may have marked the sample before: its images bear the same time, and a restore finds them.
-    update public.sample_images i set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by
-    where i.id = any (image_ids) and (i.deleted_at is null or i.deleted_at > now());
+    perform lethe.mark(null, null, array[sample.id], image_ids, sample.deleted_at, sample.deleted_by);
 
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, scheduled_at)
     values ('sample-delete', 'sample', sample.id::text, sample.user_id, coalesce(keys, '{}'), 'sample-image',
@@ -288,7 +335,8 @@ $$;
 -- user is being deleted it is that task.
 create function lethe.delete_image(image_id uuid, deleted_by text, grace interval default '0')
 returns bigint
-language plpgsql security definer set search_path = lethe, pg_temp set row_security = off as $$
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
     image public.sample_images;
@@ -298,6 +346,7 @@ begin
     if coalesce(delete_image.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_image.deleted_by);
     -- The sample first, as everybody locks who deletes.
     select s.user_id into owner
     from public.samples s join public.sample_images i on i.sample_id = s.id
@@ -316,8 +365,7 @@ begin
     if found then
         return task;
     end if;
-    update public.sample_images i set deleted_at = now(), deleted_by = delete_image.deleted_by
-    where i.id = image.id and (i.deleted_at is null or i.deleted_at > now());
+    perform lethe.mark(null, null, null, array[image.id], now(), delete_image.deleted_by);
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, scheduled_at)
     values ('image-delete', 'sample-image', image.id::text, owner, array[image.object_key], 'sample-image',
             array[image.id::text], clock_timestamp() + grace)
@@ -331,7 +379,7 @@ $$;
 
 -- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
 -- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
--- was never claimed. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
+-- was never claimed, or of a user whose erasure can still be cancelled. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
 -- for ever: the deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that
 -- are claimed together protect nothing from each other, so both delete the key. `owners` says for each key the entity
 -- that is being deleted: a row of that sample protects nothing.
@@ -357,7 +405,10 @@ begin
                        where t.entity_id = i.sample_id::text and t.kind = 'sample-delete'
                          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
                   and (select t.id from lethe.cleanup_tasks t
-                       where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null))
+                       where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null)
+              or (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
+                  where s.id = i.sample_id and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0
+                    and t.created_at = i.deleted_at and not lethe.is_touched(t) limit 1) is not null)
         limit 1) is not null;
 end
 $$;

@@ -1,7 +1,9 @@
 -- What a worker writes when the objects of its tasks were answered for: it removes the rows that the tasks name, by
 -- primary key, and ends the tasks. Each DELETE checks in the same statement that its row is still to go: it is
 -- soft-deleted (or its sample is), it names no key that was not answered for, and it has no child. `careful`: rows
--- that another transaction holds are skipped instead of waited for.
+-- that another transaction holds are skipped instead of waited for. `(deleted_at is null) is false` keeps the planner from
+-- the partial index of deleted rows, which holds everybody's. The functions that write tables of the application
+-- run its triggers, with its search path.
 
 -- Removes those of the images `ids` whose key is one of `answered`. `tasks` and `users` stand at the same places: the
 -- task that names the image, and for a part of an erasure its user; a row that was given to another user stays.
@@ -13,6 +15,7 @@ language plpgsql set search_path = lethe, pg_temp set row_security = off set ena
 declare
     free uuid[];
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         free := array(select i.id from public.sample_images i where i.id = any (ids) order by i.id for update skip locked);
     end if;
@@ -23,7 +26,7 @@ begin
       and (free is null or n.id = any (free))
       -- Written so that the keys are hashed once, whatever the planner believes of their number.
       and (i.object_key not in (select a.key from unnest(answered) as a (key))) is false
-      and (i.deleted_at is not null
+      and ((i.deleted_at is null) is false
            or (select s.deleted_at from public.samples s where s.id = i.sample_id) is not null)
       and (n.user_id is null
            or (select s.user_id from public.samples s where s.id = i.sample_id) = n.user_id)
@@ -37,12 +40,13 @@ returns table (sample_id uuid, user_id text)
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_column
 begin
+    perform set_config('search_path', lethe.application_path(), true);
     if careful then
         ids := array(select s.id from public.samples s where s.id = any (ids) order by s.id for update skip locked);
     end if;
     return query
     delete from public.samples s
-    where s.id = any (ids) and s.deleted_at is not null
+    where s.id = any (ids) and (s.deleted_at is null) is false
       and (select i.id from public.sample_images i where i.sample_id = s.id limit 1) is null
     returning s.id, s.user_id;
 end
@@ -58,6 +62,7 @@ create function lethe.remove_upwards(
 language plpgsql set search_path = lethe, pg_temp set row_security = off set enable_nestloop = on as $$
 #variable_conflict use_variable
 declare
+    nil constant uuid := '00000000-0000-0000-0000-000000000000';
     chosen uuid[];
     others int;
 begin
@@ -65,9 +70,11 @@ begin
     if cardinality(users) = 0 then
         return;
     end if;
+    perform set_config('search_path', lethe.application_path(), true);
     if cardinality(users) = 1 then
         chosen := array(select s.id from public.samples s
-                        where s.user_id = users[1] and (after is null or s.id > after) order by s.id limit max_rows);
+                        where s.user_id = users[1] and s.id >= coalesce(after, nil) and s.id is distinct from after
+                        order by s.id limit max_rows);
         last_sample := chosen[cardinality(chosen)];
     else
         chosen := array(select s.id from public.samples s where s.user_id = any (users) limit max_rows);
@@ -92,7 +99,7 @@ begin
         end if;
         with gone as (
             delete from public.collections c
-            where c.id = any (chosen) and c.deleted_at is not null
+            where c.id = any (chosen) and (c.deleted_at is null) is false
               and (select s.id from public.samples s where s.collection_id = c.id limit 1) is null
             returning c.id, c.user_id
         )
@@ -107,7 +114,7 @@ begin
     end if;
     with gone as (
         delete from public.users u
-        where u.id = any (users) and u.deleted_at is not null
+        where u.id = any (users) and (u.deleted_at is null) is false
           and (select s.id from public.samples s where s.user_id = u.id limit 1) is null
           and (select c.id from public.collections c where c.user_id = u.id limit 1) is null
         returning u.id
@@ -279,8 +286,7 @@ begin
                 select i.id from public.sample_images i
                 where i.sample_id = sample.id and i.id <> all (task.row_ids::uuid[])
                 order by i.id limit max_late);
-            update public.sample_images i set deleted_at = sample.deleted_at, deleted_by = sample.deleted_by
-            where i.id = any (late) and i.deleted_at is null;
+            perform lethe.mark(null, null, null, late, sample.deleted_at, sample.deleted_by);
         end if;
     end if;
     if cardinality(late) > 0 or rest.has_new_keys then
@@ -471,7 +477,7 @@ $$;
 -- The rows that an unfinished task has removed: those of its named rows that it does not keep, and others.
 create function lethe.removed_rows(before lethe.cleanup_tasks, more_rows jsonb) returns jsonb
 language sql set search_path = lethe, pg_temp as $$
-    select nullif(jsonb_strip_nulls(jsonb_build_object(before.row_type, r.ids)) || coalesce(more_rows, '{}'), '{}')
+    select nullif(jsonb_strip_nulls(jsonb_build_object(coalesce(before.row_type, 'sample-image'), r.ids)) || coalesce(more_rows, '{}'), '{}')
     from (
         select jsonb_agg(n.id) as ids from unnest(before.row_ids) as n (id)
         where n.id <> all (array(select o.id from lethe.cleanup_tasks c cross join lateral unnest(c.row_ids) as o (id)

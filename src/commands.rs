@@ -8,15 +8,20 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
-    ReceiptsArgs, ReceiptsCommand, ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs,
+    AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
+    PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs, ReconcileCommand,
+    SpecFormat, TasksArgs,
 };
-use lethe::cli::{check, openapi, receipts, reconcile, tasks};
+use lethe::cli::print::TasksOutput;
+use lethe::cli::{check, evidence, map, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, Log, ReceiptKey, Section, Serve, Source, Worker};
+use lethe::config::{Database, Log, MapFile, ReceiptKey, Section, Serve, Source, Worker};
+use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
-use lethe::telemetry::logging;
+use lethe::telemetry::logging::{self, LogFormat};
+use lethe::vocabulary::ProcessRole;
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     logging::init(log.format, &log.filter)?;
@@ -32,15 +37,23 @@ fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
     } else {
         "warn"
     };
-    logging::init(log.format, filter)?;
+    // What the command prints itself is for people, so the log between it is too.
+    let format = if source.is_set(&variables::LOG_FORMAT) {
+        log.format
+    } else {
+        LogFormat::Pretty
+    };
+    logging::init(format, filter)?;
     Ok(())
 }
 
-pub async fn serve(source: &Source) -> anyhow::Result<ExitCode> {
+/// `flags` are those of the process, to read the configuration again at SIGHUP.
+pub async fn serve(source: &Source, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
     let (log, config) = <(Log, Serve)>::parse(source)?;
     start_log(&log)?;
     let shutdown = app::signals::shutdown_token()?;
-    app::serve::run(config, shutdown).await?;
+    let reread = move || AdminTokens::parse(&Source::of_process(flags.iter().cloned()));
+    app::serve::run(config, reread, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,17 +106,27 @@ pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries the roles of which something is configured; without any, all is asked for.
-pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
+/// Tries the role that is asked for, or the roles of which something is configured; without any, all is asked for.
+pub async fn check(
+    source: &Source,
+    role: Option<ProcessRole>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     const OF_SERVE: [&Variable; 3] = [
         &variables::CLERK_WEBHOOK_SIGNING_SECRET,
         &variables::CLERK_JWT_KEY,
         &variables::CLERK_JWKS_URL,
     ];
     const OF_WORKER: [&Variable; 2] = [&variables::S3_BUCKET, &variables::AWS_ENDPOINT_URL_S3];
-    <(Log, (Serve, Worker))>::check_given(source)?;
     let any_set = |of: &[&Variable]| of.iter().any(|variable| source.is_set(variable));
-    let (serve, worker) = match (any_set(&OF_SERVE), any_set(&OF_WORKER)) {
+    let tried = match role {
+        Some(role) => (role == ProcessRole::Serve, role == ProcessRole::Worker),
+        None => {
+            <(Log, (Serve, Worker))>::check_given(source)?;
+            (any_set(&OF_SERVE), any_set(&OF_WORKER))
+        }
+    };
+    let (serve, worker) = match tried {
         (true, false) => (Some(Serve::parse(source)?), None),
         (false, true) => (None, Some(Worker::parse(source)?)),
         _ => {
@@ -123,7 +146,11 @@ pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
         worker.as_ref().zip(store.as_ref()),
     )
     .await;
-    print(&check::render(&findings));
+    if as_json {
+        print(&check::json(&findings));
+    } else {
+        print(&check::render(&findings));
+    }
     Ok(success_if(!check::is_anything_wrong(&findings)))
 }
 
@@ -132,13 +159,131 @@ pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode
     start_log(&log)?;
     let mut connection = pool::connect(&database.url).await?;
     let outcome = tasks::run(&mut connection, &args.command, &user()).await?;
-    if !outcome.text.is_empty() {
-        print(&outcome.text);
+    Ok(print_output(&outcome))
+}
+
+pub async fn erase(source: &Source, args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::erase(&pool, args, &user()).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn receipt(source: &Source, args: &ReceiptArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::receipt(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn audit(source: &Source, args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::audit(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub async fn deleted(source: &Source, args: &DeletedArgs) -> anyhow::Result<ExitCode> {
+    let pool = pool_of_command(source)?;
+    let outcome = evidence::deleted(&pool, args).await;
+    pool::close(&pool).await;
+    Ok(print_output(&outcome?))
+}
+
+pub fn completions(shell: clap_complete::Shell) -> ExitCode {
+    use clap::CommandFactory as _;
+
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lethe", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end());
+    ExitCode::SUCCESS
+}
+
+fn pool_of_command(source: &Source) -> anyhow::Result<sqlx::PgPool> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    Ok(pool::lazy(&database))
+}
+
+fn print_output(output: &TasksOutput) -> ExitCode {
+    if !output.text.is_empty() {
+        print(&output.text);
     }
-    for line in &outcome.refused {
+    for line in &output.refused {
         eprintln!("error: {line}");
     }
-    Ok(success_if(outcome.refused.is_empty()))
+    success_if(output.refused.is_empty())
+}
+
+pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {
+    let (log, file) = <(Log, MapFile)>::parse(source)?;
+    start_log(&log)?;
+    let map = match &args.command {
+        MapCommand::Init => None,
+        _ => match map::load(file.0.as_deref()) {
+            Ok(map) => Some(map),
+            Err(invalid) => {
+                let output = map::tell_invalid(&invalid, &args.command);
+                return Ok(show(&output));
+            }
+        },
+    };
+    let database = Database::parse(source)?;
+    let mut connection = pool::connect(&database.url).await?;
+    Ok(show(
+        &map::run(&mut connection, map.as_ref(), &args.command).await?,
+    ))
+}
+
+/// Prints what a command says, and returns its exit code.
+fn show(output: &map::MapOutput) -> ExitCode {
+    if !output.text.is_empty() {
+        print(output.text.trim_end());
+    }
+    if !output.errors.is_empty() {
+        eprintln!("{}", output.errors.trim_end());
+    }
+    ExitCode::from(output.exit_code)
+}
+
+pub async fn pause(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::pause(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn resume(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::resume(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn erasures(source: &Source, args: &ErasuresArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let ErasuresCommand::Cancel(args) = &args.command;
+    let done = safety::cancel(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+async fn connect(source: &Source) -> anyhow::Result<sqlx::PgConnection> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    pool::connect(&database.url).await
+}
+
+fn tell(done: &safety::SafetyOutput) -> ExitCode {
+    if !done.text.is_empty() {
+        print(&done.text);
+    }
+    for line in &done.refused {
+        eprintln!("error: {line}");
+    }
+    success_if(done.refused.is_empty())
+}
+
+/// The person at the terminal, as the audit trail names them.
+fn actor() -> String {
+    format!("cli:{}", user())
 }
 
 pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {

@@ -11,12 +11,16 @@ pub mod db;
 pub mod deletion;
 #[cfg(feature = "dev")]
 pub mod embedded;
+pub mod evidence;
 mod failpoint;
 pub mod http;
+pub mod map;
 pub mod pauses;
 pub mod queue;
 pub mod receipts;
+pub mod recent;
 pub mod reconcile;
+pub mod safety;
 pub mod schema;
 pub mod secret;
 pub mod storage;

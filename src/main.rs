@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use lethe::cause::chain;
 use lethe::cli::args::{Cli, Command};
+use lethe::cli::tasks::TasksError;
 use lethe::config::ConfigError;
 
 /// The command failed, or found something wrong.
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
             }
             None => {
                 eprintln!("error: {}", chain(error.as_ref()));
-                ExitCode::from(FAILED)
+                let is_bad_flag = matches!(error.downcast_ref(), Some(TasksError::Cursor(_)));
+                ExitCode::from(if is_bad_flag { MISCONFIGURED } else { FAILED })
             }
         },
     }
@@ -46,15 +48,25 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let source = cli.source();
+    let flags = cli.flags();
     match cli.command {
         #[cfg(feature = "dev")]
         Command::Dev(args) => commands::dev(source, &args).await,
-        Command::Serve { .. } => commands::serve(&source).await,
+        Command::Serve { .. } => commands::serve(&source, flags).await,
         Command::Worker { .. } => commands::worker(&source).await,
         Command::Migrate { check, .. } => commands::migrate(&source, check).await,
         Command::Openapi { format } => Ok(commands::openapi(format)),
-        Command::Check { .. } => commands::check(&source).await,
+        Command::Check { role, json, .. } => commands::check(&source, role, json).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
+        Command::Erase(args) => commands::erase(&source, &args).await,
+        Command::Receipt(args) => commands::receipt(&source, &args).await,
+        Command::Audit(args) => commands::audit(&source, &args).await,
+        Command::Deleted(args) => commands::deleted(&source, &args).await,
+        Command::Completions { shell } => Ok(commands::completions(shell)),
+        Command::Map(args) => commands::map(&source, &args).await,
+        Command::Pause(args) => commands::pause(&source, &args).await,
+        Command::Resume(args) => commands::resume(&source, &args).await,
+        Command::Erasures(args) => commands::erasures(&source, &args).await,
         Command::Receipts(args) => commands::receipts(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]

@@ -14,6 +14,8 @@ with page as (
        and ($4::text is null or t.user_id = $4)
        and ($5::text is null or t.error_class = $5)
        and ($6::bigint is null or t.id < $6)
+       and ($9::text is null or t.kind = $9)
+       and ($10::bigint is null or t.parent_id = $10)
      order by t.id desc limit $7)
     union all
     (select t.id
@@ -26,6 +28,8 @@ with page as (
        and ($4::text is null or t.user_id = $4)
        and $5::text is null
        and ($6::bigint is null or t.id < $6)
+       and ($9::text is null or t.kind = $9)
+       and ($10::bigint is null or t.parent_id = $10)
      order by t.id desc limit $7)
     order by id desc limit $7
 )

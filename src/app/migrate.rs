@@ -11,8 +11,8 @@ use crate::receipts::key::SigningKey;
 use crate::receipts::keys;
 use crate::schema::{self, MIGRATOR, MigrationState, application};
 
-/// Applies what is due, makes sure that there is a key to sign receipts with, and returns the state before. It uses the direct connection, because the lock that
-/// keeps two runs apart belongs to a session.
+/// Applies what is due, makes sure that there is a key to sign receipts with, and returns the state before. It uses the
+/// direct connection, because the lock that keeps two runs apart belongs to a session.
 ///
 /// # Errors
 /// When the database is away or refuses.

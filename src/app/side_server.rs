@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::server;
+use crate::http::server::{self, ServerOptions};
 
 /// How long a scrape under way may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -25,7 +25,13 @@ pub async fn start(
 ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
     let (listener, address) = bind(address, "METRICS_ADDR").await?;
     tracing::info!(%address, "serving /metrics and /health");
-    let task = tokio::spawn(server::serve(listener, routes, shutdown, END_LIMIT));
+    let task = tokio::spawn(server::serve(
+        listener,
+        routes,
+        shutdown,
+        END_LIMIT,
+        ServerOptions::default(),
+    ));
     Ok((address, task))
 }
 

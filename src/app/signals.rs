@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends at once.
+//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends at once. SIGHUP: read the secrets again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,14 @@ pub fn shutdown_token() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     tokio::spawn(watch(interrupt, terminate, token.clone()));
     Ok(token)
+}
+
+/// SIGHUP. Without a listener it would end the process.
+///
+/// # Errors
+/// When the system does not let us handle signals.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 async fn watch(mut interrupt: Signal, mut terminate: Signal, token: CancellationToken) {

@@ -21,6 +21,8 @@ pub fn draw(report: &BenchReport, folder: &Path) -> anyhow::Result<()> {
         ("enqueue", "commits/s"),
         ("wake-up", "ms"),
         ("webhook", "ms"),
+        ("small users", "users/s"),
+        ("shapes", "rows/s"),
     ] {
         let figures: Vec<&Figure> = report
             .figures

@@ -21,7 +21,8 @@ const TRANSACTIONS_POLL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the last rows may stay after the last object is counted.
 const LAST_ROWS: Duration = Duration::from_secs(10);
-const USER: &str = "user_giant";
+/// The user whose data are erased.
+pub const USER: &str = "user_giant";
 
 /// `count` samples of one image, each deleted as a task of its own.
 pub async fn samples(
@@ -218,7 +219,7 @@ async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
 }
 
 /// A user with samples, images and objects.
-async fn seed(
+pub async fn seed(
     rig: &mut Rig,
     database: &BenchDatabase,
     user: &str,
@@ -252,7 +253,7 @@ async fn seed(
         .await
 }
 
-async fn seed_single_samples(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
+pub async fn seed_single_samples(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
     sqlx::query("insert into public.users (id) values ('user_single')")
         .execute(pool)
         .await?;
@@ -270,7 +271,7 @@ async fn seed_single_samples(pool: &PgPool) -> anyhow::Result<Vec<Uuid>> {
 
 /// The age of the oldest transaction of Lethe's processes that was seen, in ms. Idle sessions are left out:
 /// one that receives a notification seems to be in a transaction as old as its last statement.
-async fn longest_transaction(pool: PgPool, stop: CancellationToken) -> anyhow::Result<f64> {
+pub async fn longest_transaction(pool: PgPool, stop: CancellationToken) -> anyhow::Result<f64> {
     let mut longest: f64 = 0.0;
     while !stop.is_cancelled() {
         let oldest: Option<(f64, String)> = sqlx::query_as(
@@ -295,7 +296,7 @@ async fn longest_transaction(pool: PgPool, stop: CancellationToken) -> anyhow::R
 
 /// Deletes one sample after the other. Returns how many milliseconds each took from its commit to the end of
 /// its row.
-async fn delete_one_by_one(
+pub async fn delete_one_by_one(
     pool: PgPool,
     samples: Vec<Uuid>,
     stop: CancellationToken,
@@ -325,7 +326,7 @@ async fn delete_one_by_one(
 }
 
 /// Checks that the benchmark erased what it measured.
-async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
+pub async fn nothing_left(rig: &Rig, pool: &PgPool) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
         let rows: i64 = sqlx::query_scalar(

@@ -185,7 +185,8 @@ pub async fn bare_deletes(rig: &Rig, pool: &PgPool, images: i64) -> anyhow::Resu
     Ok(images as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn delete_objects(client: &aws_sdk_s3::Client, keys: &[String]) -> anyhow::Result<()> {
+/// One DeleteObjects request.
+pub async fn delete_objects(client: &aws_sdk_s3::Client, keys: &[String]) -> anyhow::Result<()> {
     let keys = keys
         .iter()
         .map(|key| ObjectIdentifier::builder().key(key).build())

@@ -1,6 +1,7 @@
 //! `lethe bench`: how fast the queue, the erasure and the API are on this machine, each beside the bare
 //! statements and requests that they consist of.
 
+mod bare;
 mod chart;
 mod enqueue;
 mod erasure;
@@ -9,6 +10,9 @@ mod memory_s3;
 mod queue;
 mod report;
 mod rig;
+mod shapes;
+mod small_users;
+mod unkind;
 mod wake;
 mod watch;
 mod webhook;
@@ -73,6 +77,18 @@ pub enum Case {
     Backlog,
     /// Signed webhooks, 32 connections
     Webhook,
+    /// Users of 5 samples and 10 images, from `lethe.delete_user` to the last row
+    SmallUsers,
+    /// Samples of 100 images, each a task of its own
+    ManyImages,
+    /// Samples that share one key with 50,000 live images
+    Placeholder,
+    /// Samples to which a foreign key without an index refers
+    NoIndex,
+    /// Small users and one large one, with statistics of a time when the tables were almost empty
+    Stale,
+    /// One user in every shape: few large samples, many small ones, empty ones, collections
+    Shapes,
 }
 
 /// What to measure, and where the report goes.
@@ -185,6 +201,26 @@ async fn figures(
             queue::backlog(rig, bars, waiting, scale.pick(50_000, 300_000, 500_000)).await?
         }
         Case::Webhook => webhook::webhook(rig, bars).await?,
+        Case::SmallUsers => {
+            small_users::small_users(rig, bars, scale.pick(300, 5_000, 20_000), workers).await?
+        }
+        Case::ManyImages => {
+            unkind::many_images(rig, bars, scale.pick(50, 2_000, 10_000), workers).await?
+        }
+        Case::Placeholder => {
+            unkind::placeholder(rig, bars, scale.pick(500, 5_000, 20_000), workers).await?
+        }
+        Case::NoIndex => {
+            let comments = scale.pick(20_000, 100_000, 1_000_000);
+            unkind::no_index(rig, bars, scale.pick(300, 2_000, 2_000), comments, workers).await?
+        }
+        Case::Stale => {
+            let rows = scale.pick(20_000, 1_000_000, 1_000_000);
+            unkind::stale(rig, bars, scale.pick(300, 5_000, 20_000), rows, workers).await?
+        }
+        Case::Shapes => {
+            shapes::shapes(rig, bars, scale.pick(5_000, 100_000, 1_000_000), workers).await?
+        }
     })
 }
 

@@ -2,9 +2,13 @@
 
 pub mod args;
 pub mod check;
+pub mod evidence;
+pub mod map;
 pub mod openapi;
+pub mod print;
 pub mod receipts;
 pub mod reconcile;
+pub mod safety;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

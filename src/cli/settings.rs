@@ -37,19 +37,21 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Lifetime;
+    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Lifetime;
+    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Safety Lifetime Security;
     /// What `migrate` reads.
-    Migrating(false): Database Receipts;
-    /// What `tasks` and each of its subcommands read.
-    Queueing(true): Database;
+    Migrating(false): Database Receipts Security;
+    /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.
+    Queueing(true): Database Security;
+    /// What `map` and each of its subcommands read.
+    Mapping(true): Database Map Security;
     /// What `reconcile` and each of its subcommands read.
-    Reconciling(true): Database Reconcile Lifetime;
+    Reconciling(true): Database Reconcile Lifetime Security;
     /// What `receipts` and each of its subcommands read.
-    Receipting(true): Database Receipts;
+    Receipting(true): Database Receipts Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Lifetime;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Safety Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Table, presets};
-use poem_openapi::types::ToJSON;
 use sqlx::PgConnection;
 
 use super::args::{ListArgs, RetryArgs, TasksCommand};
+use super::print::{TasksOutput, new_table, output, plain};
 use crate::cause;
+use crate::cursor::{InvalidCursor, ListError, Page};
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::tasks::{
     self, AuditEntry, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage, TaskWithHistory,
 };
-use crate::vocabulary::{TaskId, TaskStatus, Timestamp};
+use crate::vocabulary::{TaskId, TaskStatus, Timestamp, UserId};
 
 /// Object keys that `show` prints before it only counts them.
 const MAX_KEYS_SHOWN: usize = 20;
@@ -34,6 +34,24 @@ pub enum TasksError {
     /// No retry of tasks with this status.
     #[error(transparent)]
     Refused(RetryError),
+    /// Of another list, or of other filters.
+    #[error("the cursor {0}")]
+    Cursor(InvalidCursor),
+    /// No erasure of this user.
+    #[error("the erasure of {0} was never asked for")]
+    NoErasure(UserId),
+    /// The person did not type the id again.
+    #[error("{0}; nothing was erased")]
+    Unconfirmed(&'static str),
+}
+
+impl From<ListError> for TasksError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Cursor(error) => Self::Cursor(error),
+            ListError::Database(error) => error.into(),
+        }
+    }
 }
 
 impl From<sqlx::Error> for TasksError {
@@ -42,22 +60,6 @@ impl From<sqlx::Error> for TasksError {
             Meaning::NotMigrated => Self::NotMigrated,
             _ => Self::Database(error),
         }
-    }
-}
-
-/// What a command prints, and whether everything that was asked for was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TasksOutput {
-    /// For standard output.
-    pub text: String,
-    /// For standard error, a line each; none if everything was done.
-    pub refused: Vec<String>,
-}
-
-impl From<String> for TasksOutput {
-    fn from(text: String) -> Self {
-        let refused = Vec::new();
-        Self { text, refused }
     }
 }
 
@@ -72,7 +74,11 @@ pub async fn run(
 ) -> Result<TasksOutput, TasksError> {
     match command {
         TasksCommand::List(args) => {
-            let page = tasks::list(connection, &filter(args), args.limit.into()).await?;
+            let page = Page {
+                size: args.limit.into(),
+                cursor: args.cursor.as_deref(),
+            };
+            let page = tasks::list(connection, &filter(args), page).await?;
             Ok(output(args.json, &page, list_text))
         }
         TasksCommand::Show { id, json } => {
@@ -88,23 +94,15 @@ pub async fn run(
     }
 }
 
-/// The API's own JSON, or text for people.
-fn output<T: ToJSON>(as_json: bool, value: &T, text: impl Fn(&T) -> String) -> TasksOutput {
-    if as_json {
-        format!("{:#}", value.to_json().unwrap_or_default()).into()
-    } else {
-        text(value).into()
-    }
-}
-
 fn filter(args: &ListArgs) -> TaskFilter {
     TaskFilter {
         status: args.status,
+        kind: args.kind,
         entity_type: args.entity_type,
         entity_id: args.entity_id.clone(),
         user_id: args.user_id.clone(),
         error_class: args.error_class,
-        older_than: args.cursor,
+        parent_id: args.parent_id,
     }
 }
 
@@ -213,7 +211,7 @@ fn fields(task: &Task) -> Vec<[String; 2]> {
     .collect()
 }
 
-fn history_line(entry: &AuditEntry) -> String {
+pub(super) fn history_line(entry: &AuditEntry) -> String {
     let mut line = format!("{} {}", entry.at.to_seconds(), entry.event);
     for (name, value) in [
         ("by", entry.actor.as_deref()),
@@ -286,30 +284,4 @@ fn stats_text(stats: &Stats) -> String {
         stats.oldest_unfinished_erasure_age_seconds,
         stats.throughput.last_hour
     )
-}
-
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if !header.is_empty() {
-        table.set_header(header.to_vec());
-    }
-    table
-}
-
-/// Text that came from outside, without the control characters that a terminal would act on.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_from_outside_cannot_move_the_cursor() {
-        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
-    }
 }

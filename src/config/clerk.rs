@@ -1,5 +1,6 @@
 //! Which webhooks and sessions are accepted.
 
+use super::insecure;
 use super::reader::{Reader, Section, read_all};
 use super::variables::{
     CLERK_AUTHORIZED_PARTIES, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
@@ -70,7 +71,8 @@ impl Section for SessionConfig {
 /// network. Both are checked.
 fn session_keys(reader: &mut Reader<'_>) -> Option<SessionKeys> {
     let pem = pem(reader);
-    let jwks = reader.http_url(&CLERK_JWKS_URL).map(SessionKeys::Jwks);
+    let url = insecure::url(reader, &CLERK_JWKS_URL, insecure::Connection::Jwks);
+    let jwks = url.map(SessionKeys::Jwks);
     match (reader.rank(&CLERK_JWT_KEY), reader.rank(&CLERK_JWKS_URL)) {
         (None, None) => {
             reader.fault(
@@ -137,6 +139,12 @@ mod tests {
                 "has an entry (number 2) that is not whsec_ and base64.",
                 "has an entry (number 3) that does not begin with whsec_.",
             ]
+        );
+        // 15 bytes.
+        let error = secrets("whsec_aHVudGVyMmh1bnRlcjIh").unwrap_err();
+        assert_eq!(
+            error.faults[0].problem,
+            "has an entry (number 1) that has fewer than 16 bytes."
         );
     }
 

@@ -1,5 +1,6 @@
 //! The connection to PostgreSQL.
 
+use super::insecure;
 use super::reader::{Reader, Section, read_all};
 use super::variables::{DATABASE_LISTEN_URL, DATABASE_MAX_CONNECTIONS, DATABASE_URL, Variable};
 use crate::db::url::DatabaseUrl;
@@ -32,7 +33,10 @@ impl Section for Database {
 
 fn database_url(reader: &mut Reader<'_>, variable: &Variable) -> Option<DatabaseUrl> {
     match reader.text(variable)?.parse::<DatabaseUrl>() {
-        Ok(url) => Some(url),
+        Ok(url) => {
+            insecure::check_database(reader, variable, &url);
+            Some(url)
+        }
         Err(error) => {
             reader.fault(variable, &error.to_string(), URL_REMEDY);
             None
@@ -47,13 +51,13 @@ mod tests {
 
     #[test]
     fn listening_goes_by_the_pools_url_unless_told_otherwise() {
-        let url = ("DATABASE_URL", "postgres://u:p@db/app");
+        let url = ("DATABASE_URL", "postgres://u:p@localhost/app");
         let database: Database = parse(&[url]).unwrap();
-        assert_eq!(database.listen_url.expose(), "postgres://u:p@db/app");
+        assert_eq!(database.listen_url.expose(), "postgres://u:p@localhost/app");
         assert_eq!(database.max_connections, 10);
-        let direct = ("DATABASE_LISTEN_URL", "postgresql://direct/a");
+        let direct = ("DATABASE_LISTEN_URL", "postgresql://127.0.0.1/a");
         let database: Database = parse(&[url, direct]).unwrap();
-        assert_eq!(database.listen_url.expose(), "postgresql://direct/a");
+        assert_eq!(database.listen_url.expose(), "postgresql://127.0.0.1/a");
     }
 
     #[test]

@@ -9,12 +9,17 @@ mod admin;
 mod cleanup;
 mod clerk;
 mod database;
+#[cfg(test)]
+mod encryption_tests;
 mod fault;
+mod insecure;
 mod layer;
 mod log;
+mod map;
 mod reader;
 mod receipts;
 mod reconcile;
+mod safety;
 mod source;
 mod storage;
 #[cfg(test)]
@@ -30,17 +35,21 @@ pub use database::Database;
 pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
+pub use map::MapFile;
 pub use reader::{Reader, Section};
 pub use receipts::ReceiptKey;
 pub use source::Source;
 
 use crate::http::admin_tokens::AdminTokens;
+use crate::http::client::TrustedProxies;
 use crate::reconcile::options::ReconcileOptions;
+use crate::safety::SafetyOptions;
 use crate::storage::StoreConfig;
 use crate::worker::Cleanup;
 use reader::read_all;
 use variables::{
     BIND_ADDR, CLEANUP_GRACE_PERIOD_MS, METRICS_ADDR, S3_DELETE_RATE, SHUTDOWN_TIMEOUT_MS,
+    TRUSTED_PROXIES,
 };
 
 /// What `lethe serve` needs.
@@ -51,10 +60,13 @@ pub struct Serve {
     pub admin_tokens: AdminTokens,
     /// Where the API listens.
     pub bind_addr: SocketAddr,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Where metrics and health are served; on `bind_addr` if unset.
     pub metrics_addr: Option<SocketAddr>,
     /// A deleted sample can be restored for this long.
     pub grace_period: Duration,
+    pub safety: SafetyOptions,
     /// Requests in flight at a shutdown are answered within this time.
     pub shutdown_timeout: Duration,
 }
@@ -77,11 +89,28 @@ impl Section for Serve {
             clerk: Clerk::read(reader),
             admin_tokens: AdminTokens::read(reader),
             bind_addr: addresses.0,
+            trusted_proxies: Some(trusted_proxies(reader)),
             metrics_addr: Some(addresses.1),
             grace_period: reader.millis(&CLEANUP_GRACE_PERIOD_MS),
+            safety: SafetyOptions::read(reader),
             shutdown_timeout: reader.millis(&SHUTDOWN_TIMEOUT_MS),
         })
     }
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let mut networks = Vec::new();
+    for entry in reader.list(&TRUSTED_PROXIES) {
+        match TrustedProxies::parse_network(entry) {
+            Some(network) => networks.push(network),
+            None => reader.fault(
+                &TRUSTED_PROXIES,
+                &format!("has the entry `{entry}`, which is no address and no block of addresses"),
+                "Give the proxies' addresses or blocks, such as 10.0.0.7 or 10.0.0.0/8, separated by commas.",
+            ),
+        }
+    }
+    TrustedProxies::new(networks)
 }
 
 /// What `lethe worker` needs.
@@ -94,6 +123,7 @@ pub struct Worker {
     pub cleanup: Cleanup,
     pub reconcile: ReconcileOptions,
     pub receipt_key: ReceiptKey,
+    pub safety: SafetyOptions,
     /// Where metrics and health are served; nowhere if unset.
     pub metrics_addr: Option<SocketAddr>,
 }
@@ -107,6 +137,7 @@ impl Section for Worker {
             cleanup: Cleanup::read(reader),
             reconcile: ReconcileOptions::read(reader),
             receipt_key: ReceiptKey::read(reader),
+            safety: SafetyOptions::read(reader),
             metrics_addr: Some(reader.address(&METRICS_ADDR)),
         })
     }
@@ -118,7 +149,7 @@ mod tests {
     use super::*;
 
     const COMPLETE: [(&str, &str); 4] = [
-        ("DATABASE_URL", "postgres://u:hunter2@db/app"),
+        ("DATABASE_URL", "postgres://u:hunter2@localhost/app"),
         ("S3_BUCKET", "images"),
         ("CLERK_WEBHOOK_SIGNING_SECRET", WHSEC),
         ("CLERK_JWT_KEY", PEM),
@@ -155,6 +186,7 @@ mod tests {
             ("DATABASE_LISTEN_URL", "nonsense"),
             ("DATABASE_MAX_CONNECTIONS", "0"),
             ("BIND_ADDR", "localhost:8080"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
             ("METRICS_ADDR", "9090"),
             ("AWS_ACCESS_KEY_ID", "id"),
             ("S3_DELETE_RATE", "0"),
@@ -175,6 +207,7 @@ mod tests {
                 "DATABASE_LISTEN_URL",
                 "DATABASE_MAX_CONNECTIONS",
                 "BIND_ADDR",
+                "TRUSTED_PROXIES",
                 "METRICS_ADDR",
                 "S3_BUCKET",
                 "AWS_ACCESS_KEY_ID",

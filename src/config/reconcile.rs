@@ -1,5 +1,6 @@
 //! How rows that were deleted without a task are found.
 
+use super::insecure;
 use super::reader::{Reader, Section, read_all};
 use super::variables::{
     CLEANUP_GRACE_PERIOD_MS, CLERK_API_URL, CLERK_SECRET_KEY, RECONCILE_CLERK_APPLY,
@@ -40,7 +41,7 @@ impl Section for ClerkBackend {
             reader.fault(&CLERK_SECRET_KEY, problem, REMEDY);
         }
         read_all!(Self {
-            url: reader.http_url(&CLERK_API_URL),
+            url: insecure::url(reader, &CLERK_API_URL, insecure::Connection::ClerkApi),
             secret_key: key.map(Secret::new),
         })
     }

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     Database,
+    /// What a user consists of.
+    Map,
     Api,
     Metrics,
     Storage,
@@ -12,9 +14,13 @@ pub enum Topic {
     Cleanup,
     Reconcile,
     Receipts,
+    /// What keeps erasures within bounds.
+    Safety,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     Log,
+    /// What may be less safe than it could be. Every command that connects to something reads it.
+    Security,
 }
 
 impl Topic {
@@ -22,6 +28,7 @@ impl Topic {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Database => "Database",
+            Self::Map => "Erasure map",
             Self::Api => "API",
             Self::Metrics => "Metrics and health",
             Self::Storage => "Object storage",
@@ -30,8 +37,10 @@ impl Topic {
             Self::Cleanup => "Cleanup",
             Self::Reconcile => "Reconciliation",
             Self::Receipts => "Receipts",
+            Self::Safety => "Safety",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
+            Self::Security => "Security",
         }
     }
 }

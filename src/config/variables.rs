@@ -32,6 +32,8 @@ const MAX_REQUESTS: u64 = 256;
 const MAX_ATTEMPTS: u64 = 1_000;
 /// Longest retention of finished tasks: ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
+/// Highest limit of erasures in an hour: the database keeps a row for each. Whoever erases more sets no limit.
+const MAX_ERASURES: u64 = 100_000;
 /// Largest pool of one process, in connections: PostgreSQL itself starts to suffer below this.
 const MAX_POOL_CONNECTIONS: u64 = 1_000;
 /// Highest delete rate, in objects per second: what S3 grants one prefix (3,500 requests per
@@ -68,13 +70,20 @@ variables! {
         "Direct connection for LISTEN, past any PgBouncer";
     DATABASE_MAX_CONNECTIONS: Database, number("connections", 1, MAX_POOL_CONNECTIONS), Count(10),
         "Pool size of one process";
+    ERASURE_MAP: Map, Text("FILE"), Rule("built in"),
+        "File with the erasure map, for `lethe map`";
     BIND_ADDR: Api, Text("ADDRESS:PORT"), Value("127.0.0.1:8080"),
         "Where the API listens; port 0 takes a free one and logs it";
+    TRUSTED_PROXIES: Api, Text("ADDRESSES"), Rule("unset"),
+        "Comma-separated addresses or CIDR blocks of the proxies in front of `serve`, whose `X-Forwarded-For` says \
+         who the client is. Unset, the client is the peer of the connection";
     METRICS_ADDR: Metrics, Text("ADDRESS:PORT"), Rule("unset"),
         "Where a process of any role serves `/metrics` and `/health/*`; port 0 takes a free one and logs it. \
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
         "Bucket of the sample images";
+    S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
+        "Comma-separated, each with its `/` at the end; a key outside is never deleted, and its task ends `blocked`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),
         "Region of the bucket";
     AWS_DEFAULT_REGION: Storage, Text("REGION"), Rule("the AWS SDK's own chain"),
@@ -100,7 +109,7 @@ variables! {
     S3_OPERATION_TIMEOUT_MS: Storage, number(MS, 1, DAY_MS), Count(60_000),
         "Time-out of one call with the SDK's retries; leases are renewed meanwhile";
     CLERK_WEBHOOK_SIGNING_SECRET: Clerk, Secret, Rule("required by `serve`"),
-        "Webhook signing secret (`whsec_…`); several, comma-separated, while rotating";
+        "Webhook signing secret (`whsec_…`, at least 16 bytes); several, comma-separated, while rotating";
     CLERK_JWT_KEY: Clerk, Secret, Rule("this or `CLERK_JWKS_URL` is required by `serve`"),
         "PEM public key that verifies session tokens (RS256) offline; may carry `\\n` escapes; comes before \
          `CLERK_JWKS_URL`";
@@ -111,11 +120,21 @@ variables! {
     CLERK_AUTHORIZED_PARTIES: Clerk, Text("ORIGINS"), Rule("unset"),
         "Comma-separated origins, checked against a session token's `azp` when set";
     ADMIN_API_TOKENS: Admin, Secret, Rule("unset"),
-        "Comma-separated `name:token`; the name goes to the audit trail";
+        "Comma-separated `name:token` or `name@role:token`, with tokens of at least 20 characters and the roles \
+         `viewer`, `operator` and `admin` (the default); the name goes to the audit trail. Read again at SIGHUP";
+    ALLOW_INSECURE: Security, Text("LIST"), Rule("unset"),
+        "Comma-separated list of `database`, `jwks`, `clerk-api` and `s3`: what may go unencrypted to another \
+         machine. Else such a configuration is refused";
     CLEANUP_POLL_INTERVAL_MS: Cleanup, number(MS, MIN_PAUSE_MS, MAX_POLL_MS), Count(5_000),
         "Fallback poll of the queue, and its full scan";
     CLEANUP_GRACE_PERIOD_MS: Lifetime, number(MS, 0, YEAR_MS), Count(0),
         "A deleted sample can be restored for this long; a user's deletion has no grace";
+    USER_ERASURE_DELAY_MS: Safety, number(MS, 0, YEAR_MS), Count(0),
+        "How long an erasure of a user rests before its first object is touched; until then it can be cancelled. \
+         If `serve` and `worker` set different values, the longer holds";
+    ERASURE_LIMIT_PER_HOUR: Safety, number("users", 0, MAX_ERASURES), Count(1_000),
+        "Most users erased in an hour by all sources together; more are accepted and held until a person \
+         releases or cancels them; 0 is no limit. If `serve` and `worker` set different values, the lower holds";
     CLEANUP_CLAIM_BATCH: Cleanup, number("tasks", 1, MAX_CLAIM_TASKS), Count(500),
         "Most tasks claimed at once";
     CLEANUP_CONCURRENCY: Cleanup, number("requests", 1, MAX_REQUESTS), Count(8),

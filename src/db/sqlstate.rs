@@ -108,13 +108,14 @@ pub fn place(error: &sqlx::Error) -> String {
         return String::new();
     };
     let mut parts = Vec::new();
-    if let Some(table) = error.table() {
+    let context = error.r#where().unwrap_or_default();
+    if let Some(table) = error.table().or_else(|| outermost_table(context)) {
         parts.push(format!("table {table}"));
     }
     if let Some(constraint) = error.constraint() {
         parts.push(format!("constraint {constraint}"));
     }
-    if let Some(context) = error.r#where().and_then(|text| text.lines().next()) {
+    if let Some(context) = context.lines().next() {
         parts.push(context.to_owned());
     }
     if parts.is_empty() {
@@ -122,6 +123,21 @@ pub fn place(error: &sqlx::Error) -> String {
     } else {
         format!(" ({})", parts.join(", "))
     }
+}
+
+/// The table that the outermost statement of a context writes. A trigger's own statements stand before it.
+fn outermost_table(context: &str) -> Option<&str> {
+    let written = |line: &'_ str| -> Option<usize> {
+        ["delete from public.", "update public."]
+            .iter()
+            .find_map(|verb| Some(line.find(verb)? + verb.len()))
+    };
+    context.lines().rev().find_map(|line| {
+        let name = &line[written(line)?..];
+        name.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .next()
+            .filter(|name| !name.is_empty())
+    })
 }
 
 /// The error in words, and what a person can do about a missing right: no retry helps against that.
@@ -184,6 +200,14 @@ mod tests {
         ] {
             assert_eq!(meaning_of_code(code), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn the_table_of_a_slow_trigger_is_the_one_that_was_written() {
+        let context = "SQL statement \"SELECT pg_sleep(60)\"\nPL/pgSQL function slow() line 1 at PERFORM\n\
+                       SQL statement \"delete from public.users u\n where u.id = any (users)\"";
+        assert_eq!(outermost_table(context), Some("users"));
+        assert_eq!(outermost_table("SQL function \"x\""), None);
     }
 
     #[test]

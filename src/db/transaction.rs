@@ -27,13 +27,21 @@ const BEGIN_ALONE: &str = "begin; set local statement_timeout = '4s'; set local 
                            set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                            set local row_security = off";
 /// The same limits for statements that people steer by filters. A filter that is not set is a null parameter,
-/// so each plan must be made for its own parameters.
+/// so each plan must be made for its own parameters. They read a page of rows, and to compile them takes longer.
 const BEGIN_PLANNED: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                              set local idle_in_transaction_session_timeout = '15s'; \
-                             set local plan_cache_mode = force_custom_plan; set local row_security = off";
+                             set local plan_cache_mode = force_custom_plan; set local jit = off; \
+                             set local row_security = off";
 const BEGIN_READ_ONLY: &str = "begin read only; set local statement_timeout = '10s'; \
                                set local idle_in_transaction_session_timeout = '15s'; \
-                               set local plan_cache_mode = force_custom_plan; set local row_security = off";
+                               set local plan_cache_mode = force_custom_plan; set local jit = off; \
+                               set local row_security = off";
+
+/// One snapshot for all its statements: what they say of the schema fits together.
+const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read; set local statement_timeout = '30s'; \
+                              set local lock_timeout = '5s'; \
+                              set local idle_in_transaction_session_timeout = '15s'; set local jit = off; \
+                              set local row_security = off";
 
 /// Begins a bounded transaction for the queue's own statements.
 ///
@@ -96,4 +104,14 @@ pub async fn read_only(
 /// When no connection can be had or the database refuses.
 pub async fn begin_read_only(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     pool.begin_with(BEGIN_READ_ONLY).await
+}
+
+/// Begins a bounded transaction in which all statements see one snapshot. Its caller rolls it back.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn snapshot(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin_with(BEGIN_SNAPSHOT).await
 }

@@ -1,10 +1,11 @@
 //! The URL of a database, parsed once.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use reqwest::Url;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::secret::Secret;
 
@@ -34,10 +35,33 @@ impl DatabaseUrl {
         self.text.expose()
     }
 
+    /// Whether a connection without TLS is refused. With `prefer`, the default, whoever is on the way can choose it.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(
+            self.options.get_ssl_mode(),
+            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+        )
+    }
+
+    /// Whether the server is on this machine: a socket, `localhost`, or a loopback address.
+    pub fn is_local(&self) -> bool {
+        let host = self.options.get_host();
+        self.options.get_socket().is_some() || host.starts_with('/') || is_loopback(host)
+    }
+
     /// How sqlx connects to it.
     pub fn options(&self) -> PgConnectOptions {
         PgConnectOptions::clone(&self.options)
     }
+}
+
+/// Whether a host is this machine. Names other than `localhost` are not looked up, because what they mean may change.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl FromStr for DatabaseUrl {

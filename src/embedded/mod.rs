@@ -137,6 +137,17 @@ impl Embedded {
         self.s3.as_ref().map(EmbeddedS3::url)
     }
 
+    /// Access key and secret key of the embedded S3 server, if there is one.
+    pub fn s3_keys(&self) -> Option<(String, String)> {
+        let of = |wanted: &str| {
+            let mut variables = self.variables.iter();
+            let (_, value) = variables.find(|(name, _)| name == wanted)?;
+            Some(value.clone())
+        };
+        self.s3.as_ref()?;
+        of("AWS_ACCESS_KEY_ID").zip(of("AWS_SECRET_ACCESS_KEY"))
+    }
+
     /// The generated admin's bearer token, if the environment brought none.
     pub fn admin_token(&self) -> Option<&str> {
         self.admin_token.as_deref()

@@ -4,6 +4,7 @@
 
 mod connections;
 mod store;
+mod uploads;
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,14 +1,16 @@
-//! The tokens of `ADMIN_API_TOKENS`: who may act as an admin, and under which name it is recorded.
+//! The tokens of `ADMIN_API_TOKENS`: who may act as an admin, in which role, and under which name it is recorded.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use crate::vocabulary::Role;
+
 /// The index that stands for "no admin has this token".
 const NOBODY: u64 = u64::MAX;
-/// The shortest token that is accepted. 16 random characters of base64 are 96 bits, which nobody can guess.
-const MIN_TOKEN_CHARS: usize = 16;
+/// The shortest token that is accepted. 20 random characters of base64 are 120 bits, which nobody can guess.
+const MIN_TOKEN_CHARS: usize = 20;
 /// The longest name. It is stored in every audit row of this admin.
 const MAX_NAME_CHARS: usize = 100;
 
@@ -22,6 +24,7 @@ pub struct AdminTokens {
 #[derive(Clone)]
 struct Admin {
     name: String,
+    role: Role,
     token_digest: [u8; 32],
 }
 
@@ -47,11 +50,11 @@ pub enum AdminTokenError {
 }
 
 impl AdminTokens {
-    /// Adds an admin. The name goes to the audit trail as `admin:<name>`.
+    /// Adds an admin. The name goes to the audit trail as `admin:<name>`, whatever the role.
     ///
     /// # Errors
     /// [`AdminTokenError`]. Nothing is added then.
-    pub fn add(&mut self, name: &str, token: &str) -> Result<(), AdminTokenError> {
+    pub fn add(&mut self, name: &str, role: Role, token: &str) -> Result<(), AdminTokenError> {
         let error = if name.is_empty() {
             AdminTokenError::NoName
         } else if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -69,6 +72,7 @@ impl AdminTokens {
         } else {
             self.admins.push(Admin {
                 name: name.to_owned(),
+                role,
                 token_digest: digest(token),
             });
             return Ok(());
@@ -81,11 +85,11 @@ impl AdminTokens {
         self.admins.iter().map(|admin| admin.name.as_str())
     }
 
-    /// The name of the admin who holds `token`.
+    /// The name and the role of the admin who holds `token`.
     ///
     /// All digests are compared, each in constant time, so that the time taken tells neither how
     /// much of a guess was right nor whose token it resembles.
-    pub fn identify(&self, token: &str) -> Option<&str> {
+    pub fn identify(&self, token: &str) -> Option<(&str, Role)> {
         let given = digest(token);
         let mut found = NOBODY;
         for (index, admin) in (0u64..).zip(&self.admins) {
@@ -93,7 +97,8 @@ impl AdminTokens {
             found.conditional_assign(&index, same);
         }
         let index = usize::try_from(found).ok()?;
-        self.admins.get(index).map(|admin| admin.name.as_str())
+        let admin = self.admins.get(index)?;
+        Some((&admin.name, admin.role))
     }
 }
 
@@ -112,20 +117,20 @@ mod tests {
     use super::*;
 
     const ALICE: &str = "correct-horse-battery";
-    const BOB: &str = "staple-0123456789";
+    const BOB: &str = "staple-0123456789-staple";
 
     fn two_admins() -> AdminTokens {
         let mut tokens = AdminTokens::default();
-        tokens.add("alice", ALICE).unwrap();
-        tokens.add("bob", BOB).unwrap();
+        tokens.add("alice", Role::Admin, ALICE).unwrap();
+        tokens.add("bob", Role::Viewer, BOB).unwrap();
         tokens
     }
 
     #[test]
     fn each_token_names_its_admin() {
         let tokens = two_admins();
-        assert_eq!(tokens.identify(ALICE), Some("alice"));
-        assert_eq!(tokens.identify(BOB), Some("bob"));
+        assert_eq!(tokens.identify(ALICE), Some(("alice", Role::Admin)));
+        assert_eq!(tokens.identify(BOB), Some(("bob", Role::Viewer)));
     }
 
     #[test]
@@ -156,12 +161,12 @@ mod tests {
             (&long_name, BOB, UnusableName),
             ("carol", "", NoToken),
             ("carol", "0123456789 0123456789", InvisibleToken),
-            ("carol", "0123456789abcde", ShortToken),
-            ("alice", "0123456789abcdef", SameName),
+            ("carol", "0123456789abcdef012", ShortToken),
+            ("alice", "0123456789abcdef0123", SameName),
             ("carol", ALICE, SameToken),
         ] {
             let mut tokens = two_admins();
-            assert_eq!(tokens.add(name, token), Err(error));
+            assert_eq!(tokens.add(name, Role::Admin, token), Err(error));
             assert_eq!(tokens.names().count(), 2);
         }
     }

@@ -1,18 +1,34 @@
-//! Limits the size of a request's body and the time in which it must arrive.
+//! Limits the size of a request's body, the time in which it must arrive, and the memory of all bodies. A request takes
+//! its place in the budget of its class when its body is complete.
 
 use std::{
     error::Error as StdError,
     io,
+    net::IpAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::{Stream, StreamExt, stream::BoxStream};
 use hyper::body::Bytes;
+use parking_lot::Mutex;
 use poem::Body;
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep, sleep_until},
+};
 
-use super::limits::Limits;
+use super::{
+    budget::{Budget, Permit},
+    limits::Limits,
+    refusals::{Refusal, RefusalLog},
+    usage::{HandlingGuard, Usage},
+};
+
+/// The first bytes of each body are not counted in the memory of all bodies. An event of Clerk has some 5 KB, so it
+/// never waits for the budget.
+const UNCOUNTED_BYTES: usize = 8 * 1024;
 
 /// Why a body is not read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +37,8 @@ pub(super) enum BodyRefused {
     TooLarge,
     #[error("The body did not arrive in time.")]
     TooSlow,
+    #[error("Too many requests are under way.")]
+    Busy,
 }
 
 impl BodyRefused {
@@ -44,11 +62,88 @@ impl BodyRefused {
     }
 }
 
-/// Wraps the body so that it fails when it grows too large or has not arrived in time.
-pub(super) fn limited(body: Body, limits: &Limits) -> Body {
+/// What a request holds until its handler ends: its place, and the bytes of its body.
+#[derive(Default)]
+pub(super) struct Held {
+    /// First the place of a request whose body is on its way, then that of a request which is handled.
+    permit: Option<Permit>,
+    handling: Option<HandlingGuard>,
+    bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Of a request without a body.
+    pub(super) fn handled(permit: Permit, handling: HandlingGuard) -> Self {
+        Self {
+            permit: Some(permit),
+            handling: Some(handling),
+            bytes: None,
+        }
+    }
+
+    /// Of a request whose body is on its way.
+    pub(super) fn receiving(permit: Permit) -> Self {
+        Self {
+            permit: Some(permit),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a body takes while it arrives.
+pub(super) struct BodyNeeds {
+    /// The memory of all bodies.
+    pub(super) memory: Arc<Semaphore>,
+    /// The budget in which the request takes a place at the end of its body.
+    pub(super) budget: Arc<Budget>,
+    pub(super) client: IpAddr,
+    pub(super) held: Arc<Mutex<Held>>,
+    pub(super) refusals: Arc<RefusalLog>,
+    pub(super) usage: Arc<Usage>,
+}
+
+impl BodyNeeds {
+    fn chunk_came(&self, received: usize, length: usize) -> Result<(), BodyRefused> {
+        let counted = received.saturating_sub(UNCOUNTED_BYTES).min(length);
+        let counted = u32::try_from(counted).map_err(|_| BodyRefused::TooLarge)?;
+        if counted == 0 {
+            return Ok(());
+        }
+        let memory = Arc::clone(&self.memory);
+        let bytes = memory
+            .try_acquire_many_owned(counted)
+            .map_err(|_| self.busy(Refusal::Bodies))?;
+        let mut held = self.held.lock();
+        match &mut held.bytes {
+            Some(held) => held.merge(bytes),
+            none => *none = Some(bytes),
+        }
+        Ok(())
+    }
+
+    fn complete(&self) -> Result<(), BodyRefused> {
+        let Some(permit) = self.budget.take(self.client) else {
+            return Err(self.busy(Refusal::Requests));
+        };
+        let mut held = self.held.lock();
+        held.permit = Some(permit);
+        held.handling = Some(self.usage.begin_handling());
+        Ok(())
+    }
+
+    fn busy(&self, refusal: Refusal) -> BodyRefused {
+        self.refusals.note(refusal, self.client);
+        BodyRefused::Busy
+    }
+}
+
+/// Wraps the body so that it fails when it grows too large or has not arrived in time, or when there is no room for it.
+pub(super) fn limited(body: Body, limits: &Limits, needs: BodyNeeds) -> Body {
     Body::from_bytes_stream(LimitedBody {
         chunks: Some(body.into_bytes_stream().boxed()),
         bytes_left: limits.body_bytes,
+        received: 0,
+        needs: Some(needs),
         deadline: Box::pin(sleep(limits.body)),
     })
 }
@@ -57,6 +152,9 @@ struct LimitedBody {
     /// `None` after the end or a failure.
     chunks: Option<BoxStream<'static, io::Result<Bytes>>>,
     bytes_left: usize,
+    received: usize,
+    /// `None` for a rest that is read and discarded.
+    needs: Option<BodyNeeds>,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -67,7 +165,11 @@ impl LimitedBody {
         };
         let chunk = match chunks.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(chunk))) => chunk,
-            Poll::Ready(end) => return Poll::Ready(end),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+            Poll::Ready(None) => {
+                let complete = self.needs.as_ref().map_or(Ok(()), BodyNeeds::complete);
+                return Poll::Ready(complete.err().map(|refused| Err(io::Error::other(refused))));
+            }
             Poll::Pending => {
                 return self.deadline.as_mut().poll(cx).map(|()| {
                     Some(Err(io::Error::new(
@@ -80,7 +182,12 @@ impl LimitedBody {
         Poll::Ready(Some(match self.bytes_left.checked_sub(chunk.len()) {
             Some(left) => {
                 self.bytes_left = left;
-                Ok(chunk)
+                self.received += chunk.len();
+                let room = self
+                    .needs
+                    .as_ref()
+                    .map_or(Ok(()), |needs| needs.chunk_came(self.received, chunk.len()));
+                room.map(|()| chunk).map_err(io::Error::other)
             }
             None => Err(io::Error::other(BodyRefused::TooLarge)),
         }))
@@ -115,6 +222,8 @@ impl Drop for LimitedBody {
             let rest = LimitedBody {
                 chunks: Some(chunks),
                 bytes_left,
+                received: 0,
+                needs: None,
                 deadline: Box::pin(sleep_until(deadline)),
             };
             rest.for_each(|_| std::future::ready(())).await;

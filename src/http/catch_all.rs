@@ -9,8 +9,9 @@ use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
 
-use super::{body::BodyRefused, problem::Problem};
+use super::{body::BodyRefused, limits::BUSY_RETRY_AFTER, problem::Problem};
 use crate::cause;
+use crate::vocabulary::ProblemCode;
 
 /// Makes the answer for an error. If the error already contains an answer, as a [`Problem`] does, that is used.
 pub(super) fn respond(error: poem::Error) -> Response {
@@ -32,8 +33,8 @@ fn translate(error: &poem::Error) -> Problem {
     if let Some(fault) = error.downcast_ref::<ParseRequestPayloadError>() {
         return Problem::bad_field("body", &fault.reason);
     }
-    if let Some(fault) = error.downcast_ref::<ContentTypeError>() {
-        return Problem::new(error.status(), fault.to_string());
+    if error.is::<ContentTypeError>() {
+        return Problem::new(error.status(), "The body must be `application/json`.");
     }
     if let Some(fault) = error.downcast_ref::<ReadBodyError>() {
         return unread_body(fault);
@@ -45,7 +46,8 @@ fn translate(error: &poem::Error) -> Problem {
         return Problem::new(error.status(), "This path does not answer to this method.");
     }
     if error.is::<AuthorizationError>() {
-        return Problem::unauthorized("Credentials are missing.");
+        return Problem::unauthorized("Credentials are missing.")
+            .with_code(ProblemCode::CredentialsMissing);
     }
     let status = error.status();
     if status.is_server_error() {
@@ -66,6 +68,9 @@ pub(super) fn unread_body(fault: &ReadBodyError) -> Problem {
             }
             Some(refused @ BodyRefused::TooSlow) => {
                 Problem::new(StatusCode::REQUEST_TIMEOUT, refused.to_string())
+            }
+            Some(refused @ BodyRefused::Busy) => {
+                Problem::unavailable(refused.to_string(), BUSY_RETRY_AFTER)
             }
             None => Problem::bad_field("body", "could not be read to its end"),
         },
@@ -178,6 +183,10 @@ mod tests {
         assert_eq!(
             unread_body(&nested(BodyRefused::TooSlow)).status().as_u16(),
             408
+        );
+        assert_eq!(
+            unread_body(&nested(BodyRefused::Busy)).status().as_u16(),
+            503
         );
         let reset = ReadBodyError::Io(io::ErrorKind::ConnectionReset.into());
         assert_eq!(unread_body(&reset).status().as_u16(), 400);

@@ -3,14 +3,12 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
-    pin::{Pin, pin},
+    net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
 };
 
-use http::{StatusCode, uri::Scheme};
+use http::{StatusCode, Version, header, uri::Scheme};
 use hyper::{
     body::{Body, Bytes, Incoming},
     service::service_fn,
@@ -19,46 +17,61 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use parking_lot::Mutex;
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     endpoint::BoxEndpoint,
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::Semaphore,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     answer::{AnswerBody, AnswerBudget},
-    body, correlation,
-    limits::Limits,
+    body::{self, BodyNeeds, Held},
+    budget::{CallerClass, RequestBudgets},
+    client::{ClientAddress, TrustedProxies},
+    connections::Place,
+    correlation,
+    limits::{BUSY_RETRY_AFTER, Limits},
     problem::Problem,
+    refusals::{Refusal, RefusalLog},
+    request_id::Authenticated,
+    request_metrics::NO_OPERATION,
+    socket::Socket,
     usage::{EndReason, Usage},
 };
+use crate::telemetry::metrics::Metrics;
 
 /// Most bytes of one request's head, for HTTP/1 and for HTTP/2.
 const MAX_HEAD_BYTES_HTTP1: usize = 32 * 1024;
 const MAX_HEAD_BYTES_HTTP2: u32 = 16 * 1024;
 /// Most requests and unread answers on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 32;
-/// How long a client is told to wait when there are too many requests, or when its own took too long.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+const MAX_STREAMS: u32 = 16;
+/// Most bytes of request bodies that an HTTP/2 peer may send before a handler has read them.
+const HTTP2_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// What all connections of a server share.
 pub(super) struct Shared {
     pub endpoint: BoxEndpoint<'static, Response>,
     pub limits: Limits,
+    pub trusted_proxies: TrustedProxies,
     pub shutdown: CancellationToken,
     /// Cancelled when the time limit of the shutdown has passed. The remaining connections are cut then.
     pub cut: CancellationToken,
     /// The connections and the handlers. A handler may outlive its connection.
     pub tasks: TaskTracker,
-    pub requests: Arc<Semaphore>,
+    pub requests: RequestBudgets,
+    /// The memory of all request bodies, in bytes.
+    pub bodies: Arc<Semaphore>,
     pub answers: AnswerBudget,
+    pub refusals: Arc<RefusalLog>,
+    /// Counts the requests that do not come to the endpoint.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A connection of one peer.
@@ -69,8 +82,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, peer: SocketAddr) -> Arc<Self> {
-        let usage = Usage::new(shared.limits);
+    pub(super) fn new(shared: Arc<Shared>, peer: SocketAddr, usage: Arc<Usage>) -> Arc<Self> {
         Arc::new(Self {
             shared,
             peer,
@@ -79,35 +91,38 @@ impl Connection {
     }
 
     /// Serves the connection to its end.
-    pub(super) async fn run(self: Arc<Self>, stream: TcpStream) {
+    pub(super) async fn run(self: Arc<Self>, stream: TcpStream, place: &Place) {
         // Without TCP_NODELAY, small answers may wait for the peer's delayed acknowledgements.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let local = stream.local_addr().unwrap_or(self.peer);
-        let socket = Socket {
-            stream,
-            usage: Arc::clone(&self.usage),
-        };
+        let socket = Socket::new(stream, Arc::clone(&self.usage));
         let service = service_fn(|request| {
             let connection = Arc::clone(&self);
             async move { Ok::<_, Infallible>(connection.answer(request, local).await) }
         });
         let protocol = protocol(&self.shared.limits);
         let mut serving = pin!(protocol.serve_connection(TokioIo::new(socket), service));
+        let shutdown = &self.shared.shutdown;
         let ended = tokio::select! {
             ended = serving.as_mut() => Some(ended),
+            () = place.evicted() => return,
             reason = self.usage.must_end() => match reason {
                 EndReason::Idle => None,
-                EndReason::UnreadAnswer => {
-                    tracing::info!(
-                        peer = %self.peer,
-                        "closed a connection: the peer did not read an answer within the limit"
-                    );
-                    return;
-                }
+                EndReason::UnreadAnswer => return self.tell_unread(),
             },
-            () = self.shared.shutdown.cancelled() => None,
+            () = sleep(self.shared.limits.age) => {
+                serving.as_mut().graceful_shutdown();
+                // What is under way goes on, with the limits that it has anyway.
+                tokio::select! {
+                    ended = serving.as_mut() => Some(ended),
+                    () = place.evicted() => return,
+                    _ = self.usage.must_end() => None,
+                    () = shutdown.cancelled() => None,
+                }
+            }
+            () = shutdown.cancelled() => None,
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -116,6 +131,7 @@ impl Connection {
                 tokio::select! {
                     ended = serving.as_mut() => ended,
                     () = self.usage.no_request_for(self.shared.limits.drain_grace) => return,
+                    () = place.evicted() => return,
                     () = self.shared.cut.cancelled() => return,
                 }
             }
@@ -123,6 +139,13 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(peer = %self.peer, error, "a connection ended early");
         }
+    }
+
+    fn tell_unread(&self) {
+        tracing::info!(
+            peer = %self.peer,
+            "closed a connection: the peer did not read an answer within the limit"
+        );
     }
 
     async fn answer(
@@ -133,13 +156,21 @@ impl Connection {
         let _under_way = self.usage.begin_request();
         let id = correlation::id_for(request.headers());
         correlation::set(request.headers_mut(), &id);
-        let answer = http::Response::from(self.response(request, local, &id).await);
+        let client = self
+            .shared
+            .trusted_proxies
+            .client(self.peer.ip(), request.headers());
+        let answer = self.response(request, local, client, &id).await;
+        if answer.data::<Authenticated>().is_some() {
+            self.usage.was_useful();
+        }
+        let answer = http::Response::from(answer);
         let (answer, bytes) = match self.shared.answers.take(&answer) {
             Ok(bytes) => (answer, bytes),
             Err(_) => {
-                tracing::warn!(request_id = %id, "answered with 503: too many answers wait to be read");
+                self.shared.refusals.note(Refusal::Answers, client);
                 let detail = "Too many answers wait to be read. This one may have been completed.";
-                (busy(detail, &id).into(), None)
+                (self.refuse(busy(detail), &id).into(), None)
             }
         };
         let unread = self.usage.begin_answer();
@@ -152,58 +183,98 @@ impl Connection {
         &self,
         request: http::Request<Incoming>,
         local: SocketAddr,
+        client: IpAddr,
         id: &str,
     ) -> Response {
-        let Ok(permit) = Arc::clone(&self.shared.requests).try_acquire_owned() else {
-            tracing::warn!(request_id = %id, "answered with 503: too many requests are under way");
-            return busy("Too many requests are under way.", id);
+        if !has_one_host(&request) {
+            return self.refuse(Problem::bad_field("host", "must be given once"), id);
+        }
+        let Some((request, held)) = self.admit(request, local, client) else {
+            self.shared.refusals.note(Refusal::Requests, client);
+            return self.refuse(busy("Too many requests are under way."), id);
         };
-        let request = self.to_poem(request, local);
         let handler = self
             .shared
             .tasks
-            .spawn(handle(Arc::clone(&self.shared), request, permit));
+            .spawn(handle(Arc::clone(&self.shared), request, held));
         match timeout(self.shared.limits.request, handler).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::error!(request_id = %id, %error, "answered with 500: the handler's task failed");
-                let problem = Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR);
-                without_endpoint(problem, id)
+                self.refuse(Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR), id)
             }
             Err(_) => {
                 tracing::warn!(request_id = %id, "answered with 503: the request took too long");
-                busy("The request took too long. It may still be completed.", id)
+                let detail = "The request took too long. It may still be completed.";
+                self.refuse(busy(detail), id)
             }
         }
     }
 
-    fn to_poem(&self, request: http::Request<Incoming>, local: SocketAddr) -> Request {
+    /// Makes poem's request, with a place in the budget of its class. A request with a body takes that place when the
+    /// body is complete. `None` if there is no place.
+    fn admit(
+        &self,
+        request: http::Request<Incoming>,
+        local: SocketAddr,
+        client: IpAddr,
+    ) -> Option<(Request, Arc<Mutex<Held>>)> {
+        let shared = &self.shared;
+        let class = CallerClass::of(request.method(), request.uri().path(), request.headers());
+        let budget = shared.requests.of(class);
         let local = LocalAddr(local.into());
         let remote = RemoteAddr(self.peer.into());
         let mut request = Request::from((request, local, remote, Scheme::HTTP));
+        request.set_data(ClientAddress(client));
         let unlimited = request.take_body();
-        request.set_body(if unlimited.is_empty() {
-            unlimited
+        let held = Arc::new(Mutex::new(Held::default()));
+        if unlimited.is_empty() {
+            let permit = budget.take(client)?;
+            *held.lock() = Held::handled(permit, self.usage.begin_handling());
+            request.set_body(unlimited);
         } else {
-            body::limited(unlimited, &self.shared.limits)
-        });
-        request
+            *held.lock() = Held::receiving(shared.requests.receiving().take(client)?);
+            let needs = BodyNeeds {
+                memory: Arc::clone(&shared.bodies),
+                budget: Arc::clone(budget),
+                client,
+                held: Arc::clone(&held),
+                refusals: Arc::clone(&shared.refusals),
+                usage: Arc::clone(&self.usage),
+            };
+            request.set_body(body::limited(unlimited, &shared.limits, needs));
+        }
+        Some((request, held))
+    }
+
+    /// Answers without the endpoint and its middleware.
+    fn refuse(&self, problem: Problem, id: &str) -> Response {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics
+                .http
+                .refused(NO_OPERATION, problem.status().as_u16());
+        }
+        let mut response = problem.with_request_id(id).into_response();
+        correlation::set(response.headers_mut(), id);
+        response
     }
 }
 
-async fn handle(shared: Arc<Shared>, request: Request, _permit: OwnedSemaphorePermit) -> Response {
-    shared.endpoint.get_response(request).await
-}
-
-fn busy(detail: &str, id: &str) -> Response {
-    without_endpoint(Problem::unavailable(detail, BUSY_RETRY_AFTER), id)
-}
-
-/// Makes an answer without the endpoint and its middleware.
-fn without_endpoint(problem: Problem, id: &str) -> Response {
-    let mut response = problem.with_request_id(id).into_response();
-    correlation::set(response.headers_mut(), id);
+async fn handle(shared: Arc<Shared>, request: Request, held: Arc<Mutex<Held>>) -> Response {
+    let response = shared.endpoint.get_response(request).await;
+    drop(held);
     response
+}
+
+/// Whether a request of HTTP/1.1 has exactly one `Host` (RFC 9112, 3.2). A proxy that reads two of them in another order
+/// would route a request by one and log the other.
+fn has_one_host<B>(request: &http::Request<B>) -> bool {
+    request.version() != Version::HTTP_11
+        || request.headers().get_all(header::HOST).iter().count() == 1
+}
+
+fn busy(detail: &str) -> Problem {
+    Problem::unavailable(detail, BUSY_RETRY_AFTER)
 }
 
 fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -218,57 +289,8 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
         .max_header_list_size(MAX_HEAD_BYTES_HTTP2);
     builder
-}
-
-/// The peer's socket. It reports to the connection's usage when bytes arrive.
-struct Socket {
-    stream: TcpStream,
-    usage: Arc<Usage>,
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.usage.bytes_came();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

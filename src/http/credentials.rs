@@ -1,32 +1,36 @@
 //! The caller of a request: a user with a Clerk session, or an admin with a token of `ADMIN_API_TOKENS`. Both
 //! send it as `Authorization: Bearer`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, StatusCode, header};
-use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaSecurityScheme, Registry},
-};
+use parking_lot::RwLock;
+use poem::Request;
 
 use super::{
     admin_tokens::AdminTokens,
+    client, correlation,
+    failed_credentials::{FailedCredentials, Standing},
     problem::Problem,
     session::{Session, SessionError, SessionVerifier},
+};
+use crate::{
+    telemetry::metrics::Metrics,
+    vocabulary::{AuthFailure, ProblemCode, Role},
 };
 
 /// How long a client is told to wait when the keys of Clerk cannot be fetched.
 const KEYS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-const SESSION_SCHEME: &str = "clerkSession";
-const ADMIN_SCHEME: &str = "adminToken";
-
 /// A caller whose credentials are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Session(Session),
-    Admin { name: String },
+    Admin { name: String, role: Role },
 }
 
 impl Caller {
@@ -34,7 +38,7 @@ impl Caller {
     pub fn actor(&self) -> String {
         match self {
             Self::Session(session) => format!("user:{}", session.user_id),
-            Self::Admin { name } => format!("admin:{name}"),
+            Self::Admin { name, .. } => format!("admin:{name}"),
         }
     }
 }
@@ -51,6 +55,9 @@ pub enum AuthError {
     /// 401: neither an admin's token nor a valid session token.
     #[error("The token is not valid: it {0}.")]
     Invalid(&'static str),
+    /// 401: a session token of the past.
+    #[error("The token is not valid: it has expired.")]
+    Expired,
     /// 403.
     #[error("The session is pending: the user has to complete a task first.")]
     Pending,
@@ -60,15 +67,39 @@ pub enum AuthError {
     /// 403: a session where only admins may go.
     #[error("Only an admin may do this.")]
     NotAdmin,
+    /// 403: an admin's token whose role does not suffice.
+    #[error("This needs the role {least}, and the token has the role {role}.")]
+    RoleTooLow { role: Role, least: Role },
+    /// 429.
+    #[error("Too many credentials from this address were wrong.")]
+    Throttled(Duration),
     /// 503.
     #[error("Session tokens cannot be verified at present.")]
     Unavailable,
+}
+
+impl AuthError {
+    /// The reason in the metrics and the log. `None` if the credentials were not refused.
+    fn failure(self) -> Option<AuthFailure> {
+        Some(match self {
+            Self::Missing => AuthFailure::Missing,
+            Self::Malformed => AuthFailure::Malformed,
+            Self::Invalid(_) => AuthFailure::Invalid,
+            Self::Expired => AuthFailure::Expired,
+            Self::Pending => AuthFailure::Pending,
+            Self::Impersonated => AuthFailure::Impersonated,
+            Self::NotAdmin | Self::RoleTooLow { .. } => AuthFailure::Role,
+            Self::Throttled(_) => AuthFailure::Throttled,
+            Self::Unavailable => return None,
+        })
+    }
 }
 
 impl From<SessionError> for AuthError {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Invalid(reason) => Self::Invalid(reason),
+            SessionError::Expired => Self::Expired,
             SessionError::Pending => Self::Pending,
             SessionError::Impersonated => Self::Impersonated,
             SessionError::Unavailable => Self::Unavailable,
@@ -79,40 +110,100 @@ impl From<SessionError> for AuthError {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let detail = error.to_string();
-        match error {
-            AuthError::Missing | AuthError::Malformed | AuthError::Invalid(_) => {
-                Problem::unauthorized(detail)
-            }
-            AuthError::Pending | AuthError::Impersonated | AuthError::NotAdmin => {
-                Problem::forbidden(detail)
-            }
+        let problem = match error {
+            AuthError::Missing
+            | AuthError::Malformed
+            | AuthError::Invalid(_)
+            | AuthError::Expired => Problem::unauthorized(detail),
+            AuthError::Pending
+            | AuthError::Impersonated
+            | AuthError::NotAdmin
+            | AuthError::RoleTooLow { .. } => Problem::forbidden(detail),
+            AuthError::Throttled(wait) => Problem::too_many_requests(detail, wait),
             AuthError::Unavailable => Problem::unavailable(detail, KEYS_RETRY_AFTER),
-        }
+        };
+        problem.with_code(match error {
+            AuthError::Missing => ProblemCode::CredentialsMissing,
+            AuthError::Malformed | AuthError::Invalid(_) | AuthError::Expired => {
+                ProblemCode::CredentialsInvalid
+            }
+            AuthError::RoleTooLow { .. } => ProblemCode::RoleTooLow,
+            AuthError::Throttled(_) => ProblemCode::TooManyRequests,
+            AuthError::Pending => ProblemCode::SessionPending,
+            AuthError::Impersonated => ProblemCode::SessionImpersonated,
+            AuthError::NotAdmin => ProblemCode::AdminRequired,
+            AuthError::Unavailable => ProblemCode::KeysUnavailable,
+        })
     }
 }
 
-/// The admins, and the verifier of sessions. Give it to the endpoints as
-/// `.data(Arc<Authenticator>)`.
+/// The admins, and the verifier of sessions. Give it to the endpoints as `.data(Arc<Authenticator>)`.
 #[derive(Debug)]
 pub struct Authenticator {
-    pub sessions: SessionVerifier,
-    pub admins: AdminTokens,
+    sessions: SessionVerifier,
+    admins: RwLock<AdminTokens>,
+    failed: FailedCredentials,
+    metrics: Arc<Metrics>,
 }
 
 impl Authenticator {
-    /// The caller who holds the token. Admins' tokens are compared first, because that needs no network.
-    pub async fn authenticate(&self, bearer: &str) -> Result<Caller, AuthError> {
-        if let Some(name) = self.admins.identify(bearer) {
-            return Ok(Caller::Admin {
-                name: name.to_owned(),
-            });
+    pub fn new(sessions: SessionVerifier, admins: AdminTokens, metrics: Arc<Metrics>) -> Self {
+        Self {
+            sessions,
+            admins: RwLock::new(admins),
+            failed: FailedCredentials::default(),
+            metrics,
         }
-        Ok(Caller::Session(self.sessions.verify(bearer).await?))
     }
 
-    /// Like [`authenticate`](Self::authenticate), from the headers of a request.
-    pub async fn authenticate_headers(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
-        self.authenticate(bearer(headers)?).await
+    /// From now on these are the admins.
+    pub fn replace_admins(&self, admins: AdminTokens) {
+        *self.admins.write() = admins;
+    }
+
+    /// The caller who holds the token. Admins' tokens are compared first, because that needs no network. After too many
+    /// wrong ones from `client`, they are not compared any more. Session tokens always are: nobody guesses a signature.
+    pub async fn authenticate(&self, bearer: &str, client: IpAddr) -> Result<Caller, AuthError> {
+        let now = Instant::now();
+        let standing = self.failed.standing(client, now);
+        let may_be_admin = !matches!(
+            standing,
+            Standing::Waiting {
+                is_proven: false,
+                ..
+            }
+        );
+        if may_be_admin && let Some(admin) = self.admin(bearer) {
+            self.failed.proven(client, now);
+            return Ok(admin);
+        }
+        match (self.sessions.verify(bearer).await, standing) {
+            (Ok(session), _) => Ok(Caller::Session(session)),
+            (Err(SessionError::Invalid(_)), Standing::Waiting { wait, .. }) => {
+                Err(AuthError::Throttled(wait))
+            }
+            (Err(error), _) => {
+                if matches!(error, SessionError::Invalid(_)) {
+                    self.failed.failed(client, now);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn admin(&self, bearer: &str) -> Option<Caller> {
+        let admins = self.admins.read();
+        let (name, role) = admins.identify(bearer)?;
+        Some(Caller::Admin {
+            name: name.to_owned(),
+            role,
+        })
+    }
+
+    /// Counts refused credentials, and notes them for the request's log line.
+    fn refused(&self, failure: AuthFailure) {
+        self.metrics.auth_failures.of(failure).inc();
+        correlation::set_refused(failure);
     }
 }
 
@@ -133,107 +224,30 @@ fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     Ok(token)
 }
 
-async fn caller(request: &Request) -> Result<Caller, Problem> {
+/// The caller of a request, if `may` says nothing against it.
+pub(super) async fn caller(
+    request: &Request,
+    may: impl FnOnce(&Caller) -> Result<(), AuthError>,
+) -> Result<Caller, Problem> {
     let Some(authenticator) = request.data::<Arc<Authenticator>>() else {
         tracing::error!("the endpoint was built without its Authenticator");
         return Err(Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR));
     };
-    Ok(authenticator
-        .authenticate_headers(request.headers())
-        .await?)
-}
-
-/// Argument of an operation that is for admins alone. It must be the first argument, or a bad
-/// parameter is reported to strangers before their missing credentials are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminAuth {
-    /// The name that stands before the token in `ADMIN_API_TOKENS`.
-    pub name: String,
-}
-
-impl AdminAuth {
-    /// The name of the caller in `deleted_by` and in the audit trail.
-    pub fn actor(&self) -> String {
-        format!("admin:{}", self.name)
-    }
-}
-
-/// Argument of an operation for users and admins. It must be the first argument, as [`AdminAuth`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionOrAdminAuth(pub Caller);
-
-impl<'a> ApiExtractor<'a> for AdminAuth {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        register_admin_scheme(registry);
-    }
-
-    fn security_schemes() -> Vec<&'static str> {
-        vec![ADMIN_SCHEME]
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        match caller(request).await? {
-            Caller::Admin { name } => Ok(Self { name }),
-            Caller::Session(_) => Err(Problem::from(AuthError::NotAdmin).into()),
+    let client = client::of(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let caller = match bearer(request.headers()) {
+        Ok(bearer) => authenticator.authenticate(bearer, client).await,
+        Err(error) => Err(error),
+    };
+    let allowed = caller.and_then(|caller| {
+        correlation::set_actor(caller.actor());
+        may(&caller).map(|()| caller)
+    });
+    allowed.map_err(|error| {
+        if let Some(failure) = error.failure() {
+            authenticator.refused(failure);
         }
-    }
-}
-
-impl<'a> ApiExtractor<'a> for SessionOrAdminAuth {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        register_session_scheme(registry);
-        register_admin_scheme(registry);
-    }
-
-    /// Each is an alternative of its own in the spec: one or the other.
-    fn security_schemes() -> Vec<&'static str> {
-        vec![SESSION_SCHEME, ADMIN_SCHEME]
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self(caller(request).await?))
-    }
-}
-
-fn register_admin_scheme(registry: &mut Registry) {
-    let description = "An admin's token: the part after `name:` of an entry of `ADMIN_API_TOKENS`. \
-                       The name goes to the audit trail.";
-    registry.create_security_scheme(ADMIN_SCHEME, bearer_scheme(description, None));
-}
-
-fn register_session_scheme(registry: &mut Registry) {
-    let description = "A Clerk session token, as `getToken()` without a template returns it. \
-                       It opens what belongs to its user.";
-    registry.create_security_scheme(SESSION_SCHEME, bearer_scheme(description, Some("JWT")));
-}
-
-fn bearer_scheme(description: &'static str, format: Option<&'static str>) -> MetaSecurityScheme {
-    MetaSecurityScheme {
-        ty: "http",
-        description: Some(description),
-        name: None,
-        key_in: None,
-        scheme: Some("bearer"),
-        bearer_format: format,
-        flows: None,
-        openid_connect_url: None,
-    }
+        error.into()
+    })
 }
 
 #[cfg(test)]
@@ -279,10 +293,19 @@ mod tests {
     fn each_refusal_has_its_status() {
         for (error, status) in [
             (AuthError::Missing, 401),
-            (AuthError::Invalid("has expired"), 401),
+            (AuthError::Invalid("is malformed"), 401),
+            (AuthError::Expired, 401),
             (AuthError::Pending, 403),
             (AuthError::Impersonated, 403),
             (AuthError::NotAdmin, 403),
+            (
+                AuthError::RoleTooLow {
+                    role: Role::Viewer,
+                    least: Role::Admin,
+                },
+                403,
+            ),
+            (AuthError::Throttled(Duration::from_secs(5)), 429),
             (AuthError::Unavailable, 503),
         ] {
             assert_eq!(Problem::from(error).status().as_u16(), status, "{error:?}");

@@ -8,7 +8,7 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
     types::Type,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::problem::Problem;
 
@@ -54,6 +54,14 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
+/// For optional fields: they may be left out, and a `null` is refused, because the document does not have it.
+/// `#[serde(default, deserialize_with = "not_null")]`
+pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = match bytes.trim_ascii() {
         b"" => b"{}",
@@ -88,7 +96,9 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
     struct Filter {
+        #[serde(default, deserialize_with = "not_null")]
         status: Option<TaskStatus>,
+        #[serde(default, deserialize_with = "not_null")]
         user_id: Option<String>,
     }
 
@@ -100,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_good_body_is_parsed() {
-        let body = br#" {"reason":"fixed","filter":{"status":"dead","userId":null}} "#;
+        let body = br#" {"reason":"fixed","filter":{"status":"dead"}} "#;
         let retry: TestBody = parse(body).unwrap();
         assert_eq!(retry.reason, "fixed");
         let filter = retry.filter.unwrap();
@@ -121,6 +131,10 @@ mod tests {
                 "`filter.status`: unknown variant `lost`, expected one of `pending`",
             ),
             (r#"{"reason":"x","filter":{"userId":7}}"#, "`filter.userId`"),
+            (
+                r#"{"reason":"x","filter":{"userId":null}}"#,
+                "`filter.userId`",
+            ),
             (
                 r#"{"reason":"x","filter":{"stauts":"dead"}}"#,
                 "unknown field `stauts`",

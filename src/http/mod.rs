@@ -1,21 +1,33 @@
 //! The HTTP interface: routes, credentials, problem bodies, and the server.
 
+pub mod access;
 pub mod admin_tokens;
 pub mod answer;
 pub mod api;
 mod body;
+mod budget;
 mod catch_all;
+pub mod client;
+mod compression;
 mod connection;
+mod connections;
 mod correlation;
 pub mod credentials;
+mod failed_credentials;
 pub mod json_body;
 pub mod jwks;
 pub mod limits;
+mod page_headers;
+mod panel;
 pub mod problem;
+mod refusals;
 pub mod request_id;
+pub mod request_metrics;
 pub mod server;
 pub mod session;
 mod session_claims;
 pub mod session_keys;
+mod socket;
+mod static_text;
 mod usage;
 pub mod webhook_signature;

@@ -1,13 +1,13 @@
 //! Gives each request an id, a log span and one log line, and turns errors and panics into problem bodies.
 
-use std::{any::Any, panic::AssertUnwindSafe, time::Instant};
+use std::{any::Any, net::IpAddr, panic::AssertUnwindSafe, time::Instant};
 
 use futures::FutureExt;
 use http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
-use tracing::Instrument;
+use tracing::{Instrument, field};
 
-use super::{catch_all::respond, correlation, problem::Problem};
+use super::{catch_all::respond, client, correlation, problem::Problem};
 
 /// A longer path is cut in the log.
 const MAX_LOGGED_PATH_CHARS: usize = 256;
@@ -24,6 +24,10 @@ impl<E: Endpoint> Middleware<E> for RequestId {
     }
 }
 
+/// An extension of an answer: the credentials of its request were valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Authenticated;
+
 /// The endpoint made by [`RequestId`]. It never returns an error.
 pub struct RequestIdEndpoint<E> {
     inner: E,
@@ -39,6 +43,9 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
             let mut line = LogLine::begin(&request);
             let mut response = answer(&self.inner, request).await;
             line.finish(response.status());
+            if let (Some(_), None) = correlation::caller() {
+                response.set_data(Authenticated);
+            }
             correlation::set(response.headers_mut(), &id);
             response
         };
@@ -74,6 +81,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 struct LogLine {
     method: Method,
     path: String,
+    client: Option<IpAddr>,
     begun: Instant,
     finished: bool,
 }
@@ -82,12 +90,8 @@ impl LogLine {
     fn begin(request: &Request) -> Self {
         Self {
             method: request.method().clone(),
-            path: request
-                .uri()
-                .path()
-                .chars()
-                .take(MAX_LOGGED_PATH_CHARS)
-                .collect(),
+            path: printable(request.uri().path()),
+            client: client::of(request),
             begun: Instant::now(),
             finished: false,
         }
@@ -95,13 +99,29 @@ impl LogLine {
 
     fn finish(&mut self, status: StatusCode) {
         self.finished = true;
-        tracing::info!(
-            method = %self.method,
-            path = %self.path,
-            status = status.as_u16(),
-            duration_ms = self.elapsed_ms(),
-            "answered"
-        );
+        let (actor, refused) = correlation::caller();
+        let refused = refused.map(field::display);
+        let client = self.client.map(field::display);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    method = %self.method,
+                    path = %self.path,
+                    status = status.as_u16(),
+                    client,
+                    actor,
+                    refused,
+                    duration_ms = self.elapsed_ms(),
+                    "answered"
+                )
+            };
+        }
+        // Probes and scrapes come every few seconds for ever.
+        if self.path.starts_with("/health/") || self.path == "/metrics" {
+            line!(debug);
+        } else {
+            line!(info);
+        }
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -115,11 +135,25 @@ impl Drop for LogLine {
             tracing::warn!(
                 method = %self.method,
                 path = %self.path,
+                client = self.client.map(field::display),
                 duration_ms = self.elapsed_ms(),
                 "dropped before an answer"
             );
         }
     }
+}
+
+/// The path for the log: cut, and without characters that a terminal would obey or hide.
+fn printable(path: &str) -> String {
+    let mut text = String::new();
+    for character in path.chars().take(MAX_LOGGED_PATH_CHARS) {
+        if character.is_ascii_graphic() {
+            text.push(character);
+        } else {
+            text.extend(character.escape_unicode());
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -176,6 +210,8 @@ mod tests {
             Some(""),
             Some("two words"),
             Some("tab\there"),
+            Some("a\"b<script>"),
+            Some("$(reboot)"),
             Some(long.as_str()),
         ] {
             let made = id_of(&call("/tells", id).await);
@@ -200,6 +236,13 @@ mod tests {
         let body = json_of(response).await;
         assert_eq!(body["requestId"], "boom");
         assert!(!body.to_string().contains("secrets"));
+    }
+
+    #[test]
+    fn a_logged_path_has_visible_ascii_only() {
+        assert_eq!(printable("/a/%20~b"), "/a/%20~b");
+        assert_eq!(printable("/\u{202e}x\u{e4}"), "/\\u{202e}x\\u{e4}");
+        assert_eq!(printable(&"x".repeat(300)).len(), MAX_LOGGED_PATH_CHARS);
     }
 
     #[tokio::test]

@@ -13,14 +13,38 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     answer::AnswerBudget,
+    budget::RequestBudgets,
+    client::TrustedProxies,
     connection::{Connection, Shared},
+    connections::Connections,
     limits::Limits,
+    refusals::{Refusal, RefusalLog},
+    usage::Usage,
 };
-use crate::pauses::Pauses;
+use crate::{pauses::Pauses, telemetry::metrics::Metrics};
 
 /// The first and the longest pause after a failed accept (mostly because there are no file descriptors left).
 const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a server treats its peers.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    pub limits: Limits,
+    /// The proxies whose word about the client's address is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Counts the requests that are refused before they come to the endpoint.
+    pub metrics: Option<Arc<Metrics>>,
+}
+
+impl From<Limits> for ServerOptions {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+}
 
 /// Serves `endpoint` until `shutdown` is cancelled. Then it accepts no more connections and returns when all
 /// requests are answered, or after `limit`. Connections that are still open then are cut.
@@ -29,26 +53,21 @@ pub async fn serve(
     endpoint: impl Endpoint + 'static,
     shutdown: CancellationToken,
     limit: Duration,
+    options: ServerOptions,
 ) {
-    serve_with(listener, endpoint, shutdown, limit, Limits::default()).await;
-}
-
-/// Like [`serve`], with other limits.
-pub async fn serve_with(
-    listener: TcpListener,
-    endpoint: impl Endpoint + 'static,
-    shutdown: CancellationToken,
-    limit: Duration,
-    limits: Limits,
-) {
+    let limits = options.limits;
     let shared = Arc::new(Shared {
         endpoint: endpoint.map_to_response().boxed(),
         limits,
+        trusted_proxies: options.trusted_proxies,
         shutdown: shutdown.clone(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
-        requests: Arc::new(Semaphore::new(limits.requests)),
+        requests: RequestBudgets::new(limits.requests),
+        bodies: Arc::new(Semaphore::new(limits.all_bodies_bytes)),
         answers: AnswerBudget::new(limits.answer_bytes),
+        refusals: Arc::new(RefusalLog::default()),
+        metrics: options.metrics,
     });
     shutdown
         .run_until_cancelled(accept_loop(&shared, &listener))
@@ -66,21 +85,24 @@ pub async fn serve_with(
 }
 
 async fn accept_loop(shared: &Arc<Shared>, listener: &TcpListener) {
-    let places = Arc::new(Semaphore::new(shared.limits.connections));
+    let limits = &shared.limits;
+    let connections = Connections::new(limits.connections, limits.connections_of_client);
     let mut pauses = Pauses::new(MIN_ACCEPT_PAUSE, MAX_ACCEPT_PAUSE);
     loop {
-        // This never returns an error, because the semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 pauses.reset();
-                let connection = Connection::new(Arc::clone(shared), peer);
-                shared.tasks.spawn(async move {
-                    connection.run(stream).await;
-                    drop(place);
-                });
+                let usage = Usage::new(shared.limits);
+                let is_proxy = shared.trusted_proxies.trusts(peer.ip());
+                let (place, closed_another) =
+                    connections.enter(peer.ip(), is_proxy, Arc::clone(&usage));
+                if closed_another {
+                    shared.refusals.note(Refusal::Connections, peer.ip());
+                }
+                let connection = Connection::new(Arc::clone(shared), peer, usage);
+                shared
+                    .tasks
+                    .spawn(async move { connection.run(stream, &place).await });
             }
             Err(error) if concerns_one_peer(&error) => {
                 tracing::debug!(%error, "a connection ended before it was accepted");
@@ -90,8 +112,9 @@ async fn accept_loop(shared: &Arc<Shared>, listener: &TcpListener) {
                 tracing::warn!(
                     %error,
                     pause_ms = pause.as_millis(),
-                    "cannot accept connections; trying again after a pause"
+                    "cannot accept connections; closing one and trying again after a pause"
                 );
+                connections.make_room();
                 sleep(pause).await;
             }
         }

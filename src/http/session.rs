@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_he
 use super::jwks::{Jwks, JwksTiming, KeyLookup};
 pub use super::session_claims::SessionError;
 use super::session_claims::{
-    CATEGORY_UNSPECIFIED, Claims, category, check_header, check_rights, reason,
+    CATEGORY_UNSPECIFIED, Claims, category, check_header, check_rights, refusal,
 };
 use super::session_keys::SessionKeys;
 
@@ -86,7 +86,7 @@ impl SessionVerifier {
         check_header(&header)?;
         let key = self.key_for(&header).await?;
         let claims = decode::<Claims>(token, &key, &self.validation)
-            .map_err(|error| SessionError::Invalid(reason(&error)))?
+            .map_err(|error| refusal(&error))?
             .claims;
         self.check_claims(&header, &claims)?;
         check_rights(&claims)?;
@@ -250,7 +250,10 @@ mod tests {
     }
 
     fn invalid(result: Result<Session, SessionError>) -> bool {
-        matches!(result, Err(SessionError::Invalid(_)))
+        matches!(
+            result,
+            Err(SessionError::Invalid(_) | SessionError::Expired)
+        )
     }
 
     #[tokio::test]
@@ -271,7 +274,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             with_claims(json!({"exp": now() - 7})).await,
-            Err(SessionError::Invalid("has expired"))
+            Err(SessionError::Expired)
         );
         assert!(invalid(with_claims(json!({"nbf": now() + 8})).await));
         assert!(invalid(with_claims(json!({"iat": now() + 8})).await));

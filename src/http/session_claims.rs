@@ -17,6 +17,9 @@ pub enum SessionError {
     /// 401.
     #[error("the session token {0}")]
     Invalid(&'static str),
+    /// 401: Clerk signed it for this application, some time ago.
+    #[error("the session token has expired")]
+    Expired,
     /// 403: the user has signed in, but has tasks to do before the session counts.
     #[error("the session is pending")]
     Pending,
@@ -73,13 +76,14 @@ pub(super) fn check_rights(claims: &Claims) -> Result<(), SessionError> {
     }
 }
 
-pub(super) fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
+pub(super) fn refusal(error: &jsonwebtoken::errors::Error) -> SessionError {
     use jsonwebtoken::errors::ErrorKind;
-    match error.kind() {
+    SessionError::Invalid(match error.kind() {
+        // The signature is checked before the times.
+        ErrorKind::ExpiredSignature => return SessionError::Expired,
         ErrorKind::InvalidSignature => "has a wrong signature",
-        ErrorKind::ExpiredSignature => "has expired",
         ErrorKind::ImmatureSignature => "is not yet valid",
         ErrorKind::MissingRequiredClaim(_) => "does not say when it expires",
         _ => "is malformed",
-    }
+    })
 }

@@ -24,6 +24,10 @@ struct UsageCounts {
     /// deadline.
     unread_answers: BTreeMap<u64, Instant>,
     next_answer: u64,
+    /// Requests that have arrived whole and are being handled.
+    handling: usize,
+    /// When a request with valid credentials was last answered.
+    useful_at: Option<Instant>,
     idle_until: Instant,
     /// Some bytes of the next request have arrived, but not its whole head.
     head_begun: bool,
@@ -60,6 +64,8 @@ impl Usage {
             requests: 0,
             unread_answers: BTreeMap::new(),
             next_answer: 0,
+            handling: 0,
+            useful_at: None,
             idle_until: Instant::now() + limits.first_request,
             head_begun: false,
         };
@@ -68,6 +74,24 @@ impl Usage {
             counts: Mutex::new(counts),
             changed: Notify::new(),
         })
+    }
+
+    /// How useful the connection is: when a request with valid credentials was last answered, and whether a request is
+    /// being handled. What is greater is more useful.
+    pub(super) fn usefulness(&self) -> (Option<Instant>, bool) {
+        let counts = self.counts.lock();
+        (counts.useful_at, counts.handling > 0)
+    }
+
+    /// A request with valid credentials was answered.
+    pub(super) fn was_useful(&self) {
+        self.counts.lock().useful_at = Some(Instant::now());
+    }
+
+    /// Counts a request that has arrived whole, until the guard is dropped.
+    pub(super) fn begin_handling(self: &Arc<Self>) -> HandlingGuard {
+        self.counts.lock().handling += 1;
+        HandlingGuard(Arc::clone(self))
     }
 
     /// Counts a request until the guard is dropped.
@@ -159,5 +183,14 @@ impl Drop for UnreadAnswer {
         self.usage.end_use(|counts| {
             counts.unread_answers.remove(&self.number);
         });
+    }
+}
+
+/// Counts a request as being handled until it is dropped.
+pub(super) struct HandlingGuard(Arc<Usage>);
+
+impl Drop for HandlingGuard {
+    fn drop(&mut self) {
+        self.0.counts.lock().handling -= 1;
     }
 }

@@ -12,6 +12,8 @@ const MAX_ID_BYTES: usize = 256;
 
 /// What every Svix signing secret begins with.
 const SECRET_PREFIX: &str = "whsec_";
+/// The shortest secret that is accepted. Svix makes 24 bytes.
+const MIN_SECRET_BYTES: usize = 16;
 
 /// A signing secret, which verifies and signs. `Debug` does not show it.
 #[derive(Debug, Clone)]
@@ -25,19 +27,23 @@ pub enum WebhookSecretError {
     Prefix,
     #[error("that is not whsec_ and base64")]
     Base64,
+    #[error("that has fewer than {MIN_SECRET_BYTES} bytes")]
+    Short,
 }
 
 impl FromStr for WebhookSecret {
     type Err = WebhookSecretError;
 
     fn from_str(text: &str) -> Result<Self, WebhookSecretError> {
-        if !text.starts_with(SECRET_PREFIX) {
-            return Err(WebhookSecretError::Prefix);
+        let secret = text
+            .strip_prefix(SECRET_PREFIX)
+            .ok_or(WebhookSecretError::Prefix)?;
+        let webhook = Webhook::new(text).map_err(|_| WebhookSecretError::Base64)?;
+        // The svix crate has checked that it is base64, with or without padding.
+        if secret.trim_end_matches('=').len() * 6 / 8 < MIN_SECRET_BYTES {
+            return Err(WebhookSecretError::Short);
         }
-        match Webhook::new(text) {
-            Ok(webhook) => Ok(Self(Arc::new(webhook))),
-            Err(_) => Err(WebhookSecretError::Base64),
-        }
+        Ok(Self(Arc::new(webhook)))
     }
 }
 
@@ -249,9 +255,14 @@ mod tests {
             ("hunter2", WebhookSecretError::Prefix),
             ("whsec_", WebhookSecretError::Base64),
             ("whsec_not base64!", WebhookSecretError::Base64),
+            ("whsec_YQ==", WebhookSecretError::Short),
+            ("whsec_MTIzNDU2Nzg5MDEyMzQ1", WebhookSecretError::Short),
         ] {
             assert_eq!(bad.parse::<WebhookSecret>().unwrap_err(), error, "{bad}");
         }
+        "whsec_MTIzNDU2Nzg5MDEyMzQ1Ng=="
+            .parse::<WebhookSecret>()
+            .unwrap();
         let secret: WebhookSecret = SECRET.parse().unwrap();
         assert!(!format!("{secret:?}").contains(SECRET), "{secret:?}");
     }

@@ -21,6 +21,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 pub trait KeepAlive: Send + Sync {
     /// Sends one query. Its answer proves that the connection is alive.
     fn ask<'l>(&'l self, connection: &'l mut PgListener) -> BoxFuture<'l, Result<(), sqlx::Error>>;
+
+    /// Is told when notifications begin or cease to come.
+    fn listening(&self, is_connected: bool);
 }
 
 /// Wakes `wake` at each notification, and after each (re)connection, because notifications may have been missed
@@ -41,6 +44,7 @@ pub async fn listen(
             () = shutdown.cancelled() => return,
             session = receive(&url, wake, every, keep_alive, &mut pauses) => session,
         };
+        keep_alive.listening(false);
         let pause = pauses.next_pause();
         if let Err(error) = session {
             tracing::warn!(%error, retry_in_ms = pause.as_millis(), "LISTEN is interrupted; polling goes on");
@@ -65,6 +69,7 @@ async fn receive(
     bounded(listener.listen(CHANNEL)).await?;
     pauses.reset();
     tracing::debug!("listening");
+    keep_alive.listening(true);
     wake.notify_one();
     let mut due = Instant::now();
     loop {

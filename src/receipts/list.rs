@@ -7,7 +7,7 @@ use sqlx::{PgConnection, query_file, query_file_as};
 
 use super::body::hex;
 use super::key::PublicKey;
-use crate::cursor;
+use crate::cursor::{ListError, ListId, Page, rows_to_read};
 use crate::vocabulary::Timestamp;
 
 /// A sealed receipt.
@@ -83,16 +83,14 @@ pub async fn head(connection: &mut PgConnection) -> Result<Option<Head>, sqlx::E
         .await
 }
 
-/// A page of `size` receipts before the sequence `before`, newest first.
+/// A page of sealed receipts, newest first.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn list(
-    connection: &mut PgConnection,
-    before: Option<i64>,
-    size: usize,
-) -> Result<ReceiptPage, sqlx::Error> {
-    let rows = query_file!("sql/receipts/list.sql", before, cursor::rows_to_read(size))
+/// For a cursor of another list, and those of the database.
+pub async fn list(connection: &mut PgConnection, page: Page<'_>) -> Result<ReceiptPage, ListError> {
+    let list = ListId::new("receipts", &());
+    let before = list.decode_number(&page)?;
+    let rows = query_file!("sql/receipts/list.sql", before, rows_to_read(page.size))
         .fetch_all(connection)
         .await?;
     let mut items: Vec<SealedReceipt> = rows
@@ -107,7 +105,9 @@ pub async fn list(
             sealed_at: row.sealed_at,
         })
         .collect();
-    let next_cursor = cursor::cut_page(&mut items, size, |item| vec![item.sequence.to_string()]);
+    let next_cursor = list.cut_page(&mut items, page.size, |item| {
+        vec![item.sequence.to_string()]
+    });
     Ok(ReceiptPage { items, next_cursor })
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::entity_tasks;
 use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
-use crate::cursor;
+use crate::cursor::{ListError, ListId, Page, rows_to_read};
 use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
 
 /// An entry of the audit trail.
@@ -165,19 +165,19 @@ pub struct AuditFilter {
     pub after: Option<Timestamp>,
     /// Before this time.
     pub before: Option<Timestamp>,
-    /// Older than this entry, which ended the last page.
-    pub older_than: Option<AuditId>,
 }
 
-/// A page of `size` entries, newest first.
+/// A page of entries, newest first.
 ///
 /// # Errors
-/// Those of the database.
+/// For a cursor of another list or filter, and those of the database.
 pub async fn list_audit(
     connection: &mut PgConnection,
     filter: &AuditFilter,
-    size: usize,
-) -> Result<AuditPage, sqlx::Error> {
+    page: Page<'_>,
+) -> Result<AuditPage, ListError> {
+    let list = ListId::new("audit", filter);
+    let older_than = list.decode_number(&page)?.map(AuditId);
     let entity_tasks = entity_tasks(connection, filter.entity_id.as_deref()).await?;
     let rows = query_file_as!(
         AuditRow,
@@ -190,13 +190,13 @@ pub async fn list_audit(
         filter.user_id.as_deref(),
         filter.after as Option<Timestamp>,
         filter.before as Option<Timestamp>,
-        filter.older_than as Option<AuditId>,
-        cursor::rows_to_read(size),
+        older_than as Option<AuditId>,
+        rows_to_read(page.size),
         entity_tasks.as_deref()
     )
     .fetch_all(connection)
     .await?;
     let mut items: Vec<AuditEntry> = rows.into_iter().map(AuditEntry::from).collect();
-    let next_cursor = cursor::cut_page(&mut items, size, |entry| vec![entry.id.to_string()]);
+    let next_cursor = list.cut_page(&mut items, page.size, |entry| vec![entry.id.to_string()]);
     Ok(AuditPage { items, next_cursor })
 }

@@ -5,9 +5,9 @@ use sqlx::{PgConnection, query_file_as};
 
 use super::entity_tasks;
 use super::task::Task;
-use crate::cursor;
+use crate::cursor::{ListError, ListId, Page, rows_to_read};
 use crate::db::transaction::read_only;
-use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus, Timestamp};
+use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
 
 /// A page of tasks, newest first.
 #[derive(Debug, Object)]
@@ -22,24 +22,27 @@ pub struct TaskPage {
 #[derive(Debug, Default)]
 pub struct TaskFilter {
     pub status: Option<TaskStatus>,
+    pub kind: Option<TaskKind>,
     pub entity_type: Option<EntityType>,
     /// A sample's, an image's or a user's id.
     pub entity_id: Option<String>,
     pub user_id: Option<String>,
     pub error_class: Option<ErrorClass>,
-    /// Older than this task, which ended the last page.
-    pub older_than: Option<TaskId>,
+    /// The erasure of which they are parts.
+    pub parent_id: Option<TaskId>,
 }
 
-/// A page of `size` tasks, newest first.
+/// A page of tasks, newest first.
 ///
 /// # Errors
-/// Those of the database.
+/// For a cursor of another list or filter, and those of the database.
 pub async fn list(
     connection: &mut PgConnection,
     filter: &TaskFilter,
-    size: usize,
-) -> Result<TaskPage, sqlx::Error> {
+    page: Page<'_>,
+) -> Result<TaskPage, ListError> {
+    let list = ListId::new("tasks", filter);
+    let older_than = list.decode_number(&page)?.map(TaskId);
     let mut tx = read_only(connection).await?;
     let entity_tasks = entity_tasks(&mut tx, filter.entity_id.as_deref()).await?;
     let mut items = query_file_as!(
@@ -50,12 +53,14 @@ pub async fn list(
         filter.entity_id.as_deref(),
         filter.user_id.as_deref(),
         filter.error_class as Option<ErrorClass>,
-        filter.older_than as Option<TaskId>,
-        cursor::rows_to_read(size),
-        entity_tasks.as_deref()
+        older_than as Option<TaskId>,
+        rows_to_read(page.size),
+        entity_tasks.as_deref(),
+        filter.kind as Option<TaskKind>,
+        filter.parent_id as Option<TaskId>
     )
     .fetch_all(&mut *tx)
     .await?;
-    let next_cursor = cursor::cut_page(&mut items, size, |task| vec![task.id.to_string()]);
+    let next_cursor = list.cut_page(&mut items, page.size, |task| vec![task.id.to_string()]);
     Ok(TaskPage { items, next_cursor })
 }

@@ -4,16 +4,20 @@
 mod audit;
 mod list;
 mod retry;
+mod series;
 mod show;
 mod stats;
 mod task;
+mod workers;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
 pub use list::{TaskFilter, TaskPage, list};
 pub use retry::{MAX_REASON_CHARS, Reason, RetryError, RetryFilter, retry, retry_all};
+pub use series::{Bucket, Series, series};
 pub use show::{TaskWithHistory, find, show};
 pub use stats::{QueueState, Stats, TaskCounts, Throughput, stats};
 pub use task::{EXAMPLE_SAMPLE, EXAMPLE_USER, Task, example_time};
+pub use workers::{Worker, workers};
 
 /// The tasks of the sample or image with this id, also the finished ones. `None` if no deletion of a sample or
 /// image with this id was ever asked for, so that the id can only be a user's, and if there is no filter.

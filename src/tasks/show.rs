@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgExecutor, query_file_as};
 
 use super::audit::{AuditEntry, AuditFilter, list_audit};
 use super::task::Task;
+use crate::cursor::{ListError, Page};
 use crate::db::transaction::read_only;
 use crate::vocabulary::{ErrorClass, TaskId, TaskStatus, Timestamp};
 
@@ -37,7 +38,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: TaskId) -> Result<Option<Ta
 pub async fn show(
     connection: &mut PgConnection,
     id: TaskId,
-) -> Result<Option<TaskWithHistory>, sqlx::Error> {
+) -> Result<Option<TaskWithHistory>, ListError> {
     let mut tx = read_only(connection).await?;
     let Some(task) = find(&mut *tx, id).await? else {
         return Ok(None);
@@ -46,6 +47,10 @@ pub async fn show(
         task_id: Some(id),
         ..AuditFilter::default()
     };
-    let history = list_audit(&mut tx, &filter, MAX_HISTORY).await?.items;
+    let newest = Page {
+        size: MAX_HISTORY,
+        cursor: None,
+    };
+    let history = list_audit(&mut tx, &filter, newest).await?.items;
     Ok(Some(TaskWithHistory { task, history }))
 }

@@ -7,8 +7,8 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::vocabulary::{
-    EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind, TaskStatus,
-    WakeSource, WebhookOutcome,
+    AuthFailure, EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
+    TaskStatus, WakeSource, WebhookOutcome,
 };
 
 /// The labels of one series.
@@ -65,6 +65,7 @@ label! {
     WakeSource: "source",
     WebhookOutcome: "outcome",
     ReconcileSource: "source",
+    AuthFailure: "reason",
 }
 
 pair_of_labels! {

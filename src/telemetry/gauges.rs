@@ -11,11 +11,15 @@ use tokio::time::{Instant, timeout_at};
 use super::metrics::Metrics;
 use crate::cause::chain;
 use crate::db::timeout::with_timeout;
+use crate::recent::Recent;
+use crate::safety::SafetyState;
 use crate::tasks::QueueState;
 use crate::vocabulary::{ReconcileSource, TaskStatus};
 
 /// A scrape waits no longer for the database than this. Prometheus itself gives up after 10 s, and many set 5 s.
 const MAX_WAIT: Duration = Duration::from_secs(1);
+/// Whether the database answers is asked at most once in this time, so that scrapes by anybody cost one connection.
+const UP_AGE: Duration = Duration::from_secs(1);
 /// The gauges are read at most once in this time, however many scrapes there are.
 const MIN_AGE: Duration = Duration::from_secs(5);
 /// After a reading, the database rests this many times as long as the reading took: counting ten million tasks
@@ -28,7 +32,10 @@ const READ_LIMIT: Duration = Duration::from_secs(6);
 
 /// Reads the gauges of one process from the database when they are asked for.
 #[derive(Debug)]
-pub struct Gauges(Arc<GaugeReader>);
+pub struct Gauges {
+    reader: Arc<GaugeReader>,
+    is_up: Recent<bool>,
+}
 
 #[derive(Debug)]
 struct GaugeReader {
@@ -40,11 +47,15 @@ struct GaugeReader {
 
 impl Gauges {
     pub fn new(pool: PgPool, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(GaugeReader {
+        let reader = Arc::new(GaugeReader {
             pool,
             metrics,
             due: Mutex::new(None),
-        }))
+        });
+        Self {
+            reader,
+            is_up: Recent::new(UP_AGE),
+        }
     }
 
     /// All metrics as text, after 1 s at most. What could not be read from the database is left out.
@@ -54,16 +65,19 @@ impl Gauges {
     pub async fn scrape(&self) -> Result<String, prometheus::Error> {
         let deadline = Instant::now() + MAX_WAIT;
         // The pool gives out a connection only after the server answered on it.
-        let connection = with_timeout(MAX_WAIT, self.0.pool.acquire()).await;
-        let is_up = connection.is_ok();
-        drop(connection);
+        let is_up = async {
+            with_timeout(MAX_WAIT, self.reader.pool.acquire())
+                .await
+                .is_ok()
+        };
+        let is_up = self.is_up.get(is_up).await;
         if is_up {
             // A reading that takes longer goes on, and a later scrape shows it. Until then the one before is
             // shown.
-            let reading = tokio::spawn(Arc::clone(&self.0).refresh());
+            let reading = tokio::spawn(Arc::clone(&self.reader).refresh());
             let _ = timeout_at(deadline, reading).await;
         }
-        self.0.metrics.render(is_up)
+        self.reader.metrics.render(is_up)
     }
 }
 
@@ -84,6 +98,10 @@ impl GaugeReader {
         report("reconciliations", &reconciliations);
         let is_read = &gauges.reconciliations.is_read;
         is_read.store(reconciliations.is_ok(), Ordering::Relaxed);
+        let safety = with_timeout(READ_LIMIT, self.read_safety()).await;
+        report("pause and held erasures", &safety);
+        let is_read = &gauges.safety.is_read;
+        is_read.store(safety.is_ok(), Ordering::Relaxed);
         *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
     }
 
@@ -97,6 +115,16 @@ impl GaugeReader {
         }
         gauges.oldest_due.set(state.oldest_due_seconds);
         gauges.oldest_erasure.set(state.oldest_erasure_seconds);
+        Ok(())
+    }
+
+    async fn read_safety(&self) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let state = SafetyState::read(&mut *tx).await?;
+        tx.commit().await?;
+        let gauges = &self.metrics.database.safety;
+        gauges.paused.set(i64::from(state.pause.is_some()));
+        gauges.held.set(state.held);
         Ok(())
     }
 

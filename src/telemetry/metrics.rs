@@ -1,23 +1,29 @@
 //! The metrics of one process, under the names that dashboards rely on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use super::database_gauges::DatabaseGauges;
 use super::families::{CounterFamily, register};
+use super::http_metrics::HttpMetrics;
 use crate::vocabulary::{
-    EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind, WakeSource,
-    WebhookOutcome,
+    AuthFailure, EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
+    WakeSource, WebhookOutcome,
 };
 
 /// Seconds: from a fast local answer to the end of an operation's time.
 const REQUEST_BUCKETS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 ];
+/// Seconds: a claim takes some 3 ms, and a second at most.
+const CLAIM_BUCKETS: [f64; 11] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
+];
 /// Seconds: from a wake-up at once to a day's backlog.
-const WAIT_BUCKETS: [f64; 12] = [
-    0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0,
+const WAIT_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0,
 ];
 
 /// All metrics of one process. Never global, so that each test has its own.
@@ -32,9 +38,12 @@ pub struct Metrics {
     pub claim_duration: Histogram,
     pub wakeups: CounterFamily<WakeSource>,
     pub webhook_events: CounterFamily<WebhookOutcome>,
+    pub auth_failures: CounterFamily<AuthFailure>,
+    pub http: HttpMetrics,
     pub task_wait: Histogram,
     pub reconciled: CounterFamily<(ReconcileSource, EntityType)>,
     pub(super) database: DatabaseGauges,
+    listen: ListenGauge,
 }
 
 impl Metrics {
@@ -42,6 +51,11 @@ impl Metrics {
     /// If two metrics had one name, which would be a fault of this file.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
+        register_build_info(&registry)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(Arc::new(Self {
             tasks_settled: CounterFamily::register(
                 &registry,
@@ -75,7 +89,7 @@ impl Metrics {
                 &registry,
                 "lethe_claim_duration_seconds",
                 "Duration of a claim.",
-                &REQUEST_BUCKETS,
+                &CLAIM_BUCKETS,
             )?,
             wakeups: CounterFamily::register(
                 &registry,
@@ -87,6 +101,12 @@ impl Metrics {
                 "lethe_webhook_events_total",
                 "Deliveries of Clerk's webhook.",
             )?,
+            auth_failures: CounterFamily::register(
+                &registry,
+                "lethe_auth_failures_total",
+                "Requests whose credentials were refused.",
+            )?,
+            http: HttpMetrics::register(&registry)?,
             task_wait: histogram(
                 &registry,
                 "lethe_task_wait_seconds",
@@ -99,8 +119,15 @@ impl Metrics {
                 "Deletions that this process asked for because there was no task.",
             )?,
             database: DatabaseGauges::new()?,
+            listen: ListenGauge::new()?,
             registry,
         }))
+    }
+
+    /// Shows whether the worker's connection for LISTEN is there.
+    pub fn set_listen_connected(&self, is_connected: bool) {
+        self.listen.is_shown.store(true, Ordering::Relaxed);
+        self.listen.connected.set(i64::from(is_connected));
     }
 
     /// The text format of Prometheus. What is read from the database is left out unless the database `is_up`.
@@ -112,8 +139,41 @@ impl Metrics {
         for registry in self.database.shown(is_up) {
             families.extend(registry.gather());
         }
+        if self.listen.is_shown.load(Ordering::Relaxed) {
+            families.extend(self.listen.registry.gather());
+        }
         TextEncoder::new().encode_to_string(&families)
     }
+}
+
+/// Only a worker listens, so it is shown only once it was set.
+#[derive(Debug)]
+struct ListenGauge {
+    registry: Registry,
+    connected: IntGauge,
+    is_shown: AtomicBool,
+}
+
+impl ListenGauge {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = IntGauge::new(
+            "lethe_listen_connected",
+            "1 while the worker listens for notifications. While it is 0, only the poll finds tasks.",
+        )?;
+        Ok(Self {
+            connected: register(&registry, gauge)?,
+            registry,
+            is_shown: AtomicBool::new(false),
+        })
+    }
+}
+
+/// Always 1; the label says what runs.
+fn register_build_info(registry: &Registry) -> Result<(), prometheus::Error> {
+    let options = Opts::new("lethe_build_info", "1. The label says which version runs.")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    register(registry, IntGauge::with_opts(options)?).map(|gauge| gauge.set(1))
 }
 
 fn histogram(
@@ -162,9 +222,46 @@ mod tests {
                 "lethe_webhook_events_total{{outcome=\"{outcome}\"}} 0"
             ));
         }
+        for reason in AuthFailure::ALL {
+            expected.push(format!(
+                "lethe_auth_failures_total{{reason=\"{reason}\"}} 0"
+            ));
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        expected.push(format!("lethe_build_info{{version=\"{version}\"}} 1"));
+        expected.push("\nprocess_resident_memory_bytes ".to_owned());
         for line in expected {
             assert!(text.contains(&line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("continued"), "{text}");
+    }
+
+    #[test]
+    fn only_a_process_that_listens_shows_whether_it_is_connected() {
+        let metrics = Metrics::new().unwrap();
+        let shown = || metrics.render(false).unwrap();
+        assert!(!shown().contains("lethe_listen_connected"));
+        for is_connected in [true, false] {
+            metrics.set_listen_connected(is_connected);
+            let line = format!("\nlethe_listen_connected {}\n", i32::from(is_connected));
+            assert!(shown().contains(&line), "{}", shown());
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_operation_and_status() {
+        let metrics = Metrics::new().unwrap();
+        metrics
+            .http
+            .answered("getStats", 200, std::time::Duration::from_millis(2));
+        metrics.http.refused("other", 503);
+        let text = metrics.render(false).unwrap();
+        for line in [
+            "lethe_http_requests_total{operation=\"getStats\",status=\"200\"} 1",
+            "lethe_http_requests_total{operation=\"other\",status=\"503\"} 1",
+            "lethe_http_request_duration_seconds_bucket{operation=\"getStats\",le=\"0.0025\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 }

@@ -3,5 +3,6 @@
 mod database_gauges;
 mod families;
 pub mod gauges;
+pub mod http_metrics;
 pub mod logging;
 pub mod metrics;

@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use super::{AuditId, TaskId, Timestamp};
 
+/// The expression for numbers that are strings. Ids have fewer digits than would overflow.
+const NUMBER: &str = "^[0-9]{1,18}$";
+
 macro_rules! string_in_json {
-    ($name:ident, $format:expr, $rule:literal) => {
+    ($name:ident, $format:expr, $pattern:expr, $rule:literal) => {
         impl Type for $name {
             const IS_REQUIRED: bool = true;
             type RawValueType = Self;
@@ -24,6 +27,7 @@ macro_rules! string_in_json {
             fn schema_ref() -> MetaSchemaRef {
                 MetaSchemaRef::Inline(Box::new(MetaSchema {
                     format: $format,
+                    pattern: $pattern,
                     ..MetaSchema::new("string")
                 }))
             }
@@ -65,15 +69,18 @@ macro_rules! string_in_json {
 string_in_json!(
     TaskId,
     None,
+    Some(NUMBER.to_owned()),
     "must be a task's id, a whole number as a string"
 );
 string_in_json!(
     AuditId,
     None,
+    Some(NUMBER.to_owned()),
     "must be an entry's id, a whole number as a string"
 );
 string_in_json!(
     Timestamp,
     Some("date-time"),
+    None,
     "must be a time such as 2026-11-24T18:00:00Z, of a year from 0001 to 9999"
 );

@@ -73,6 +73,8 @@ labels! {
         Ignored = "ignored",
         /// A `user.deleted` without the id of a user.
         MissingUser = "missing-user",
+        /// A `user.deleted` whose object is no user, or not deleted, or whose id is none of Clerk's users'.
+        NotAUser = "not-a-user",
         /// The signature, the time or the body is wrong.
         Rejected = "rejected",
         /// The event could not be committed; Svix delivers it again.

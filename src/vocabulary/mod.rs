@@ -1,21 +1,33 @@
 //! The words that more than one room uses: what the database stores, the API shows, the command line accepts
 //! and the metrics are labelled with. Each set of words is one enum, and each kind of id one type.
 
+mod access;
 mod audit;
+mod erasure;
 mod ids;
 mod json;
 mod labels;
 mod macros;
+mod problem;
+mod process;
 mod task;
 mod time;
+mod window;
+mod worker;
 
+pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
-pub use ids::{AuditId, TaskId, UserId, WorkerId};
+pub use erasure::{ErasureStatus, UserStatus};
+pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};
 pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
+pub use problem::ProblemCode;
+pub use process::ProcessRole;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
+pub use window::StatsWindow;
+pub use worker::WorkerState;
 
 #[cfg(test)]
 mod tests {
@@ -37,7 +49,18 @@ mod tests {
 
     #[test]
     fn a_word_is_the_same_everywhere() {
-        assert_same_words!(TaskStatus, TaskKind, EntityType, ErrorClass, AuditEvent);
+        assert_same_words!(
+            TaskStatus,
+            TaskKind,
+            EntityType,
+            ErrorClass,
+            AuditEvent,
+            ErasureStatus,
+            UserStatus,
+            ProblemCode,
+            StatsWindow,
+            WorkerState
+        );
         assert_eq!(TaskStatus::parse("finished"), None);
     }
 

@@ -21,7 +21,7 @@ words! {
 }
 
 words! {
-    /// What a task does.
+    /// What a task does. A newer version may add others.
     pub enum TaskKind {
         /// Deletes one sample with its images.
         SampleDelete = "sample-delete",

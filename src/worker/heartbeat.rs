@@ -14,6 +14,10 @@ impl KeepAlive for Context {
     fn ask<'l>(&'l self, connection: &'l mut PgListener) -> BoxFuture<'l, Result<(), sqlx::Error>> {
         Box::pin(send(self, connection))
     }
+
+    fn listening(&self, is_connected: bool) {
+        self.metrics.set_listen_connected(is_connected);
+    }
 }
 
 /// Sends heartbeats over the pool while the listener sends none. Runs until cancelled, which happens after the drain.

@@ -6,7 +6,7 @@
 //! task at fault fails with the database's reason. A batch that cannot be settled within `BATCH_BUDGET` is released to
 //! the bulk lane, where each task runs alone, so that its slot is free for others.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -51,9 +51,31 @@ impl Batch {
         }
     }
 
+    /// Two smaller batches, the one to settle first at the end. The tasks of one user often have the same trouble, so
+    /// those of a user with most of the tasks are parted from all others, which then do not wait for them.
     fn halves(mut self) -> [Self; 2] {
-        let second = self.outcomes.split_off(self.outcomes.len() / 2);
-        [self.outcomes, second].map(|outcomes| Self {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for outcome in &self.outcomes {
+            *counts.entry(outcome.claim.user_id.as_str()).or_default() += 1;
+        }
+        let largest = counts.iter().max_by_key(|(_, count)| **count);
+        let dominant = largest
+            .filter(|(_, count)| counts.len() > 1 && **count * 2 >= self.outcomes.len())
+            .map(|(user, _)| (*user).to_owned());
+        let (later, first) = match dominant {
+            Some(user) => self
+                .outcomes
+                .into_iter()
+                .partition(|outcome| outcome.claim.user_id.as_str() == user),
+            None => {
+                self.outcomes.sort_by(|one, other| {
+                    one.claim.user_id.as_str().cmp(other.claim.user_id.as_str())
+                });
+                let second = self.outcomes.split_off(self.outcomes.len() / 2);
+                (second, self.outcomes)
+            }
+        };
+        [later, first].map(|outcomes| Self {
             outcomes,
             held: HeldRows::Skip,
         })

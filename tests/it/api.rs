@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
+use lethe::cursor::ListId;
+use lethe::evidence::DeletedFilter;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -403,8 +404,8 @@ async fn times_that_postgresql_cannot_hold_are_400_and_name_the_field() {
     let world = World::new().await;
     let service = Service::start(&world).await;
     let cursor = |micros: &str| {
-        let text = format!("{micros}\0user\0user_a");
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+        let list = ListId::new("deleted", &DeletedFilter::default());
+        list.encode(&[micros, "user", "user_a"].map(str::to_owned))
     };
     for (list, field, value) in [
         (

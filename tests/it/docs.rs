@@ -12,10 +12,12 @@ const OTHERS: &[&str] = &["target", "node_modules", ".git", ".lethe"];
 /// A path in a code span is checked if it begins so.
 const OUR_FOLDERS: &[&str] = &[
     ".ci/",
+    "deploy/",
     "docs/",
     "examples/",
     "migrations/",
     "openapi/",
+    "panel/",
     "scripts/",
     "sql/",
     "src/",

@@ -19,10 +19,13 @@ use lethe::embedded::{
     DevState, DirectoryLock, Embedded, EmbeddedError, EmbeddedOptions, EmbeddedS3, LockError,
     PostgresError, PostgresOptions, PrivatePostgres, S3Options, StateError,
 };
+use lethe::storage::{Store, StoreConfig};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use crate::support::world::World;
 
 /// A directory that goes when the test ends, in whatever way.
 struct TempDir(PathBuf);
@@ -487,6 +490,63 @@ async fn s3_knows_a_missing_bucket_a_wrong_secret_and_no_versions() {
         .await
         .unwrap_err();
     assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
+    s3.stop().await;
+}
+
+#[tokio::test]
+async fn s3_lists_open_uploads_by_page_and_the_erasure_of_a_key_aborts_those_of_that_key() {
+    let directory = TempDir::new();
+    let s3 = start_s3(&directory.0).await;
+    let client = client(&s3.url(), "key", "secret");
+    for key in ["u/a", "u/a", "u/a b+é", "u/ab", "v"] {
+        let upload = client.create_multipart_upload().bucket("lethe").key(key);
+        upload.send().await.unwrap();
+    }
+    let mut pages = Vec::new();
+    let (mut key, mut id) = (None, None);
+    loop {
+        let request = client.list_multipart_uploads().bucket("lethe").prefix("u/");
+        let request = request
+            .max_uploads(2)
+            .set_key_marker(key)
+            .set_upload_id_marker(id);
+        let page = request.send().await.unwrap();
+        let keys = page
+            .uploads()
+            .iter()
+            .map(|upload| upload.key().unwrap().to_owned());
+        pages.push(Vec::from_iter(keys));
+        if page.is_truncated() != Some(true) {
+            break;
+        }
+        key = page.next_key_marker().map(str::to_owned);
+        id = page.next_upload_id_marker().map(str::to_owned);
+    }
+    assert_eq!(pages, [["u/a", "u/a"], ["u/a b+é", "u/ab"]]);
+
+    let world = World::new().await;
+    let store = Store::connect(StoreConfig {
+        endpoint: Some(s3.url()),
+        access_key_id: Some("key".into()),
+        secret_access_key: Some("secret".into()),
+        ..world.store_config()
+    })
+    .await;
+    store
+        .delete(&["u/a".to_owned(), "u/a b+é".to_owned()])
+        .await;
+    let page = client
+        .list_multipart_uploads()
+        .bucket("lethe")
+        .send()
+        .await
+        .unwrap();
+    let left: Vec<_> = page
+        .uploads()
+        .iter()
+        .filter_map(|upload| upload.key())
+        .collect();
+    assert_eq!(left, ["u/ab", "v"]);
     s3.stop().await;
 }
 

@@ -29,6 +29,18 @@ async fn scrape(service: &Service) -> String {
     text
 }
 
+async fn until_scrape_says(service: &Service, line: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let metrics = scrape(service).await;
+        if metrics.contains(line) {
+            return metrics;
+        }
+        assert!(begun.elapsed() < PATIENCE, "no {line} in {metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[track_caller]
 fn assert_database_is_up(metrics: &str) {
     assert!(metrics.contains("\nlethe_database_up 1\n"), "{metrics}");
@@ -66,19 +78,11 @@ async fn metrics_leave_out_what_a_vanished_database_said_last() {
     let service = Service::start_with(&world, &[("DATABASE_URL", &url)]).await;
     assert_database_is_up(&scrape(&service).await);
     proxy.vanish();
+    until_scrape_says(&service, "\nlethe_database_up 0\n").await;
     assert_database_is_down(&scrape(&service).await);
     assert_database_is_down(&scrape(&service).await);
     proxy.come_back();
-    let begun = Instant::now();
-    let metrics = loop {
-        let metrics = scrape(&service).await;
-        if metrics.contains("\nlethe_database_up 1\n") {
-            break metrics;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{metrics}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
-    assert_database_is_up(&metrics);
+    assert_database_is_up(&until_scrape_says(&service, "\nlethe_database_up 1\n").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,9 +94,17 @@ async fn a_process_without_one_of_its_functions_is_not_ready() {
     world
         .execute("drop function lethe.delete_image(uuid, text, interval)")
         .await;
-    let answer = reqwest::get(&url).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.text().await.unwrap().contains("lethe migrate"));
+    // An answer is given to everybody for a second.
+    let begun = Instant::now();
+    let text = loop {
+        let answer = reqwest::get(&url).await.unwrap();
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break answer.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "still ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(text.contains("lethe migrate"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

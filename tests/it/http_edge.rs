@@ -12,18 +12,21 @@ use std::{
 use bytes::Bytes;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use lethe::http::{
+    access::{AdminAuth, SessionOrAdminAuth, declare_roles},
     admin_tokens::AdminTokens,
     answer::SharedBody,
-    credentials::{AdminAuth, Authenticator, Caller, SessionOrAdminAuth},
+    credentials::{Authenticator, Caller},
     json_body::JsonBody,
     jwks::JwksTiming,
-    limits::Limits,
+    limits::{Limits, RequestLimits},
     problem::{Problem, Problems},
     request_id::RequestId,
-    server::serve_with,
+    server::serve,
     session::{SessionConfig, SessionError, SessionVerifier},
     session_keys::SessionKeys,
 };
+use lethe::telemetry::metrics::Metrics;
+use lethe::vocabulary::Role;
 use poem::{Body, EndpointExt, Response, Route, get, handler, post};
 use poem_openapi::{Object, OpenApi, OpenApiService, param::Query, payload::PlainText};
 use serde_json::{Value, json};
@@ -89,7 +92,7 @@ async fn start(endpoint: impl poem::Endpoint + 'static, limits: Limits) -> Runni
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let limit = Duration::from_secs(2);
-    let server = tokio::spawn(serve_with(listener, endpoint, stop, limit, limits));
+    let server = tokio::spawn(serve(listener, endpoint, stop, limit, limits.into()));
     Running {
         address,
         shutdown,
@@ -283,15 +286,16 @@ async fn http_2_without_upgrade_is_served_too() {
 }
 
 #[tokio::test]
-async fn over_the_connection_limit_a_peer_waits_for_a_place() {
+async fn over_the_connection_limit_a_silent_peer_gives_its_place_to_a_new_one() {
     let limits = Limits {
         connections: 1,
         ..short_limits()
     };
     let running = start(routes(), limits).await;
-    let _silent = running.connect().await;
+    let mut silent = running.connect().await;
     let answer = reqwest::get(running.url("/")).await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "hello");
+    assert_eq!(read_to_close(&mut silent).await.0, "");
     running.stop().await;
 }
 
@@ -329,14 +333,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn too_many_requests_at_once_are_told_to_come_back() {
     let gate = Gate::default();
-    let running = start(
-        gate.endpoint(),
-        Limits {
-            requests: 1,
-            ..short_limits()
-        },
-    )
-    .await;
+    let running = start(gate.endpoint(), one_anonymous_place()).await;
     let first = tokio::spawn(reqwest::get(running.url("/")));
     until("the first request is inside", || {
         gate.begun.load(Ordering::SeqCst) == 1
@@ -355,6 +352,153 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
         first.await.unwrap().unwrap().text().await.unwrap(),
         "through"
     );
+    running.stop().await;
+}
+
+/// A budget of one place for anonymous callers.
+fn one_anonymous_place() -> Limits {
+    Limits {
+        requests: RequestLimits {
+            anonymous: 1,
+            ..RequestLimits::default()
+        },
+        ..short_limits()
+    }
+}
+
+#[tokio::test]
+async fn anonymous_callers_take_no_place_of_others() {
+    let gate = Gate::default();
+    let running = start(gate.endpoint(), one_anonymous_place()).await;
+    let client = reqwest::Client::new();
+    let send = |request: reqwest::RequestBuilder| tokio::spawn(request.send());
+    let first = send(client.get(running.url("/health/ready")));
+    until("the first request is inside", || {
+        gate.begun.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let second = client.get(running.url("/health/ready")).send().await;
+    assert_eq!(second.unwrap().status(), 503);
+    let others = [
+        send(client.post(running.url("/webhooks/clerk"))),
+        send(client.get(running.url("/samples/1")).bearer_auth("x")),
+        send(client.get(running.url("/admin/stats")).bearer_auth("x")),
+    ];
+    until("the others are inside", || {
+        gate.begun.load(Ordering::SeqCst) == 4
+    })
+    .await;
+    gate.go.notify_waiters();
+    for answer in others.into_iter().chain([first]) {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_takes_its_place_only_when_its_body_has_come() {
+    let running = start(routes(), one_anonymous_place()).await;
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        let mut stream = running.connect().await;
+        let head = "POST /swallow HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // Answered, while five bodies are on their way.
+    let quick = reqwest::Client::new().post(running.url("/swallow"));
+    let answer = quick.body("123").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    slow[0].write_all(b"67890").await.unwrap();
+    assert!(read_answer(&mut slow[0]).await.ends_with("10"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_memory_of_bodies_that_are_on_their_way_is_bounded() {
+    let limits = Limits {
+        all_bodies_bytes: 40 * 1024,
+        body: Duration::from_secs(5),
+        ..short_limits()
+    };
+    let endpoint = post(swallow_all).with(RequestId);
+    let running = start(endpoint, limits).await;
+    let mut stream = running.connect().await;
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 45000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[b'x'; 44_000]).await.unwrap();
+    // The first KiBs of each body are free, so small ones always pass.
+    let client = reqwest::Client::new();
+    let send = async |size: usize| {
+        let request = client.post(running.url("/")).body("x".repeat(size));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let begun = Instant::now();
+    while send(20_000).await != 503 {
+        assert!(begun.elapsed() < PATIENCE, "the bytes were never counted");
+    }
+    assert_eq!(send(8_000).await, 200);
+    stream.write_all(&[b'x'; 1_000]).await.unwrap();
+    assert!(read_answer(&mut stream).await.ends_with("45000"));
+    assert_eq!(send(20_000).await, 200);
+    running.stop().await;
+}
+
+#[handler]
+async fn swallow_all(body: Body) -> poem::Result<String> {
+    Ok(body.into_bytes().await?.len().to_string())
+}
+
+#[tokio::test]
+async fn a_connection_ends_at_its_greatest_age_after_the_request_that_is_under_way() {
+    let gate = Gate::default();
+    let limits = Limits {
+        age: Duration::from_millis(400),
+        idle: Duration::from_secs(60),
+        ..short_limits()
+    };
+    let running = start(gate.endpoint(), limits).await;
+    let mut stream = running.connect().await;
+    let begun = Instant::now();
+    let mut answers = 0;
+    let head = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    while stream.write_all(head).await.is_ok() {
+        until("the request is inside", || {
+            gate.begun.load(Ordering::SeqCst) > answers
+        })
+        .await;
+        sleep(Duration::from_millis(150)).await;
+        gate.go.notify_one();
+        let answer = read_answer(&mut stream).await;
+        assert!(answer.ends_with("through"), "{answer}");
+        answers += 1;
+        if answer.to_lowercase().contains("connection: close") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the connection has no end");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{answers}");
+    assert_eq!(read_to_close(&mut stream).await.0, "");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_has_one_host() {
+    let running = start(routes(), short_limits()).await;
+    for (hosts, status) in [
+        ("", 400),
+        ("host: a\r\nhost: b\r\n", 400),
+        ("host: a\r\n", 200),
+    ] {
+        let mut stream = running.connect().await;
+        let head = format!("GET / HTTP/1.1\r\n{hosts}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
     running.stop().await;
 }
 
@@ -690,17 +834,20 @@ const ADMIN_TOKEN: &str = "0123456789-admin-secret";
 
 fn admins() -> AdminTokens {
     let mut admins = AdminTokens::default();
-    admins.add("alice", ADMIN_TOKEN).unwrap();
+    admins.add("alice", Role::Admin, ADMIN_TOKEN).unwrap();
     admins
 }
 
 fn api() -> (impl poem::Endpoint, Value) {
-    let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap()),
-        admins: admins(),
-    };
+    let sessions = verifier(SessionKeys::from_pem(PUBLIC_KEY).unwrap());
+    let authenticator = Authenticator::new(sessions, admins(), Metrics::new().unwrap());
     let service = OpenApiService::new(Api, "edge", "1");
-    let spec = serde_json::from_str(&service.spec()).unwrap();
+    let mut spec: Value = serde_json::from_str(&service.spec()).unwrap();
+    for path in spec["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in path.as_object_mut().unwrap().values_mut() {
+            declare_roles(operation.as_object_mut().unwrap());
+        }
+    }
     (service.data(Arc::new(authenticator)).with(RequestId), spec)
 }
 
@@ -833,9 +980,13 @@ fn the_spec_names_both_schemes_and_the_problems() {
     );
     let admin_who = &spec["paths"]["/admin/who"]["get"];
     assert_eq!(admin_who["security"], json!([{"adminToken": []}]));
+    assert_eq!(admin_who["x-required-role"], "admin");
     let mut statuses: Vec<_> = admin_who["responses"].as_object().unwrap().keys().collect();
     statuses.sort();
-    assert_eq!(statuses, ["200", "400", "401", "403", "503", "default"]);
+    assert_eq!(
+        statuses,
+        ["200", "400", "401", "403", "429", "503", "default"]
+    );
     let problem = &admin_who["responses"]["403"]["content"]["application/problem+json"];
     assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem");
 }
@@ -1044,17 +1195,16 @@ async fn what_no_key_could_save_is_refused_without_asking_clerk() {
 
 #[tokio::test]
 async fn an_admin_needs_no_clerk() {
-    let authenticator = Authenticator {
-        sessions: verifier(SessionKeys::Jwks(
-            "http://127.0.0.1:1/jwks".parse().unwrap(),
-        )),
-        admins: admins(),
-    };
-    let caller = authenticator.authenticate(ADMIN_TOKEN).await.unwrap();
+    let url = "http://127.0.0.1:1/jwks".parse().unwrap();
+    let sessions = verifier(SessionKeys::Jwks(url));
+    let authenticator = Authenticator::new(sessions, admins(), Metrics::new().unwrap());
+    let client = "127.0.0.1".parse().unwrap();
+    let caller = authenticator.authenticate(ADMIN_TOKEN, client).await;
     assert_eq!(
         caller,
-        Caller::Admin {
-            name: "alice".into()
-        }
+        Ok(Caller::Admin {
+            name: "alice".into(),
+            role: Role::Admin,
+        })
     );
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "dev")]
+mod access;
+#[cfg(feature = "dev")]
 mod api;
 mod api_shape;
 #[cfg(feature = "dev")]
@@ -12,24 +14,38 @@ mod bench;
 mod check;
 mod claims;
 #[cfg(feature = "dev")]
+mod cli_evidence;
+#[cfg(feature = "dev")]
+mod clients;
+#[cfg(feature = "dev")]
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
 #[cfg(feature = "dev")]
 mod deletion;
+#[cfg(feature = "dev")]
+mod deploy;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod disk_full;
 mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 #[cfg(feature = "dev")]
+mod fuzz;
+#[cfg(feature = "dev")]
 mod health;
+#[cfg(feature = "dev")]
+mod hostile;
 mod http_edge;
+#[cfg(feature = "dev")]
+mod map;
 mod model;
 #[cfg(feature = "dev")]
 mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
+#[cfg(feature = "dev")]
+mod panel;
 #[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
@@ -39,6 +55,11 @@ mod receipts;
 #[cfg(feature = "dev")]
 mod reconcile;
 mod rooms;
+#[cfg(feature = "dev")]
+mod runbooks;
+mod safety;
+#[cfg(feature = "dev")]
+mod slow_peers;
 #[cfg(feature = "dev")]
 mod storage;
 #[cfg(feature = "dev")]

@@ -9,7 +9,14 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::UseTree;
 
 /// Rooms that every room may use. They use no room but each other.
-const LEAVES: &[&str] = &["cause", "cursor", "pauses", "secret", "vocabulary"];
+const LEAVES: &[&str] = &[
+    "cause",
+    "cursor",
+    "pauses",
+    "recent",
+    "secret",
+    "vocabulary",
+];
 
 /// Every other room (a folder or a file directly below `src`) and the rooms that it may use beside the leaves.
 /// From the bottom to the top. `src/lib.rs` only lists the rooms.
@@ -21,19 +28,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("storage", &[]),
     ("queue", &["db", "failpoint"]),
     ("deletion", &["db"]),
+    ("map", &["db"]),
     ("tasks", &["db"]),
     ("receipts", &["db", "deletion"]),
-    ("telemetry", &["db", "tasks"]),
+    ("safety", &["db", "tasks"]),
+    ("evidence", &["safety", "tasks"]),
+    ("telemetry", &["db", "safety", "tasks"]),
     ("reconcile", &["db", "telemetry"]),
     ("worker", &["db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
-    ("http", &["db", "deletion", "receipts", "tasks", "telemetry"]),
+    ("http", &["db", "deletion", "evidence", "receipts", "safety", "tasks", "telemetry"]),
     // It parses into the types of the rooms, so these do not know it.
-    ("config", &["db", "http", "receipts", "reconcile", "storage", "telemetry", "worker"]),
+    ("config", &["db", "http", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["bench", "config", "db", "http", "receipts", "reconcile", "schema", "storage", "tasks", "worker"]),
-    ("app", &["config", "db", "embedded", "http", "receipts", "reconcile", "schema", "storage", "telemetry", "worker"]),
-    ("commands", &["app", "bench", "cli", "config", "embedded", "reconcile", "storage", "telemetry"]),
+    ("cli", &["bench", "config", "db", "deletion", "evidence", "http", "map", "receipts", "reconcile", "safety", "schema", "storage", "tasks", "worker"]),
+    ("app", &["config", "db", "embedded", "http", "receipts", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
+    ("commands", &["app", "bench", "cli", "config", "embedded", "http", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),
 ];
 

@@ -219,7 +219,11 @@ async fn mistakes_at_the_terminal_are_named() {
     for (arguments, code, said) in [
         (vec!["tasks", "show", "7"], 1, "there is no task 7"),
         (vec!["tasks", "show", "x"], 2, "is not a task's id"),
-        (vec!["tasks", "list", "--cursor", "x"], 2, "is not a cursor"),
+        (
+            vec!["tasks", "list", "--cursor", "x"],
+            2,
+            "the cursor is not one",
+        ),
         (vec!["tasks", "list", "--limit", "201"], 2, "1..=200"),
         (
             vec!["tasks", "list", "--status", "finished"],

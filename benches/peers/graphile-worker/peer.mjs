@@ -8,6 +8,10 @@ import pg from "pg";
 const connectionString = process.env.PEER_DATABASE_URL;
 const deleteRows =
     "with images as (delete from sample_images where sample_id = any($1)) delete from samples where id = any($1)";
+const deleteUser = `with images as (delete from sample_images where sample_id in (select id from samples where user_id = $1)),
+    their_samples as (delete from samples where user_id = $1),
+    their_collections as (delete from collections where user_id = $1)
+    delete from users where id = $1`;
 const enqueueJobs = `select count(*) from graphile_worker.add_jobs(
     (select array_agg((identifier, payload, null, null, null, null, null, null)::graphile_worker.job_spec)
      from unnest($1::text[], $2::json[]) as t(identifier, payload)))`;
@@ -18,6 +22,7 @@ const settings = {
     queue: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 } },
     wake: { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 } },
     erasure: { concurrentJobs: 64, maxPoolSize: 25, localQueue: { size: 500 } },
+    "erasure-users": { concurrentJobs: 64, maxPoolSize: 25, localQueue: { size: 500 } },
     "erasure-batch": { concurrentJobs: 4, maxPoolSize: 10, localQueue: { size: 5 } },
 };
 const batchSize = 1000; // keys: the limit of DeleteObjects
@@ -52,6 +57,12 @@ function tasks(benchCase, pool) {
           })
         : undefined;
     const Bucket = process.env.PEER_S3_BUCKET;
+    const deleteTogether = async (keys) => {
+        const Objects = keys.map((Key) => ({ Key }));
+        const answer = await s3.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+        if (answer.Errors?.length || answer.Deleted?.length !== keys.length)
+            throw new Error(`DeleteObjects: ${answer.Deleted?.length} of ${keys.length} keys deleted`);
+    };
     return {
         noop: async () => {
             handled += 1;
@@ -64,13 +75,13 @@ function tasks(benchCase, pool) {
             await pool.query({ name: "delete-rows", text: deleteRows, values: [[id]] });
             handled += 1;
         },
+        "erase-user": async ({ id, keys }) => {
+            await deleteTogether(keys);
+            await pool.query({ name: "delete-user", text: deleteUser, values: [id] });
+            handled += 1;
+        },
         "erase-batch": async (samples) => {
-            const keys = samples.flatMap((sample) => sample.keys);
-            const answer = await s3.send(
-                new DeleteObjectsCommand({ Bucket, Delete: { Objects: keys.map((Key) => ({ Key })) } }),
-            );
-            if (answer.Errors?.length || answer.Deleted?.length !== keys.length)
-                throw new Error(`DeleteObjects: ${answer.Deleted?.length} of ${keys.length} keys deleted`);
+            await deleteTogether(samples.flatMap((sample) => sample.keys));
             await pool.query(deleteRows, [samples.map((sample) => sample.id)]);
             handled += samples.length;
         },
@@ -104,14 +115,18 @@ async function enqueue(identifier, payloads) {
     await client.end();
 }
 
-async function enqueueSamples(batched) {
+async function enqueueSamples(benchCase) {
     const client = new pg.Client({ connectionString });
     await client.connect();
     const { rows } = await client.query(
-        "select sample_id as id, array_agg(object_key) as keys from sample_images group by sample_id",
+        benchCase === "erasure-users"
+            ? `select s.user_id as id, array_agg(i.object_key) as keys
+               from sample_images i join samples s on s.id = i.sample_id group by s.user_id`
+            : "select sample_id as id, array_agg(object_key) as keys from sample_images group by sample_id",
     );
     await client.end();
-    if (!batched) return enqueue("erase", rows);
+    if (benchCase === "erasure-users") return enqueue("erase-user", rows);
+    if (benchCase === "erasure") return enqueue("erase", rows);
     const batches = [];
     for (let from = 0; from < rows.length; from += batchSize) batches.push(rows.slice(from, from + batchSize));
     return enqueue("erase-batch", batches);
@@ -142,7 +157,7 @@ const verbs = {
     settings: async () => say(JSON.stringify({ ...settings[argument], completeJobBatchDelay: 0, failJobBatchDelay: 0 })),
     migrate,
     enqueue: () => enqueue("noop", Array.from({ length: Number(argument) }, (_, id) => ({ id }))),
-    "enqueue-samples": () => enqueueSamples(argument === "erasure-batch"),
+    "enqueue-samples": () => enqueueSamples(argument),
     "enqueue-wake": enqueueWake,
     work: () => work(argument),
 };

@@ -17,6 +17,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -26,6 +27,11 @@ import (
 
 const deleteRows = `with images as (delete from sample_images where sample_id = $1)
 	delete from samples where id = $1`
+
+const deleteUser = `with images as (delete from sample_images where sample_id in (select id from samples where user_id = $1)),
+	their_samples as (delete from samples where user_id = $1),
+	their_collections as (delete from collections where user_id = $1)
+	delete from users where id = $1`
 
 const insertBatch = 5_000 // jobs, as in River's own benchmark
 
@@ -47,7 +53,7 @@ func settingsOf(benchCase string) settings {
 	case "wake":
 		// The wake-up must come from the notification, not from a poll every 20 ms.
 		s.poll = river.FetchPollIntervalDefault
-	case "erasure":
+	case "erasure", "erasure-users":
 		s.MaxWorkers = 64
 	}
 	s.FetchCooldown, s.FetchPollInterval = s.fetchCooldown.String(), s.poll.String()
@@ -73,6 +79,13 @@ type eraseArgs struct {
 
 func (eraseArgs) Kind() string { return "erase" }
 
+type eraseUserArgs struct {
+	ID   string   `json:"id"`
+	Keys []string `json:"keys"`
+}
+
+func (eraseUserArgs) Kind() string { return "erase-user" }
+
 type peer struct {
 	pool    *pgxpool.Pool
 	s3      *s3.Client
@@ -93,6 +106,26 @@ func (p *peer) erase(ctx context.Context, job *river.Job[eraseArgs]) error {
 	return nil
 }
 
+func (p *peer) eraseUser(ctx context.Context, job *river.Job[eraseUserArgs]) error {
+	objects := make([]types.ObjectIdentifier, 0, len(job.Args.Keys))
+	for _, key := range job.Args.Keys {
+		objects = append(objects, types.ObjectIdentifier{Key: &key})
+	}
+	answer, err := p.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &p.bucket,
+		Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)}})
+	if err != nil {
+		return err
+	}
+	if len(answer.Errors) > 0 {
+		return fmt.Errorf("%d objects could not be deleted", len(answer.Errors))
+	}
+	if _, err := p.pool.Exec(ctx, deleteUser, job.Args.ID); err != nil {
+		return err
+	}
+	p.handled.Add(1)
+	return nil
+}
+
 func (p *peer) workers() *river.Workers {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[noopArgs]) error {
@@ -104,6 +137,7 @@ func (p *peer) workers() *river.Workers {
 		return nil
 	}))
 	river.AddWorker(workers, river.WorkFunc(p.erase))
+	river.AddWorker(workers, river.WorkFunc(p.eraseUser))
 	return workers
 }
 
@@ -142,7 +176,7 @@ func s3Client(ctx context.Context, connections int) *s3.Client {
 func work(ctx context.Context, benchCase string) {
 	s := settingsOf(benchCase)
 	p := &peer{pool: connect(ctx, s.PoolConnections), bucket: os.Getenv("PEER_S3_BUCKET")}
-	if benchCase == "erasure" {
+	if benchCase != "queue" && benchCase != "wake" {
 		p.s3 = s3Client(ctx, s.MaxWorkers)
 	}
 	client, err := river.NewClient(riverpgxv5.New(p.pool), &river.Config{
@@ -193,6 +227,16 @@ func enqueueSamples(ctx context.Context) {
 	enqueue(ctx, len(samples), func(index int) river.JobArgs { return samples[index] })
 }
 
+func enqueueUsers(ctx context.Context) {
+	pool := connect(ctx, 1)
+	rows, err := pool.Query(ctx, `select s.user_id, array_agg(i.object_key)
+		from sample_images i join samples s on s.id = i.sample_id group by s.user_id`)
+	must(err)
+	users, err := pgx.CollectRows(rows, pgx.RowToStructByPos[eraseUserArgs])
+	must(err)
+	enqueue(ctx, len(users), func(index int) river.JobArgs { return users[index] })
+}
+
 func enqueueWake(ctx context.Context) {
 	pool, client := inserter(ctx, 1)
 	fmt.Println("ready")
@@ -241,7 +285,11 @@ func main() {
 		must(err)
 		enqueue(ctx, count, func(index int) river.JobArgs { return noopArgs{ID: index} })
 	case "enqueue-samples":
-		enqueueSamples(ctx)
+		if argument == "erasure-users" {
+			enqueueUsers(ctx)
+		} else {
+			enqueueSamples(ctx)
+		}
 	case "enqueue-wake":
 		enqueueWake(ctx)
 	case "work":

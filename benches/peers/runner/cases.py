@@ -102,12 +102,14 @@ def wake(peer: Peer, command: list[str], env: dict[str, str]) -> dict:
 
 
 def erasure(peer: Peer, command: list[str], case: str, count: int, env: dict[str, str], objects: Objects) -> dict:
+    seed = database.seed_users if case == "erasure-users" else database.seed_samples
     objects.clear()
-    objects.seed(database.seed_samples(env["PEER_DATABASE_URL"], count))
+    objects.seed(seed(env["PEER_DATABASE_URL"], count))
     call([*command, "enqueue-samples", case], env)
     result = drain(peer, command, case, count, env)
     with psycopg.connect(env["PEER_DATABASE_URL"]) as connection:
-        rows = connection.execute("select (select count(*) from samples) + (select count(*) from sample_images)").fetchone()[0]
+        tables = ["samples", "sample_images"] + (["users", "collections"] if case == "erasure-users" else [])
+        rows = sum(connection.execute(f"select count(*) from {table}").fetchone()[0] for table in tables)
     left = objects.left()
     if rows or left:
         raise RuntimeError(f"the queue is empty, but {rows} rows and {left} objects are left")

@@ -17,6 +17,28 @@ create table sample_images (
 create index sample_images_sample_id on sample_images (sample_id);
 """
 
+# Lethe's own tables of an application, with their indexes: the same deletes are the same work.
+USERS_SCHEMA = """
+create table users (id text primary key);
+create table collections (id uuid primary key default gen_random_uuid(), user_id text not null references users);
+create table samples (
+    id uuid primary key default gen_random_uuid(),
+    user_id text not null references users,
+    collection_id uuid references collections on delete set null
+);
+create table sample_images (
+    id uuid primary key default gen_random_uuid(),
+    sample_id uuid not null references samples,
+    object_key text not null
+);
+create index collections_user_id_idx on collections (user_id, id);
+create index samples_user_id_idx on samples (user_id, id);
+create index samples_collection_id_idx on samples (collection_id) where collection_id is not null;
+create index sample_images_sample_id_idx on sample_images (sample_id, id);
+create index sample_images_object_key_idx on sample_images (object_key);
+"""
+SAMPLES_PER_USER, IMAGES_PER_SAMPLE = 5, 2
+
 
 def check(server_url: str) -> None:
     """Ends the run with a remedy when the server can't be used."""
@@ -67,3 +89,14 @@ def seed_samples(database_url: str, count: int) -> list[str]:
             for sample, key in zip(ids, keys):
                 copy.write_row((uuid.uuid4(), sample, key))
     return keys
+
+
+def seed_users(database_url: str, count: int) -> list[str]:
+    """Writes users of five samples and ten images each, and returns the images' object keys."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(USERS_SCHEMA)
+        connection.execute("insert into users select 'user_' || n from generate_series(1, %s) n", [count])
+        connection.execute("insert into collections (user_id) select id from users")
+        connection.execute("insert into samples (user_id, collection_id) select user_id, id from collections, generate_series(1, %s)", [SAMPLES_PER_USER])
+        connection.execute("insert into sample_images (sample_id, object_key) select id, 'peers/' || id || '/' || n from samples, generate_series(1, %s) n", [IMAGES_PER_SAMPLE])
+        return [key for (key,) in connection.execute("select object_key from sample_images")]

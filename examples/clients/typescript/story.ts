@@ -32,13 +32,14 @@ const taskId = deleted.data.id;
 console.log(`task ${taskId}: ${deleted.data.kind} of ${deleted.data.entityType} ${deleted.data.entityId}`);
 
 const task = await eventually("the task", async () => {
-  const { data, error } = await lethe.GET("/admin/cleanup-tasks/{taskId}", {
-    params: { path: { taskId } },
-  });
+  const { data, error } = await lethe.GET("/samples/{sampleId}/deletion", { params: { path: { sampleId } } });
   if (!data) throw new Error(JSON.stringify(error));
   return data.status === "completed" ? data : undefined;
 });
 console.log(`task ${task.id} is ${task.status} after ${task.attempts} attempt(s)`);
+
+const missing = await lethe.GET("/admin/cleanup-tasks/{taskId}", { params: { path: { taskId: "999999999" } } });
+if (missing.error?.code !== "task-not-found") throw new Error(JSON.stringify(missing));
 
 const list = await lethe.GET("/admin/deleted", { params: { query: { entityType: "sample" } } });
 if (!list.data) throw new Error(JSON.stringify(list.error));
@@ -46,7 +47,7 @@ if (list.data.items.some((item) => item.id === sampleId)) throw new Error("it is
 console.log(`${list.data.items.length} samples are deleted and waiting`);
 
 const asked = await lethe.DELETE("/admin/users/{userId}", { params: { path: { userId } } });
-if (!asked.data) throw new Error(JSON.stringify(asked.error));
+if (!asked.data?.userKnown) throw new Error(JSON.stringify(asked));
 const receipt = await eventually("the receipt", async () => {
   const { data, error } = await lethe.GET("/admin/users/{userId}/erasure", {
     params: { path: { userId } },

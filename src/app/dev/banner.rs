@@ -29,6 +29,8 @@ pub struct Banner {
     pub postgres: Option<String>,
     /// URL of the embedded S3 server.
     pub s3: Option<String>,
+    /// Access key and secret key of the embedded S3 server, for other tools.
+    pub s3_keys: Option<(String, String)>,
     /// The bucket.
     pub bucket: String,
     /// Where everything is kept.
@@ -68,15 +70,20 @@ impl fmt::Display for Banner {
 impl Banner {
     fn addresses(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elsewhere = "yours, from DATABASE_URL";
-        let s3_keys = match &self.s3 {
-            Some(_) => format!(
-                "s3_access_key and s3_secret_key in {}",
-                self.data_dir.join("state.json").display()
-            ),
+        let s3_keys = match &self.s3_keys {
+            Some((access, secret)) => {
+                format!("AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret}")
+            }
             None => "yours, from the environment".to_owned(),
         };
+        // In the fragment, which no server and no log sees. The panel removes it from the address.
+        let sign_in = match &self.admin_token {
+            Some(token) => format!("/panel/#token={token}"),
+            None => "/panel/".to_owned(),
+        };
         let lines = [
-            ("API", self.api.as_str(), ""),
+            ("panel", self.api.as_str(), sign_in.as_str()),
+            ("API", &self.api, ""),
             ("docs", &self.api, "/docs"),
             ("metrics", &self.metrics, "/metrics"),
             (
@@ -181,18 +188,13 @@ fn in_path(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_id_is_one_segment_of_a_path() {
-        assert_eq!(in_path("user_1/ü"), "user_1%2F%C3%BC");
-    }
-
-    #[test]
-    fn the_banner_says_where_the_s3_keys_are_and_prints_no_id_raw() {
-        let banner = Banner {
+    fn banner() -> Banner {
+        Banner {
             api: "http://127.0.0.1:8080".to_owned(),
             metrics: "http://127.0.0.1:8080".to_owned(),
             postgres: None,
             s3: Some("http://127.0.0.1:9000".to_owned()),
+            s3_keys: Some(("access".to_owned(), "secret".to_owned())),
             bucket: "lethe".to_owned(),
             data_dir: "./.lethe".into(),
             admin_token: None,
@@ -206,12 +208,30 @@ mod tests {
             }),
             session_token: None,
             user_id: Some("user_\u{7}".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_id_is_one_segment_of_a_path() {
+        assert_eq!(in_path("user_1/ü"), "user_1%2F%C3%BC");
+    }
+
+    #[test]
+    fn the_link_to_the_panel_signs_in_with_a_generated_token() {
+        let banner = Banner {
+            admin_token: Some("0a1b2c".to_owned()),
+            ..banner()
         };
-        let text = banner.to_string();
-        assert!(
-            text.contains("s3_secret_key in ./.lethe/state.json"),
-            "{text}"
-        );
+        let link = "panel           http://127.0.0.1:8080/panel/#token=0a1b2c\n";
+        assert!(banner.to_string().contains(link), "{banner}");
+    }
+
+    #[test]
+    fn the_banner_shows_the_s3_keys_and_prints_no_id_raw() {
+        let text = banner().to_string();
+        assert!(text.contains("http://127.0.0.1:8080/panel/\n"), "{text}");
+        let keys = "AWS_ACCESS_KEY_ID=access AWS_SECRET_ACCESS_KEY=secret";
+        assert!(text.contains(keys), "{text}");
         assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
 }

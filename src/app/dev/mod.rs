@@ -127,7 +127,17 @@ impl Machine<'_> {
         // A closed pipe is no reason to stop.
         let _ = writeln!(std::io::stdout(), "{banner}");
 
-        serve::serve(listener, &self.serve, api_pool.clone(), metrics, shutdown).await?;
+        let authenticator = serve::authenticator(&self.serve, &metrics)?;
+        serve::serve(
+            listener,
+            &self.serve,
+            api_pool.clone(),
+            metrics,
+            authenticator,
+            Arc::default(),
+            shutdown,
+        )
+        .await;
         note("stopping …");
         for task in workers.into_iter().chain([reconciling, sealing, progress]) {
             task.await.context("a worker panicked")?;
@@ -231,6 +241,7 @@ impl Machine<'_> {
             metrics: reachable(metrics_address.unwrap_or(address)),
             postgres: self.embedded.postgres_url(),
             s3: self.embedded.s3_url(),
+            s3_keys: self.embedded.s3_keys(),
             bucket: self.worker.storage.bucket.clone(),
             data_dir: options.data_dir.clone(),
             admin_token: self.embedded.admin_token().map(str::to_owned),

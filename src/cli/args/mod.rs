@@ -3,8 +3,11 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod evidence;
+mod map;
 mod receipts;
 mod reconcile;
+mod safety;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -13,11 +16,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "dev")]
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
+pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
+pub use self::map::{MapArgs, MapCommand, MapFormat};
 pub use self::receipts::{ExportArgs, ReceiptsArgs, ReceiptsCommand};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
+pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
 use crate::config::Source;
+use crate::vocabulary::ProcessRole;
 
 /// Erases users and their files from applications built on Clerk, PostgreSQL and S3:
 /// completely, provably, and never by accident.
@@ -154,6 +161,7 @@ Exit codes:
     #[command(after_long_help = "\
 Examples:
   lethe check
+  lethe check --role worker --json
   lethe check --s3-bucket sample-images --aws-endpoint-url-s3 http://localhost:9000
 
 Exit codes:
@@ -161,6 +169,12 @@ Exit codes:
   1  something does not; the table says what
   2  bad flags or bad configuration; nothing was tried")]
     Check {
+        /// Try what one kind of process needs, and nothing else
+        #[arg(long, value_enum)]
+        role: Option<ProcessRole>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         /// The settings given as flags.
         #[command(flatten)]
         settings: Settings<Everything>,
@@ -179,6 +193,126 @@ Exit codes:
   1  failed, such as a task that does not exist
   2  bad flags or bad configuration")]
     Tasks(TasksArgs),
+
+    /// Erase a user, as Clerk's webhook and the API do
+    ///
+    /// Shows what is known of the user and asks for the id to be typed again. There is no way back:
+    /// all rows and objects of the user are deleted for good. `lethe receipt` shows how far it is.
+    #[command(after_long_help = "\
+Examples:
+  lethe erase user_2abc
+  lethe erase user_2abc --yes --json | jq .id
+
+Exit codes:
+  0  the erasure is committed; a worker does it
+  1  failed, or the id was not typed again
+  2  bad flags or bad configuration")]
+    Erase(EraseArgs),
+
+    /// Show the receipt of a user's erasure
+    #[command(after_long_help = "\
+Examples:
+  lethe receipt user_2abc
+  lethe receipt user_2abc --json | jq .status
+
+Exit codes:
+  0  shown, whatever its status
+  1  failed, or the erasure was never asked for
+  2  bad flags or bad configuration")]
+    Receipt(ReceiptArgs),
+
+    /// List the audit trail: who deleted what, and when
+    #[command(after_long_help = "\
+Examples:
+  lethe audit --user-id user_2abc
+  lethe audit --event task-dead --after 2026-11-01T00:00:00Z --json | jq .items
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration")]
+    Audit(AuditArgs),
+
+    /// List the rows that are soft-deleted and not yet purged
+    #[command(after_long_help = "\
+Examples:
+  lethe deleted
+  lethe deleted --entity-type sample --deleted-by admin:alice
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration")]
+    Deleted(DeletedArgs),
+
+    /// Print the completions for a shell
+    #[command(after_long_help = "\
+Examples:
+  lethe completions bash > /etc/bash_completion.d/lethe
+  lethe completions zsh > \"${fpath[1]}/_lethe\"
+
+Exit codes:
+  0  printed
+  2  bad flags")]
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Work on the erasure map: what a user consists of in your own tables
+    ///
+    /// The map is one TOML file; docs/erasure-map.md is its manual. Nothing here writes to the
+    /// database.
+    #[command(after_long_help = "\
+Examples:
+  lethe map init > lethe.toml         # a draft; replace each \"TODO\" by a decision
+  lethe map check --map lethe.toml
+  lethe map check --map lethe.toml --no-values --format github   # in CI
+  lethe map plan user_2abc --map lethe.toml
+
+Exit codes:
+  0  done; `check`: the map is complete
+  1  the database cannot be reached, or refuses
+  2  bad flags or bad configuration, or the map's file is invalid
+  3  `check`: the map is incomplete, or something is dangerous
+  4  `check`: the map that is applied differs from the file")]
+    Map(MapArgs),
+
+    /// Stop all claiming, at once and in every worker
+    ///
+    /// Workers finish what they have claimed and begin nothing more, until `lethe resume`. Requests are still accepted.
+    #[command(after_long_help = "\
+Examples:
+  lethe pause --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  paused
+  1  failed
+  2  bad flags or bad configuration")]
+    Pause(PauseArgs),
+
+    /// Let workers claim again, and release what ERASURE_LIMIT_PER_HOUR holds
+    #[command(after_long_help = "\
+Examples:
+  lethe resume --reason \"looked at: the bulk deletion is meant\"
+
+Exit codes:
+  0  resumed
+  1  failed
+  2  bad flags or bad configuration")]
+    Resume(PauseArgs),
+
+    /// Cancel erasures of users that have not begun
+    #[command(after_long_help = "\
+Examples:
+  lethe erasures cancel user_2abc --reason \"deleted by mistake\"
+  lethe erasures cancel --held --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  done
+  1  failed, or an erasure cannot be cancelled
+  2  bad flags or bad configuration")]
+    Erasures(ErasuresArgs),
 
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
@@ -267,9 +401,19 @@ impl Cli {
             Command::Serve { settings } => settings.pairs(),
             Command::Worker { settings } => settings.pairs(),
             Command::Migrate { settings, .. } => settings.pairs(),
-            Command::Openapi { .. } => &[],
-            Command::Check { settings } => settings.pairs(),
+            Command::Openapi { .. } | Command::Completions { .. } => &[],
+            Command::Check { settings, .. } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
+            Command::Erase(erase) => erase.settings.pairs(),
+            Command::Receipt(receipt) => receipt.settings.pairs(),
+            Command::Audit(audit) => audit.settings.pairs(),
+            Command::Deleted(deleted) => deleted.settings.pairs(),
+            Command::Map(map) => {
+                let pairs = self.logging.pairs().iter().cloned();
+                return pairs.chain(map.pairs()).collect();
+            }
+            Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
+            Command::Erasures(erasures) => erasures.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             Command::Receipts(receipts) => receipts.settings.pairs(),
             #[cfg(feature = "dev")]

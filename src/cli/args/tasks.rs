@@ -3,12 +3,11 @@
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::cli::settings::{Queueing, Settings};
-use crate::cursor;
 use crate::tasks::Reason;
-use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus};
+use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskKind, TaskStatus};
 
-/// The most tasks that one listing shows, as in the API.
-const MAX_LISTING: u16 = 200;
+/// The most items that one listing shows, as in the API.
+pub(super) const MAX_LISTING: u16 = 200;
 
 /// Of `lethe tasks`.
 #[derive(Debug, Args)]
@@ -65,6 +64,9 @@ pub struct ListArgs {
     /// Only tasks with this status
     #[arg(long, value_enum)]
     pub status: Option<TaskStatus>,
+    /// Only tasks of this kind
+    #[arg(long, value_enum)]
+    pub kind: Option<TaskKind>,
     /// Only tasks of this user
     #[arg(long, value_name = "ID")]
     pub user_id: Option<String>,
@@ -77,13 +79,16 @@ pub struct ListArgs {
     /// Only tasks whose last attempt ended with this class of error
     #[arg(long, value_enum)]
     pub error_class: Option<ErrorClass>,
+    /// Only the parts of this erasure
+    #[arg(long, value_name = "TASK_ID", value_parser = task_id)]
+    pub parent_id: Option<TaskId>,
     /// How many tasks to show
     #[arg(long, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTING)))]
     pub limit: u16,
-    /// Go on where the last page ended: its nextCursor
-    #[arg(long, value_name = "CURSOR", value_parser = task_cursor)]
-    pub cursor: Option<TaskId>,
+    /// Go on where the last page of the same filters ended: its nextCursor
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
     /// Print JSON, as the API does
     #[arg(long)]
     pub json: bool,
@@ -104,13 +109,7 @@ pub struct RetryArgs {
     pub reason: Reason,
 }
 
-fn task_cursor(text: &str) -> Result<TaskId, &'static str> {
-    cursor::decode(text)
-        .and_then(|[id]: [String; 1]| TaskId::parse(&id))
-        .ok_or("is not a cursor that a list of tasks gave out")
-}
-
-fn task_id(text: &str) -> Result<TaskId, &'static str> {
+pub(super) fn task_id(text: &str) -> Result<TaskId, &'static str> {
     TaskId::parse(text)
         .filter(|id| id.0 > 0)
         .ok_or("is not a task's id, a whole number")

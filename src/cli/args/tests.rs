@@ -39,6 +39,12 @@ const COMMANDS: &[(&str, bool)] = &[
     ("receipts export", false),
     ("receipts verify", false),
     ("receipts replay", false),
+    ("map", true),
+    ("map check", true),
+    ("map init", true),
+    ("map plan", true),
+    ("map sql", true),
+    ("map grants", true),
     ("reconcile", true),
     ("reconcile clerk", true),
 ];

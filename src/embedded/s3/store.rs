@@ -14,12 +14,15 @@ use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error as KeyError, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
     GetBucketVersioningOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
-    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput,
-    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
-    UploadPartInput, UploadPartOutput,
+    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput, UploadPartInput,
+    UploadPartOutput,
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
+
+use super::uploads;
 
 /// As on S3: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
 const KEYS_PER_REQUEST: usize = 1_000;
@@ -95,7 +98,7 @@ fn key_error(key: String, error: &S3Error) -> KeyError {
     }
 }
 
-/// Deletions are ours; every other operation goes to s3s-fs as it is, and what is not listed
+/// Deletions and the list of open uploads are ours; every other operation goes to s3s-fs as it is, and what is not listed
 /// answers NotImplemented (501).
 #[async_trait::async_trait]
 impl S3 for FileStore {
@@ -256,5 +259,16 @@ impl S3 for FileStore {
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         self.files.abort_multipart_upload(request).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        self.demand_bucket(&request.input.bucket)?;
+        let root = self.root.clone();
+        let page = tokio::task::spawn_blocking(move || uploads::page(&root, request.input)).await;
+        let page = page.map_err(S3Error::internal_error)?;
+        Ok(S3Response::new(page.map_err(S3Error::internal_error)?))
     }
 }

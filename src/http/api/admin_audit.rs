@@ -1,21 +1,18 @@
 //! For admins: who deleted what, and when.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{OpenApi, param::Query, payload::Json};
+use poem_openapi::{OpenApi, payload::Json};
 
 use super::{
-    ApiState,
-    database::{problem_of, reading},
-    page,
-    types::Tag,
+    database::{list_problem, reading},
+    parameter::{Cursor, Limit, Query, Text},
+    query::State,
+    types::{Tag, page},
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, AuditFilter, AuditPage},
-    vocabulary::{AuditEvent, AuditId, EntityType, Timestamp},
+    vocabulary::{AuditEvent, EntityType, TaskId, Timestamp},
 };
 
 problems!(pub AuditFailures: 400, 401, 403, 503);
@@ -32,43 +29,40 @@ impl AdminAudit {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        event: Query<Option<AuditEvent>>,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        event: Query<AuditEvent>,
         /// As recorded: `clerk:user.deleted`, `user:<id>`, `admin:<name>` or what SQL passed.
-        actor: Query<Option<String>>,
-        #[oai(name = "taskId")] task_id: Query<Option<String>>,
-        #[oai(name = "entityType")] entity_type: Query<Option<EntityType>>,
-        #[oai(name = "entityId")] entity_id: Query<Option<String>>,
-        #[oai(name = "userId")] user_id: Query<Option<String>>,
+        actor: Query<Text>,
+        #[oai(name = "taskId")] task_id: Query<TaskId>,
+        #[oai(name = "entityType")] entity_type: Query<EntityType>,
+        /// The id of a sample, an image or a user.
+        #[oai(name = "entityId")]
+        entity_id: Query<Text>,
+        #[oai(name = "userId")] user_id: Query<Text>,
         /// At this time or later.
-        after: Query<Option<Timestamp>>,
+        after: Query<Timestamp>,
         /// Before this time.
-        before: Query<Option<Timestamp>>,
-        /// Where the last page ended: its `nextCursor`.
-        cursor: Query<Option<String>>,
-        /// 1 to 200, 50 if not given.
-        limit: Query<Option<i32>>,
+        before: Query<Timestamp>,
+        /// Where the last page ended: its `nextCursor`. Empty for the first page.
+        cursor: Query<Cursor>,
+        /// The most items of the page.
+        limit: Query<Limit>,
     ) -> Result<Json<AuditPage>, Problems<AuditFailures>> {
-        let size = page::size(limit.0)?;
         let filter = AuditFilter {
             event: event.0,
-            actor: page::optional_text("actor", actor.0)?,
-            task_id: task_id
-                .0
-                .map(|id| page::task_id("taskId", &id))
-                .transpose()?,
+            actor: actor.0.map(|text| text.0),
+            task_id: task_id.0,
             entity_type: entity_type.0,
-            entity_id: page::optional_text("entityId", entity_id.0)?,
-            user_id: page::optional_text("userId", user_id.0)?,
+            entity_id: entity_id.0.map(|text| text.0),
+            user_id: user_id.0.map(|text| text.0),
             after: after.0,
             before: before.0,
-            older_than: page::decode_id(cursor.0.as_deref())?.map(AuditId),
         };
         let mut tx = reading(&state.pool).await?;
-        let page = tasks::list_audit(&mut tx, &filter, size)
+        let page = tasks::list_audit(&mut tx, &filter, page(limit.0, &cursor))
             .await
-            .map_err(problem_of)?;
+            .map_err(list_problem)?;
         Ok(Json(page))
     }
 }

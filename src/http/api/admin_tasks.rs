@@ -1,34 +1,23 @@
 //! For admins: the queue.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    param::{Path, Query},
-    payload::Json,
-    types::Example,
-};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use serde::Deserialize;
 
 use super::{
-    ApiState,
-    database::{connection, problem_of},
-    page,
-    samples::TaskAccepted,
-    types::Tag,
+    database::{connection, list_problem, problem_of},
+    parameter::{Cursor, Limit, Path, Query, Text, optional_text},
+    query::State,
+    types::{Tag, page, task_location},
 };
 use crate::{
     http::{
-        credentials::AdminAuth,
-        json_body::JsonBody,
+        access::{OperatorAuth, ViewerAuth},
+        json_body::{JsonBody, not_null},
         problem::{Problem, Problems},
     },
     problems,
-    tasks::{
-        self, EXAMPLE_USER, Reason, RetryError, RetryFilter, TaskFilter, TaskPage, TaskWithHistory,
-    },
-    vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus},
+    tasks::{self, Reason, RetryError, RetryFilter, Task, TaskFilter, TaskPage, TaskWithHistory},
+    vocabulary::{EntityType, ErrorClass, ProblemCode, TaskId, TaskKind, TaskStatus},
 };
 
 problems!(pub ListFailures: 400, 401, 403, 503);
@@ -41,7 +30,12 @@ problems!(pub RetryAllFailures: 400, 401, 403, 409, 415, 503);
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// 1 to 500 characters, for the audit trail.
+    /// 1 to 500 characters, not blank, for the audit trail.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    ))]
     pub reason: String,
 }
 
@@ -55,15 +49,34 @@ impl Example for Retry {
 
 /// Which tasks are tried again, and why. Without a filter: all that failed or are dead.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename_all = "camelCase", deny_unknown_fields, example)]
+#[oai(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    skip_serializing_if_is_none,
+    example
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetryAll {
-    /// 1 to 500 characters, for the audit trail.
+    /// 1 to 500 characters, not blank, for the audit trail.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    ))]
     pub reason: String,
+    /// `failed` or `dead`; both if none is given. Others have nothing to retry.
+    #[serde(default, deserialize_with = "not_null")]
     pub status: Option<TaskStatus>,
+    #[serde(default, deserialize_with = "not_null")]
     pub entity_type: Option<EntityType>,
+    /// The id of a sample, an image or a user.
+    #[oai(validator(min_length = 1, max_length = 512, pattern = r"^[^\x00]+$"))]
+    #[serde(default, deserialize_with = "not_null")]
     pub entity_id: Option<String>,
+    #[oai(validator(min_length = 1, max_length = 512, pattern = r"^[^\x00]+$"))]
+    #[serde(default, deserialize_with = "not_null")]
     pub user_id: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     pub error_class: Option<ErrorClass>,
 }
 
@@ -72,12 +85,44 @@ impl Example for RetryAll {
         Self {
             reason: "The bucket's policy is mended.".into(),
             status: Some(TaskStatus::Dead),
-            entity_type: Some(EntityType::User),
-            entity_id: Some(EXAMPLE_USER.into()),
-            user_id: Some(EXAMPLE_USER.into()),
+            entity_type: None,
+            entity_id: None,
+            user_id: None,
             error_class: Some(ErrorClass::Blocked),
         }
     }
+}
+
+/// A task, and whether the retry changed it.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(example)]
+pub struct RetriedTask {
+    #[oai(flatten)]
+    pub task: Task,
+    /// False for a task that is pending or running: it needs no retry, and stays as it is.
+    pub retried: bool,
+}
+
+impl Example for RetriedTask {
+    fn example() -> Self {
+        Self {
+            task: Task::example(),
+            retried: true,
+        }
+    }
+}
+
+/// It is due now.
+#[derive(ApiResponse)]
+pub enum RetryAccepted {
+    /// Committed.
+    #[oai(status = 202)]
+    Accepted(
+        Json<RetriedTask>,
+        /// The task.
+        #[oai(header = "location")]
+        String,
+    ),
 }
 
 /// How many tasks are tried again.
@@ -110,31 +155,37 @@ impl AdminTasks {
     #[allow(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        status: Query<Option<TaskStatus>>,
-        #[oai(name = "entityType")] entity_type: Query<Option<EntityType>>,
-        #[oai(name = "entityId")] entity_id: Query<Option<String>>,
-        #[oai(name = "userId")] user_id: Query<Option<String>>,
-        #[oai(name = "errorClass")] error_class: Query<Option<ErrorClass>>,
-        /// Where the last page ended: its `nextCursor`.
-        cursor: Query<Option<String>>,
-        /// 1 to 200, 50 if not given.
-        limit: Query<Option<i32>>,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        status: Query<TaskStatus>,
+        kind: Query<TaskKind>,
+        #[oai(name = "entityType")] entity_type: Query<EntityType>,
+        /// The id of a sample, an image or a user.
+        #[oai(name = "entityId")]
+        entity_id: Query<Text>,
+        #[oai(name = "userId")] user_id: Query<Text>,
+        #[oai(name = "errorClass")] error_class: Query<ErrorClass>,
+        /// The erasure of which the tasks are parts.
+        #[oai(name = "parentId")]
+        parent_id: Query<TaskId>,
+        /// Where the last page ended: its `nextCursor`. Empty for the first page.
+        cursor: Query<Cursor>,
+        /// The most items of the page.
+        limit: Query<Limit>,
     ) -> Result<Json<TaskPage>, Problems<ListFailures>> {
-        let size = page::size(limit.0)?;
         let filter = TaskFilter {
             status: status.0,
+            kind: kind.0,
             entity_type: entity_type.0,
-            entity_id: page::optional_text("entityId", entity_id.0)?,
-            user_id: page::optional_text("userId", user_id.0)?,
+            entity_id: entity_id.0.map(|text| text.0),
+            user_id: user_id.0.map(|text| text.0),
             error_class: error_class.0,
-            older_than: page::decode_id(cursor.0.as_deref())?.map(TaskId),
+            parent_id: parent_id.0,
         };
         let mut connection = connection(&state.pool).await?;
-        let page = tasks::list(&mut connection, &filter, size)
+        let page = tasks::list(&mut connection, &filter, page(limit.0, &cursor))
             .await
-            .map_err(problem_of)?;
+            .map_err(list_problem)?;
         Ok(Json(page))
     }
 }
@@ -154,15 +205,14 @@ impl AdminTask {
     )]
     async fn show(
         &self,
-        _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        #[oai(name = "taskId")] task_id: Path<String>,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        #[oai(name = "taskId")] task_id: Path<TaskId>,
     ) -> Result<Json<TaskWithHistory>, Problems<ShowFailures>> {
-        let id = page::task_id("taskId", &task_id.0)?;
         let mut connection = connection(&state.pool).await?;
-        let task = tasks::show(&mut connection, id)
+        let task = tasks::show(&mut connection, task_id.0)
             .await
-            .map_err(problem_of)?
+            .map_err(list_problem)?
             .ok_or_else(no_task)?;
         Ok(Json(task))
     }
@@ -176,7 +226,7 @@ impl AdminTaskRetry {
     /// Try a task again
     ///
     /// A failed or dead task is due at once, with its attempts forgotten. One that is pending or
-    /// running stays as it is; one that is completed or cancelled is a conflict.
+    /// running stays as it is, with `retried: false`; one that is completed or cancelled is a conflict.
     #[oai(
         path = "/admin/cleanup-tasks/:taskId/retry",
         method = "post",
@@ -184,18 +234,24 @@ impl AdminTaskRetry {
     )]
     async fn retry(
         &self,
-        auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        #[oai(name = "taskId")] task_id: Path<String>,
+        auth: OperatorAuth,
+        state: State<'_>,
+        #[oai(name = "taskId")] task_id: Path<TaskId>,
         body: JsonBody<Retry>,
-    ) -> Result<TaskAccepted, Problems<RetryFailures>> {
-        let id = page::task_id("taskId", &task_id.0)?;
+    ) -> Result<RetryAccepted, Problems<RetryFailures>> {
+        let id = task_id.0;
         let reason = reason(&body.0.reason)?;
         let mut connection = connection(&state.pool).await?;
         let retried = tasks::retry(&mut connection, id, &auth.actor(), &reason)
             .await
             .map_err(refusal)?;
-        Ok(TaskAccepted::Accepted(Json(retried.task)))
+        Ok(RetryAccepted::Accepted(
+            Json(RetriedTask {
+                task: retried.task,
+                retried: retried.is_changed,
+            }),
+            task_location(id),
+        ))
     }
 }
 
@@ -215,16 +271,16 @@ impl AdminRetries {
     )]
     async fn retry_all(
         &self,
-        auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
+        auth: OperatorAuth,
+        state: State<'_>,
         body: JsonBody<RetryAll>,
     ) -> Result<RetriedAll, Problems<RetryAllFailures>> {
         let reason = reason(&body.0.reason)?;
         let filter = RetryFilter {
             status: body.0.status,
             entity_type: body.0.entity_type,
-            entity_id: page::optional_text("entityId", body.0.entity_id)?,
-            user_id: page::optional_text("userId", body.0.user_id)?,
+            entity_id: optional_text("entityId", body.0.entity_id)?,
+            user_id: optional_text("userId", body.0.user_id)?,
             error_class: body.0.error_class,
         };
         let mut connection = connection(&state.pool).await?;
@@ -238,7 +294,7 @@ impl AdminRetries {
 }
 
 fn no_task() -> Problem {
-    Problem::not_found("There is no such task.")
+    Problem::not_found("There is no such task.").with_code(ProblemCode::TaskNotFound)
 }
 
 fn reason(text: &str) -> Result<Reason, Problem> {
@@ -250,6 +306,7 @@ fn refusal(error: RetryError) -> Problem {
         RetryError::Unknown(_) => no_task(),
         RetryError::Finished(_) => {
             Problem::conflict("A completed or cancelled task cannot be tried again.")
+                .with_code(ProblemCode::TaskFinished)
         }
         RetryError::Database(error) => problem_of(error),
     }

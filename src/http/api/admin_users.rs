@@ -1,136 +1,75 @@
-//! For admins: the erasure of a user, and its receipt.
+//! For admins: users, and their erasure.
 
-use std::sync::Arc;
-
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use poem::web::Data;
-use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json, types::Example};
-use sqlx::query_file;
+use poem_openapi::{ApiResponse, OpenApi, payload::Json};
 
 use super::{
-    ApiState,
     database::{problem_of, reading},
-    page,
-    samples::{TaskAccepted, promised},
-    types::Tag,
+    parameter::{Path, Query, Text},
+    query::State,
+    samples::promised,
+    types::{Tag, task_location},
 };
-use crate::vocabulary::EntityType;
 use crate::{
     deletion::requests::delete_user,
+    evidence::{self, ErasureTask, User},
     http::{
-        credentials::AdminAuth,
-        problem::{Problem, Problems},
+        access::{AdminAuth, ViewerAuth},
+        problem::Problems,
     },
     problems,
-    tasks::{EXAMPLE_USER, example_time},
-    vocabulary::{ErrorClass, TaskId, Timestamp, UserId},
+    vocabulary::UserId,
 };
 
-/// The most dead tasks that a receipt shows; the list of tasks has them all.
-const MAX_PARKED: i64 = 100;
-
+problems!(pub UserFailures: 400, 401, 403, 503);
 problems!(pub EraseFailures: 400, 401, 403, 503);
-problems!(pub ReceiptFailures: 400, 401, 403, 404, 503);
 
-/// How far an erasure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "kebab-case")]
-pub enum ErasureStatus {
-    /// Being worked on, or tried again.
-    InProgress,
-    /// A dead task waits for a person: see `parked`.
-    Incomplete,
-    /// Nothing is left.
-    Complete,
+/// Promised, not yet done.
+#[derive(ApiResponse)]
+pub enum ErasureAccepted {
+    /// Committed: the task says how far it is.
+    #[oai(status = 202)]
+    Accepted(
+        Json<ErasureTask>,
+        /// The task.
+        #[oai(header = "location")]
+        String,
+    ),
 }
 
-/// Rows removed for good, by table.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-#[oai(rename_all = "camelCase")]
-pub struct RowsDeleted {
-    pub users: i64,
-    pub collections: i64,
-    pub samples: i64,
-    pub sample_images: i64,
-}
-
-/// The work that is left.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-pub struct Remaining {
-    pub tasks: i64,
-    /// Object keys that these tasks still hold.
-    pub objects: i64,
-}
-
-/// A task that waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-#[oai(skip_serializing_if_is_none)]
-pub struct Parked {
-    /// The task's id.
-    pub task: TaskId,
-    /// The class of its last error.
-    pub class: Option<ErrorClass>,
-    pub reason: Option<String>,
-}
-
-/// The state of a user's erasure, and what it removed.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
-pub struct Receipt {
-    pub user_id: String,
-    pub status: ErasureStatus,
-    pub requested_at: Timestamp,
-    pub requested_by: String,
-    pub completed_at: Option<Timestamp>,
-    /// Objects that the store confirmed to be gone.
-    pub objects_deleted: i64,
-    /// Objects kept, because a live image of somebody else names them.
-    pub objects_kept: i64,
-    pub rows_deleted: RowsDeleted,
-    pub remaining: Remaining,
-    /// At most 100.
-    pub parked: Vec<Parked>,
-    /// The place of the erasure's signed receipt in `GET /admin/receipts`. Absent until a worker has sealed it.
-    pub sequence: Option<i64>,
-    /// The Ed25519 signature of that receipt, in base64.
-    pub signature: Option<String>,
-}
-
-impl Example for Receipt {
-    fn example() -> Self {
-        Self {
-            user_id: EXAMPLE_USER.into(),
-            status: ErasureStatus::Complete,
-            requested_at: example_time().into(),
-            requested_by: "clerk:user.deleted".into(),
-            completed_at: Some(example_time().into()),
-            objects_deleted: 12,
-            objects_kept: 0,
-            rows_deleted: RowsDeleted {
-                users: 1,
-                collections: 2,
-                samples: 4,
-                sample_images: 12,
-            },
-            remaining: Remaining {
-                tasks: 0,
-                objects: 0,
-            },
-            parked: vec![],
-            sequence: Some(1),
-            signature: Some("mHo0…".into()),
-        }
-    }
-}
-
-/// `DELETE /admin/users/{userId}`
+/// `GET` and `DELETE /admin/users/{userId}`
 pub struct AdminUsers;
 
 #[OpenApi(tag = "Tag::Admin")]
 impl AdminUsers {
+    /// Show what is known of a user
+    ///
+    /// Whether there is such a user, live, deleted or erased, and how many rows are theirs. A user that nobody knows
+    /// is answered with `known: false`, so that an erasure can be asked for with open eyes.
+    #[oai(
+        path = "/admin/users/:userId",
+        method = "get",
+        operation_id = "getUser"
+    )]
+    async fn show(
+        &self,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        /// The Clerk user id.
+        #[oai(name = "userId")]
+        user_id: Path<UserId>,
+    ) -> Result<Json<User>, Problems<UserFailures>> {
+        let mut tx = reading(&state.pool).await?;
+        let user = evidence::user(&mut tx, &user_id.0)
+            .await
+            .map_err(problem_of)?;
+        Ok(Json(user))
+    }
+
     /// Erase a user
     ///
-    /// The same erasure as by Clerk's webhook. A user that is not known gets a tombstone.
+    /// The same erasure as by Clerk's webhook. **There is no way back**: all of the user's rows and objects are
+    /// deleted for good, and a user of this id cannot be created again. An id that nobody knows is refused again from
+    /// then on, too; the answer says `userKnown: false`.
     #[oai(
         path = "/admin/users/:userId",
         method = "delete",
@@ -139,100 +78,28 @@ impl AdminUsers {
     async fn erase(
         &self,
         auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
         /// The Clerk user id.
         #[oai(name = "userId")]
-        user_id: Path<String>,
-    ) -> Result<TaskAccepted, Problems<EraseFailures>> {
-        let user_id = UserId::from(page::text("userId", user_id.0)?);
-        let task = delete_user(&state.pool, &user_id, &auth.actor())
+        user_id: Path<UserId>,
+        /// Why, for the log of the service.
+        reason: Query<Text>,
+    ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
+        let user_id = user_id.0;
+        let id = delete_user(&state.pool, &user_id, &auth.actor())
             .await
             .map_err(problem_of)?;
-        Ok(TaskAccepted::Accepted(Json(promised(&state, task).await?)))
+        if let Some(Text(reason)) = reason.0 {
+            tracing::info!(%user_id, task_id = %id, actor = auth.actor(), reason, "an erasure was asked for");
+        }
+        let task = promised(&state, id).await?;
+        let mut tx = reading(&state.pool).await?;
+        let user_known = evidence::is_user_known(&mut tx, &user_id)
+            .await
+            .map_err(problem_of)?;
+        Ok(ErasureAccepted::Accepted(
+            Json(ErasureTask { task, user_known }),
+            task_location(id),
+        ))
     }
-}
-
-/// `GET /admin/users/{userId}/erasure`
-pub struct AdminErasures;
-
-#[OpenApi(tag = "Tag::Admin")]
-impl AdminErasures {
-    /// Show the receipt of an erasure
-    ///
-    /// `complete` only when nothing is left: no task, no row. 404 for a user whose deletion was
-    /// never asked for.
-    #[oai(
-        path = "/admin/users/:userId/erasure",
-        method = "get",
-        operation_id = "getErasure"
-    )]
-    async fn receipt(
-        &self,
-        _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        /// The Clerk user id.
-        #[oai(name = "userId")]
-        user_id: Path<String>,
-    ) -> Result<Json<Receipt>, Problems<ReceiptFailures>> {
-        let user_id = page::text("userId", user_id.0)?;
-        Ok(Json(receipt(&state, user_id).await?))
-    }
-}
-
-async fn receipt(state: &ApiState, user_id: String) -> Result<Receipt, Problem> {
-    let mut tx = reading(&state.pool).await?;
-    let row = query_file!("sql/http/receipt.sql", user_id)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(problem_of)?
-        .ok_or_else(|| Problem::not_found("The deletion of this user was never asked for."))?;
-    let parked = query_file!("sql/http/parked_tasks.sql", user_id, MAX_PARKED)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(problem_of)?;
-    let rows = |of_type: EntityType| {
-        let count = row.rows_deleted.get(of_type.as_str());
-        count
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_default()
-    };
-    let status = match (row.tasks, row.rows_left) {
-        (0, false) => ErasureStatus::Complete,
-        _ if !parked.is_empty() => ErasureStatus::Incomplete,
-        _ => ErasureStatus::InProgress,
-    };
-    Ok(Receipt {
-        user_id,
-        status,
-        requested_at: row.requested_at,
-        requested_by: row.requested_by,
-        completed_at: row
-            .completed_at
-            .filter(|_| status == ErasureStatus::Complete),
-        objects_deleted: row.objects_deleted,
-        objects_kept: row.objects_kept,
-        rows_deleted: RowsDeleted {
-            users: rows(EntityType::User),
-            collections: rows(EntityType::Collection),
-            samples: rows(EntityType::Sample),
-            sample_images: rows(EntityType::SampleImage),
-        },
-        remaining: Remaining {
-            tasks: row.tasks,
-            objects: row.objects,
-        },
-        parked: parked
-            .into_iter()
-            .map(|task| Parked {
-                task: task.id,
-                class: task.error_class,
-                reason: task.last_error,
-            })
-            .collect(),
-        sequence: row.sequence.filter(|_| status == ErasureStatus::Complete),
-        signature: row
-            .signature
-            .filter(|_| status == ErasureStatus::Complete)
-            .map(|signature| STANDARD.encode(signature)),
-    })
 }

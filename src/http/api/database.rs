@@ -5,9 +5,11 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Transaction};
 
+use crate::cursor::ListError;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::db::transaction::begin_read_only;
 use crate::http::problem::Problem;
+use crate::vocabulary::ProblemCode;
 
 /// How long a client is told to wait when the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -27,9 +29,19 @@ pub(super) fn problem_of(error: sqlx::Error) -> Problem {
     match why_away(&error) {
         Some(why) => {
             tracing::warn!(%error, "the database cannot answer");
-            Problem::unavailable(why, RETRY_AFTER)
+            Problem::unavailable(why, RETRY_AFTER).with_code(ProblemCode::DatabaseUnavailable)
         }
         None => Problem::internal(&error),
+    }
+}
+
+/// The same for a list, which also refuses foreign cursors.
+pub(super) fn list_problem(error: ListError) -> Problem {
+    match error {
+        ListError::Cursor(rule) => {
+            Problem::bad_field("cursor", rule).with_code(ProblemCode::InvalidCursor)
+        }
+        ListError::Database(error) => problem_of(error),
     }
 }
 

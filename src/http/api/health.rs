@@ -4,16 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::{Enum, Object, OpenApi, payload::Json};
 
 use super::{database::why_away, types::Tag};
 use crate::{
     http::problem::{Problem, Problems},
     problems,
+    recent::Recent,
+    vocabulary::ProblemCode,
 };
 
 /// How long a client is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// For how long one answer of the check is given to all who ask.
+const READY_AGE: Duration = Duration::from_secs(1);
 
 problems!(pub ReadyFailures: 503);
 
@@ -22,18 +26,36 @@ problems!(pub ReadyFailures: 503);
 pub type ReadyCheck =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
+/// The check, made at most once in a second however many ask: anybody may, and it costs queries.
+pub(super) fn cached(check: ReadyCheck) -> ReadyCheck {
+    let recent = Arc::new(Recent::new(READY_AGE));
+    Arc::new(move || {
+        let (recent, check) = (Arc::clone(&recent), Arc::clone(&check));
+        Box::pin(async move { recent.get(check()).await })
+    })
+}
+
 /// Why a process is not ready, after this error of the database. Fit for anybody to read.
 #[must_use]
 pub fn why_not_ready(error: &sqlx::Error) -> &'static str {
     why_away(error).unwrap_or("The database refuses to answer.")
 }
 
+/// What this process answers with 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "kebab-case")]
+pub enum HealthStatus {
+    /// It runs.
+    Live,
+    /// It can do its work.
+    Ready,
+}
+
 /// The state of this process.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Health {
-    /// `live` or `ready`.
-    pub status: String,
+    pub status: HealthStatus,
     /// What a person should look at although the process is ready.
     pub detail: Option<String>,
 }
@@ -49,7 +71,7 @@ impl HealthApi {
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Json<Health> {
         Json(Health {
-            status: "live".into(),
+            status: HealthStatus::Live,
             detail: None,
         })
     }
@@ -64,10 +86,12 @@ impl HealthApi {
     ) -> Result<Json<Health>, Problems<ReadyFailures>> {
         match (check.0)().await {
             Ok(detail) => Ok(Json(Health {
-                status: "ready".into(),
+                status: HealthStatus::Ready,
                 detail,
             })),
-            Err(why) => Err(Problem::unavailable(why, RETRY_AFTER).into()),
+            Err(why) => Err(Problem::unavailable(why, RETRY_AFTER)
+                .with_code(ProblemCode::NotReady)
+                .into()),
         }
     }
 }

@@ -3,13 +3,20 @@
 
 mod admin_audit;
 mod admin_deleted;
+mod admin_erasures;
+mod admin_me;
+mod admin_safety;
 mod admin_stats;
 mod admin_tasks;
 mod admin_users;
+mod admin_workers;
 mod database;
-mod exact_time;
+mod docs;
+mod edge;
 pub mod health;
-mod page;
+mod operations;
+mod parameter;
+mod query;
 mod receipts;
 mod samples;
 mod specification;
@@ -18,19 +25,19 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use http::header::CONTENT_TYPE;
-use hyper::body::Bytes;
-use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync, get, handler, web::Data};
+use poem::{Endpoint, EndpointExt, Response, Route, get, handler, web::Data};
 use sqlx::PgPool;
 
+use self::edge::Edge;
 use self::health::{HealthApi, ReadyCheck};
+use self::operations::Operations;
 use self::specification::described;
 pub use self::specification::{
     raw_specification, specification, specification_json, specification_yaml,
 };
 use super::{
-    answer::SharedBody, credentials::Authenticator, problem::Problem, request_id::RequestId,
-    webhook_signature::WebhookVerifier,
+    credentials::Authenticator, page_headers, panel, problem::Problem, request_id::RequestId,
+    request_metrics::RequestMetrics, static_text::StaticText, webhook_signature::WebhookVerifier,
 };
 use crate::telemetry::{gauges::Gauges, metrics::Metrics};
 
@@ -48,29 +55,29 @@ pub struct ApiState {
 }
 
 /// The whole API: every route of the spec, the spec itself and its documentation.
-pub fn routes(state: ApiState, authenticator: Authenticator) -> impl Endpoint + 'static {
-    let service = specification::service();
-    let docs = shared_text("text/html; charset=utf-8", service.swagger_ui_html());
-    let mut routes = Route::new()
-        .nest_no_strip("/", service)
+pub fn routes(state: ApiState, authenticator: Arc<Authenticator>) -> impl Endpoint + 'static {
+    let operations = Arc::new(Operations::of(&specification::operations()));
+    let docs =
+        StaticText::new("text/html; charset=utf-8", docs::html).with_headers(page_headers::secure);
+    let json = StaticText::new("application/json", specification_json);
+    let yaml = StaticText::new("application/yaml", specification_yaml);
+    let mut routes = panel::routes()
+        .nest_no_strip("/", described(specification::operations()))
         .nest("/docs", Route::new().at("/", get(docs)))
-        .at(
-            "/openapi.json",
-            get(shared_text("application/json", specification_json())),
-        )
-        .at(
-            "/openapi.yaml",
-            get(shared_text("application/yaml", specification_yaml())),
-        );
+        .at("/openapi.json", get(json))
+        .at("/openapi.yaml", get(yaml));
     if state.show_metrics {
         routes = routes.at("/metrics", get(metrics));
     }
     let gauges = Arc::new(Gauges::new(state.pool.clone(), Arc::clone(&state.metrics)));
     routes
+        .around(panel::redirect_root)
         .data(gauges)
-        .data(Arc::clone(&state.ready))
-        .data(Arc::new(authenticator))
+        .data(health::cached(Arc::clone(&state.ready)))
+        .data(authenticator)
+        .with(RequestMetrics(Arc::clone(&state.metrics)))
         .data(Arc::new(state))
+        .with(Edge(operations))
         .with(RequestId)
 }
 
@@ -83,20 +90,11 @@ pub fn observability(
     Route::new()
         .nest_no_strip("/", described(HealthApi))
         .at("/metrics", get(metrics))
-        .data(Arc::new(Gauges::new(pool, numbers)))
-        .data(ready)
+        .data(Arc::new(Gauges::new(pool, Arc::clone(&numbers))))
+        .data(health::cached(ready))
+        .with(RequestMetrics(numbers))
+        .with(Edge(Arc::new(Operations::of(&HealthApi))))
         .with(RequestId)
-}
-
-/// Serves one text that all answers share in memory: an answer that nobody reads must not cost a copy of it.
-fn shared_text(content_type: &'static str, text: String) -> impl Endpoint + 'static {
-    let text = Bytes::from(text);
-    make_sync(move |_| {
-        Response::builder()
-            .header(CONTENT_TYPE, content_type)
-            .extension(SharedBody)
-            .body(text.clone())
-    })
 }
 
 #[handler]

@@ -1,18 +1,15 @@
 //! The chain of signed receipts: for admins the receipts, for anybody the keys that verify them.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Query, payload::Json, types::Example};
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
 use super::{
-    ApiState,
-    database::{problem_of, reading},
-    page,
-    types::Tag,
+    database::{list_problem, problem_of, reading},
+    parameter::{Cursor, Limit, Query},
+    query::State,
+    types::{Tag, page},
 };
 use crate::{
-    http::{credentials::AdminAuth, problem::Problems},
+    http::{access::ViewerAuth, problem::Problems},
     problems,
     receipts::{
         body::{START, hex},
@@ -68,10 +65,10 @@ impl Example for ReceiptKeys {
 }
 
 /// `GET /admin/receipts`
-pub struct AdminReceipts;
+pub struct SealedReceipts;
 
 #[OpenApi(tag = "Tag::Admin")]
-impl AdminReceipts {
+impl SealedReceipts {
     /// List the signed receipts, newest first
     ///
     /// One for each completed erasure, a few seconds after its end. `lethe receipts export` writes all of them to be
@@ -83,19 +80,17 @@ impl AdminReceipts {
     )]
     async fn list(
         &self,
-        _auth: AdminAuth,
-        state: Data<&Arc<ApiState>>,
-        /// Where the last page ended: its `nextCursor`.
-        cursor: Query<Option<String>>,
-        /// 1 to 200, 50 if not given.
-        limit: Query<Option<i32>>,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        /// Where the last page ended: its `nextCursor`. Empty for the first page.
+        cursor: Query<Cursor>,
+        /// The most items of the page.
+        limit: Query<Limit>,
     ) -> Result<Json<ReceiptPage>, Problems<ReceiptsFailures>> {
-        let size = page::size(limit.0)?;
-        let before = page::decode_id(cursor.0.as_deref())?;
         let mut tx = reading(&state.pool).await?;
-        let page = list::list(&mut tx, before, size)
+        let page = list::list(&mut tx, page(limit.0, &cursor))
             .await
-            .map_err(problem_of)?;
+            .map_err(list_problem)?;
         Ok(Json(page))
     }
 }
@@ -115,7 +110,7 @@ impl PublicReceiptKeys {
     )]
     async fn keys(
         &self,
-        state: Data<&Arc<ApiState>>,
+        state: State<'_>,
     ) -> Result<Json<ReceiptKeys>, Problems<ReceiptKeysFailures>> {
         let mut tx = reading(&state.pool).await?;
         let keys = keys::public_keys(&mut tx).await.map_err(problem_of)?;

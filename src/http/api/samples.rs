@@ -1,14 +1,13 @@
 //! What users do with their own samples.
 
-use std::sync::Arc;
-
-use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use uuid::Uuid;
 
 use super::{
     ApiState,
-    database::problem_of,
+    database::{problem_of, reading},
+    parameter::Path,
+    query::State,
     types::{Sample, Tag},
 };
 use crate::{
@@ -16,25 +15,20 @@ use crate::{
         requests::{Authority, delete_sample},
         restore::{RestoreOutcome, restore_sample},
     },
+    evidence,
     http::{
-        credentials::{Caller, SessionOrAdminAuth},
+        access::{SessionOrAdminAuth, SessionOrOperatorAuth, SessionOrViewerAuth},
+        credentials::Caller,
         problem::{Problem, Problems},
     },
     problems,
     tasks::{self, Task},
-    vocabulary::{ErrorClass, TaskId, TaskStatus, Timestamp},
+    vocabulary::{ErrorClass, ProblemCode, TaskId, TaskStatus, Timestamp},
 };
 
 problems!(pub DeleteFailures: 400, 401, 403, 404, 503);
+problems!(pub DeletionFailures: 400, 401, 403, 404, 503);
 problems!(pub RestoreFailures: 400, 401, 403, 404, 409, 503);
-
-/// Promised, not yet done.
-#[derive(ApiResponse)]
-pub enum TaskAccepted {
-    /// Committed: the task says how far it is.
-    #[oai(status = 202)]
-    Accepted(Json<Task>),
-}
 
 /// The deletion of a sample, and how far it is. The sample's owner gets the fields up to `finishedAt`; the others
 /// are for admins.
@@ -59,6 +53,8 @@ pub struct SampleTask {
     pub attempts: Option<i32>,
     pub last_error: Option<String>,
     pub error_class: Option<ErrorClass>,
+    /// Why it waits for a person before it begins.
+    pub held_reason: Option<String>,
     /// The worker that has claimed it.
     pub lease_owner: Option<String>,
     pub lease_expires_at: Option<Timestamp>,
@@ -68,6 +64,13 @@ pub struct SampleTask {
 }
 
 impl SampleTask {
+    fn for_caller(task: Task, caller: &Caller) -> Self {
+        match caller {
+            Caller::Session(_) => Self::for_owner(task),
+            Caller::Admin { .. } => Self::for_admin(task),
+        }
+    }
+
     /// Leaves out the fields that only admins may see: errors of the store, keys, workers.
     fn for_owner(task: Task) -> Self {
         Self {
@@ -84,6 +87,7 @@ impl SampleTask {
             attempts: None,
             last_error: None,
             error_class: None,
+            held_reason: None,
             lease_owner: None,
             lease_expires_at: None,
             parent_id: None,
@@ -98,6 +102,7 @@ impl SampleTask {
             attempts: Some(task.attempts),
             last_error: task.last_error.clone(),
             error_class: task.error_class,
+            held_reason: task.held_reason.clone(),
             lease_owner: task.lease_owner.clone(),
             lease_expires_at: task.lease_expires_at,
             parent_id: task.parent_id,
@@ -112,7 +117,12 @@ impl SampleTask {
 pub enum SampleTaskAccepted {
     /// Committed: the task says how far it is.
     #[oai(status = 202)]
-    Accepted(Json<SampleTask>),
+    Accepted(
+        Json<SampleTask>,
+        /// Where the caller finds out how far it is.
+        #[oai(header = "location")]
+        String,
+    ),
 }
 
 /// `DELETE /samples/{sampleId}`
@@ -132,12 +142,12 @@ impl Samples {
     async fn delete(
         &self,
         auth: SessionOrAdminAuth,
-        state: Data<&Arc<ApiState>>,
-        /// The sample's id, a UUID.
+        state: State<'_>,
+        /// The sample's id.
         #[oai(name = "sampleId")]
-        sample_id: Path<String>,
+        sample_id: Path<Uuid>,
     ) -> Result<SampleTaskAccepted, Problems<DeleteFailures>> {
-        let sample_id = uuid(&sample_id.0)?;
+        let sample_id = sample_id.0;
         let actor = auth.0.actor();
         let task = delete_sample(
             &state.pool,
@@ -150,10 +160,49 @@ impl Samples {
         .map_err(problem_of)?
         .ok_or_else(no_sample)?;
         let task = promised(&state, task).await?;
-        Ok(SampleTaskAccepted::Accepted(Json(match auth.0 {
-            Caller::Session(_) => SampleTask::for_owner(task),
-            Caller::Admin { .. } => SampleTask::for_admin(task),
-        })))
+        Ok(SampleTaskAccepted::Accepted(
+            Json(SampleTask::for_caller(task, &auth.0)),
+            format!("/samples/{sample_id}/deletion"),
+        ))
+    }
+}
+
+/// `GET /samples/{sampleId}/deletion`
+pub struct SampleDeletions;
+
+#[OpenApi(tag = "Tag::Samples")]
+impl SampleDeletions {
+    /// Show how far the deletion of a sample is
+    ///
+    /// The task of the last deletion that was asked for, also after the sample is gone, until its record is pruned.
+    /// `cancelled` after a restore. 404 if no deletion was asked for.
+    #[oai(
+        path = "/samples/:sampleId/deletion",
+        method = "get",
+        operation_id = "getSampleDeletion"
+    )]
+    async fn show(
+        &self,
+        auth: SessionOrViewerAuth,
+        state: State<'_>,
+        /// The sample's id.
+        #[oai(name = "sampleId")]
+        sample_id: Path<Uuid>,
+    ) -> Result<Json<SampleTask>, Problems<DeletionFailures>> {
+        let owner = match &auth.0 {
+            Caller::Session(session) => Some(session.user_id.as_str()),
+            Caller::Admin { .. } => None,
+        };
+        let mut tx = reading(&state.pool).await?;
+        let id = evidence::deletion_of_sample(&mut tx, sample_id.0, owner)
+            .await
+            .map_err(problem_of)?
+            .ok_or_else(no_deletion)?;
+        let task = tasks::find(&mut *tx, id)
+            .await
+            .map_err(problem_of)?
+            .ok_or_else(no_deletion)?;
+        Ok(Json(SampleTask::for_caller(task, &auth.0)))
     }
 }
 
@@ -173,27 +222,33 @@ impl Restores {
     )]
     async fn restore(
         &self,
-        auth: SessionOrAdminAuth,
-        state: Data<&Arc<ApiState>>,
-        /// The sample's id, a UUID.
+        auth: SessionOrOperatorAuth,
+        state: State<'_>,
+        /// The sample's id.
         #[oai(name = "sampleId")]
-        sample_id: Path<String>,
+        sample_id: Path<Uuid>,
     ) -> Result<Json<Sample>, Problems<RestoreFailures>> {
-        let sample_id = uuid(&sample_id.0)?;
+        let sample_id = sample_id.0;
         let actor = auth.0.actor();
         let outcome = restore_sample(&state.pool, sample_id, authority(&auth.0), &actor)
             .await
             .map_err(problem_of)?;
-        let conflict = |detail: &str| Err(Problem::conflict(detail).into());
+        let conflict = |detail: &str, code| Err(Problem::conflict(detail).with_code(code).into());
         match outcome {
             RestoreOutcome::Live(sample) => Ok(Json(sample.into())),
             RestoreOutcome::NotFound => Err(no_sample().into()),
-            RestoreOutcome::UserDeleted => conflict("The sample's user is deleted."),
-            RestoreOutcome::DeletedByOther => {
-                conflict("Somebody else asked for the deletion of this sample.")
+            RestoreOutcome::UserDeleted => {
+                conflict("The sample's user is deleted.", ProblemCode::UserDeleted)
             }
-            RestoreOutcome::Begun => conflict("Cleanup has begun."),
-            RestoreOutcome::NotRequested => conflict("No deletion of this sample is pending."),
+            RestoreOutcome::DeletedByOther => conflict(
+                "Somebody else asked for the deletion of this sample.",
+                ProblemCode::DeletedByOther,
+            ),
+            RestoreOutcome::Begun => conflict("Cleanup has begun.", ProblemCode::CleanupBegun),
+            RestoreOutcome::NotRequested => conflict(
+                "No deletion of this sample is pending.",
+                ProblemCode::NoDeletionPending,
+            ),
         }
     }
 }
@@ -205,14 +260,13 @@ fn authority(caller: &Caller) -> Authority<'_> {
     }
 }
 
-/// Parses a sample's id. poem-openapi would name the field `param0` in its error.
-fn uuid(text: &str) -> Result<Uuid, Problem> {
-    text.parse()
-        .map_err(|_| Problem::bad_field("sampleId", "must be a UUID"))
+fn no_sample() -> Problem {
+    Problem::not_found("There is no such sample.").with_code(ProblemCode::SampleNotFound)
 }
 
-fn no_sample() -> Problem {
-    Problem::not_found("There is no such sample.")
+fn no_deletion() -> Problem {
+    Problem::not_found("The deletion of this sample was never asked for.")
+        .with_code(ProblemCode::DeletionNotFound)
 }
 
 /// Reads the task that was just committed. It cannot have been deleted yet.

@@ -3,9 +3,11 @@
 use poem_openapi::{Object, Tags, types::Example};
 use uuid::Uuid;
 
+use super::parameter::{Cursor, Limit, Query};
+use crate::cursor::Page;
 use crate::deletion::restore::LiveSample;
 use crate::tasks::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
-use crate::vocabulary::Timestamp;
+use crate::vocabulary::{TaskId, Timestamp};
 
 /// The groups of operations in the spec.
 #[derive(Debug, Tags)]
@@ -53,4 +55,17 @@ impl From<LiveSample> for Sample {
             created_at: sample.created_at.into(),
         }
     }
+}
+
+/// The page of a list that a request asks for.
+pub(super) fn page(limit: Option<Limit>, cursor: &Query<Cursor>) -> Page<'_> {
+    Page {
+        size: Limit::size(limit),
+        cursor: cursor.0.as_ref().map(|cursor| cursor.0.as_str()),
+    }
+}
+
+/// Where an admin finds a task.
+pub(super) fn task_location(id: TaskId) -> String {
+    format!("/admin/cleanup-tasks/{id}")
 }

@@ -6,7 +6,7 @@ use poem::{Body, Request, RequestBody, error::ReadBodyError, web::Data};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi,
     registry::{MetaMediaType, MetaRequest, Registry},
-    types::{Any, Type},
+    types::Type,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,16 +16,19 @@ use crate::{
     deletion::requests::{USER_DELETED, delete_user_by_webhook},
     http::{
         catch_all::unread_body,
+        correlation,
         problem::{Problem, Problems},
     },
     problems,
-    vocabulary::{UserId, WebhookOutcome},
+    vocabulary::{AuthFailure, ProblemCode, UserId, WebhookOutcome},
 };
 
 /// The largest body, in bytes. Clerk's have some 5 KB.
 const MAX_BODY_BYTES: usize = 65_536;
-/// A longer event type or user id is none of Clerk's, and would not fit into an index.
-const MAX_FIELD_BYTES: usize = 512;
+/// A longer event type is none of Clerk's.
+const MAX_TYPE_BYTES: usize = 512;
+/// The sender in the log line of a request that was signed.
+const WEBHOOK_ACTOR: &str = "clerk";
 
 problems!(
     /// How a delivery may fail.
@@ -35,7 +38,8 @@ problems!(
 /// The delivery is committed.
 #[derive(ApiResponse)]
 pub enum Received {
-    /// Committed. Also for a repeat, another event type, an unknown user, a missing or empty `data.id`.
+    /// Committed. Also for a repeat, another event type, an unknown user, a missing or empty `data.id`, and what is
+    /// no deletion of a user, which erases nobody.
     #[oai(status = 204)]
     NoContent,
 }
@@ -50,9 +54,24 @@ pub enum Received {
 struct ClerkEvent {
     /// `user.deleted`; anything else is acknowledged and ignored.
     #[oai(rename = "type")]
+    #[oai(validator(max_length = 512))]
     kind: String,
-    /// `id` is the Clerk user id.
-    data: Any<Value>,
+    data: Option<ClerkUser>,
+}
+
+/// What the event is about.
+#[derive(Debug, Object)]
+#[allow(
+    dead_code,
+    reason = "it is only described: the body is read as it was signed"
+)]
+struct ClerkUser {
+    /// The Clerk user id. One that is no user's erases nobody.
+    id: Option<String>,
+    /// `user`; anything else erases nobody.
+    object: Option<String>,
+    /// `true`; `false` erases nobody.
+    deleted: Option<bool>,
 }
 
 /// The body exactly as it came: the signature covers its bytes. Described as [`ClerkEvent`].
@@ -136,7 +155,9 @@ impl Webhooks {
         state.metrics.webhook_events.of(outcome).inc();
         match received? {
             WebhookOutcome::Conflict => {
-                Err(Problem::conflict("This `svix-id` was seen before, with another body.").into())
+                let detail = "This `svix-id` was seen before, with another body.";
+                let problem = Problem::conflict(detail).with_code(ProblemCode::WebhookConflict);
+                Err(problem.into())
             }
             _ => Ok(Received::NoContent),
         }
@@ -148,18 +169,33 @@ async fn receive(state: &ApiState, signed: SignedBody) -> Result<WebhookOutcome,
     let verified = state
         .webhook
         .verify(&signed.headers, &body)
-        .map_err(|refusal| Problem::bad_request(format!("The delivery is refused: {refusal}.")))?;
-    let (kind, user_id) = parse(&body)?;
+        .map_err(|refusal| {
+            state.metrics.auth_failures.of(AuthFailure::Signature).inc();
+            correlation::set_refused(AuthFailure::Signature);
+            Problem::bad_request(format!("The delivery is refused: {refusal}."))
+                .with_code(ProblemCode::InvalidSignature)
+        })?;
+    correlation::set_actor(WEBHOOK_ACTOR.to_owned());
+    let (kind, subject) = parse(&body)?;
+    let (user_id, is_not_a_user) = match subject {
+        Subject::User(id) => (Some(id), false),
+        Subject::NotAUser => (None, true),
+        Subject::Nobody => (None, false),
+    };
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let outcome = delete_user_by_webhook(
         &state.pool,
         &verified.svix_id,
         &digest,
         &kind,
-        user_id.map(UserId::from).as_ref(),
+        user_id.as_ref(),
     )
     .await
     .map_err(problem_of)?;
+    let outcome = match outcome {
+        WebhookOutcome::MissingUser if is_not_a_user => WebhookOutcome::NotAUser,
+        outcome => outcome,
+    };
     tracing::info!(
         svix_id = verified.svix_id,
         kind,
@@ -179,28 +215,54 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// The event's type and, for a deletion, whose.
-fn parse(body: &[u8]) -> Result<(String, Option<String>), Problem> {
+/// Whom an event asks to erase.
+#[derive(Debug, PartialEq, Eq)]
+enum Subject {
+    User(UserId),
+    /// The object is no user or not deleted, or the id is not one of Clerk's users.
+    NotAUser,
+    /// The event is of another type, or has no id.
+    Nobody,
+}
+
+/// The event's type, and whom it asks to erase.
+fn parse(body: &[u8]) -> Result<(String, Subject), Problem> {
     let event: Value =
         serde_json::from_slice(body).map_err(|_| Problem::bad_field("body", "is not JSON"))?;
     let kind = event
         .get("type")
         .and_then(Value::as_str)
         .ok_or_else(|| Problem::bad_field("type", "must be the name of an event"))?;
-    let user_id = match kind {
-        USER_DELETED => event
-            .pointer("/data/id")
-            .and_then(Value::as_str)
-            // By its path: `id.is_empty()` is that of poem-openapi's `Type`, which is always false.
-            .filter(|id| !str::is_empty(id)),
-        _ => None,
-    };
-    for (field, value) in [("type", Some(kind)), ("data.id", user_id)] {
-        if value.is_some_and(|value| value.len() > MAX_FIELD_BYTES || value.contains('\0')) {
-            return Err(Problem::bad_field(field, "is too long, or has a NUL"));
-        }
+    // By its path: `kind.len()` could be that of another trait.
+    if str::len(kind) > MAX_TYPE_BYTES || kind.contains('\0') {
+        return Err(Problem::bad_field("type", "is too long, or has a NUL"));
     }
-    Ok((kind.to_owned(), user_id.map(str::to_owned)))
+    let subject = match kind {
+        USER_DELETED => subject(&event),
+        _ => Subject::Nobody,
+    };
+    Ok((kind.to_owned(), subject))
+}
+
+fn subject(event: &Value) -> Subject {
+    let id = event
+        .pointer("/data/id")
+        .and_then(Value::as_str)
+        // By its path: `id.is_empty()` is that of poem-openapi's `Type`, which is always false.
+        .filter(|id| !str::is_empty(id));
+    let Some(id) = id else {
+        return Subject::Nobody;
+    };
+    let is_other_object = event
+        .pointer("/data/object")
+        .is_some_and(|object| object != "user");
+    let is_live = event
+        .pointer("/data/deleted")
+        .is_some_and(|deleted| *deleted == Value::Bool(false));
+    match UserId::parse(id) {
+        Ok(id) if !is_other_object && !is_live => Subject::User(id),
+        _ => Subject::NotAUser,
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +277,7 @@ mod tests {
             "5",
             "{}",
             r#"{"type":5}"#,
-            r#"{"type":"user.deleted","data":{"id":"a\u0000b"}}"#,
+            r#"{"type":"a\u0000b"}"#,
         ] {
             assert_eq!(
                 parse(body.as_bytes()).unwrap_err().status().as_u16(),
@@ -226,19 +288,32 @@ mod tests {
     }
 
     #[test]
-    fn only_a_deletion_names_a_user() {
-        let with = |body: &str| parse(body.as_bytes()).unwrap().1;
-        assert_eq!(
-            with(r#"{"type":"user.deleted","data":{"id":"user_1"}}"#).unwrap(),
-            "user_1"
-        );
-        for data in ["{}", r#"{"id":""}"#, r#"{"id":null}"#, r#"{"id":5}"#] {
-            let body = format!(r#"{{"type":"user.deleted","data":{data}}}"#);
-            assert_eq!(with(&body), None, "{data}");
+    fn only_the_deletion_of_a_user_names_one() {
+        let subject = |kind: &str, data: &str| {
+            let body = format!(r#"{{"type":"{kind}","data":{data}}}"#);
+            parse(body.as_bytes()).unwrap().1
+        };
+        for data in [
+            r#"{"id":"user_1"}"#,
+            r#"{"id":"user_1","object":"user","deleted":true}"#,
+        ] {
+            let user = Subject::User(UserId::from("user_1"));
+            assert_eq!(subject(USER_DELETED, data), user, "{data}");
         }
-        assert_eq!(
-            with(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
-            None
-        );
+        for data in ["{}", r#"{"id":""}"#, r#"{"id":null}"#, r#"{"id":5}"#] {
+            assert_eq!(subject(USER_DELETED, data), Subject::Nobody, "{data}");
+        }
+        for data in [
+            r#"{"id":"user_1","object":"organization"}"#,
+            r#"{"id":"user_1","object":null}"#,
+            r#"{"id":"user_1","deleted":false}"#,
+            r#"{"id":"org_1"}"#,
+            r#"{"id":"user_1 "}"#,
+            r#"{"id":"user_a\u0000b"}"#,
+        ] {
+            assert_eq!(subject(USER_DELETED, data), Subject::NotAUser, "{data}");
+        }
+        let other = subject("session.ended", r#"{"id":"sess_1"}"#);
+        assert_eq!(other, Subject::Nobody);
     }
 }

@@ -10,15 +10,27 @@ const LIMITS: Limits = Limits {
     ticks: 3,
     faults: 1,
     max_attempts: 2,
+    shared_key: false,
+};
+const ONE_KEY: Limits = Limits {
+    tasks: 2,
+    ticks: 1,
+    faults: 0,
+    max_attempts: 2,
+    shared_key: true,
 };
 
 /// Prints the shortest way to what the bug breaks; a bug that is not found fails the test.
 fn is_found(bug: &str, design: Design, property: &'static str) {
+    is_found_within(LIMITS, bug, design, property);
+}
+
+fn is_found_within(limits: Limits, bug: &str, design: Design, property: &'static str) {
     let mut explored = 0;
     for depth in 2.. {
         let lethe = Lethe {
             design,
-            limits: LIMITS,
+            limits,
             wanted: Some(property),
         };
         let wanted = HasDiscoveries::AllOf([property].into());
@@ -143,4 +155,31 @@ fn a_claim_whose_answer_was_lost_is_kept_for_ever_by_a_worker_that_beats() {
         ..Design::SOUND
     };
     is_found("strays are left", design, properties::NOTHING_LOST);
+}
+
+#[test]
+fn a_key_of_a_sample_that_can_be_restored_goes_with_another_sample() {
+    let design = Design {
+        restorable_protects: false,
+        ..Design::SOUND
+    };
+    is_found_within(
+        ONE_KEY,
+        "only live rows protect a key",
+        design,
+        properties::RESTORED_LIVES,
+    );
+}
+
+#[test]
+fn a_settle_that_completes_a_task_whose_row_is_held_leaves_the_row() {
+    let design = Design {
+        held_rows_fail: false,
+        ..Design::SOUND
+    };
+    is_found(
+        "held rows are passed over",
+        design,
+        properties::DONE_IS_PROVED,
+    );
 }

@@ -46,6 +46,10 @@ pub struct Design {
     pub objects_first: bool,
     /// A restore locks the task's row before it looks at it.
     pub restore_locks: bool,
+    /// A key is kept as long as another sample that names it is live or can be restored.
+    pub restorable_protects: bool,
+    /// A settle that cannot remove a row, because somebody holds it, ends the attempt and not the task.
+    pub held_rows_fail: bool,
 }
 
 impl Design {
@@ -59,6 +63,8 @@ impl Design {
         releases_strays: true,
         objects_first: true,
         restore_locks: true,
+        restorable_protects: true,
+        held_rows_fail: true,
     };
 }
 
@@ -71,4 +77,6 @@ pub struct Limits {
     /// Faults of any kind, in any order.
     pub faults: u8,
     pub max_attempts: u8,
+    /// The images of all samples name one key: there is one object.
+    pub shared_key: bool,
 }

@@ -61,7 +61,7 @@ impl Model for Lethe {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = properties::always();
-        properties.extend(properties::sometimes());
+        properties.extend(properties::sometimes(&self.limits));
         properties
     }
 }
@@ -99,7 +99,7 @@ fn holds_in_every_state(name: &str, limits: Limits) {
             panic!("not always: {}\n{}", property.name, story(path));
         }
     }
-    for property in properties::sometimes() {
+    for property in properties::sometimes(&limits) {
         let seen = checker.discovery(property.name).is_some();
         assert!(seen, "never: {}", property.name);
     }
@@ -114,6 +114,7 @@ fn every_rule_holds_for_one_task_in_every_order_of_faults() {
             ticks: 3,
             faults: 2,
             max_attempts: 2,
+            shared_key: false,
         },
     );
 }
@@ -127,6 +128,21 @@ fn every_rule_holds_for_two_tasks_in_every_order_of_faults() {
             ticks: 2,
             faults: 1,
             max_attempts: 2,
+            shared_key: false,
+        },
+    );
+}
+
+#[test]
+fn every_rule_holds_for_two_tasks_of_one_key_in_every_order_of_faults() {
+    holds_in_every_state(
+        "two tasks of one key",
+        Limits {
+            tasks: 2,
+            ticks: 1,
+            faults: 1,
+            max_attempts: 2,
+            shared_key: true,
         },
     );
 }

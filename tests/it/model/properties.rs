@@ -3,7 +3,8 @@
 use stateright::Property;
 
 use super::Lethe;
-use super::state::{Phase, Restore, State, Status, Task};
+use super::design::Limits;
+use super::state::{Fate, Phase, Restore, State, Status, Task};
 
 pub const OBJECTS_FIRST: &str = "rows go only when their object is gone";
 pub const ONE_HOLDER: &str = "the fence accepts one holder of a task at most";
@@ -20,7 +21,9 @@ pub const NOTHING_LOST: &str = "when nothing is left to happen, every task has e
 pub fn always() -> Vec<Property<Lethe>> {
     vec![
         Property::always(OBJECTS_FIRST, |_, state: &State| {
-            each(state, |task| task.rows_exist || !task.object_exists)
+            all(state, |index, task| {
+                task.rows_exist || !task.object_exists || state.is_named_by_another(index)
+            })
         }),
         Property::always(ONE_HOLDER, |lethe: &Lethe, state: &State| {
             (0..state.tasks.len()).all(|task| holders(lethe, state, task) <= 1)
@@ -39,8 +42,9 @@ pub fn always() -> Vec<Property<Lethe>> {
         Property::always(FORWARD, |_, state: &State| !state.seen.went_back),
         Property::always(LOST_STAYS_LOST, |_, state: &State| !state.seen.revived),
         Property::always(DONE_IS_PROVED, |_, state: &State| {
-            each(state, |task| {
-                task.status != Status::Completed || !(task.object_exists || task.rows_exist)
+            all(state, |index, task| {
+                let object_is_left = task.object_exists && !state.is_named_by_another(index);
+                task.status != Status::Completed || !(object_is_left || task.rows_exist)
             })
         }),
         Property::always(NOTHING_LOST, |lethe: &Lethe, state: &State| {
@@ -50,7 +54,10 @@ pub fn always() -> Vec<Property<Lethe>> {
 }
 
 /// Without these the rest would hold for a model in which nothing happens.
-pub fn sometimes() -> Vec<Property<Lethe>> {
+pub fn sometimes(limits: &Limits) -> Vec<Property<Lethe>> {
+    if limits.shared_key {
+        return sometimes_of_one_key();
+    }
     vec![
         Property::sometimes("a task is completed", |_, state: &State| {
             any(state, |task| task.status == Status::Completed)
@@ -117,6 +124,9 @@ pub fn sometimes() -> Vec<Property<Lethe>> {
                     })
             },
         ),
+        Property::sometimes("a settle meets a held row", |_, state: &State| {
+            is_over_with(state, Fate::Held)
+        }),
         Property::sometimes("a late request meets a later claim", |_, state: &State| {
             any(state, |task| {
                 task.late_request && task.token > 1 && task.status == Status::Running
@@ -125,8 +135,37 @@ pub fn sometimes() -> Vec<Property<Lethe>> {
     ]
 }
 
+/// What must be seen where two samples share a key.
+fn sometimes_of_one_key() -> Vec<Property<Lethe>> {
+    vec![
+        Property::sometimes("a key is kept for another sample", |_, state: &State| {
+            is_over_with(state, Fate::Kept)
+        }),
+        Property::sometimes("both samples go, and the object with them", |_, state| {
+            each(state, |task| task.status == Status::Completed)
+        }),
+        Property::sometimes(
+            "one sample is restored and the other goes",
+            |_, state: &State| {
+                any(state, |task| task.restore == Restore::Done)
+                    && any(state, |task| task.status == Status::Completed)
+            },
+        ),
+    ]
+}
+
+fn is_over_with(state: &State, fate: Fate) -> bool {
+    let mut jobs = state.workers.iter().filter_map(|worker| worker.job);
+    jobs.any(|job| job.phase == Phase::Over(fate))
+}
+
 fn each(state: &State, holds: impl Fn(&Task) -> bool) -> bool {
     state.tasks.iter().all(holds)
+}
+
+fn all(state: &State, holds: impl Fn(usize, &Task) -> bool) -> bool {
+    let mut tasks = state.tasks.iter().enumerate();
+    tasks.all(|(index, task)| holds(index, task))
 }
 
 fn any(state: &State, holds: impl Fn(&Task) -> bool) -> bool {

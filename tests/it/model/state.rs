@@ -74,6 +74,8 @@ pub enum Fate {
     Kept,
     NotAsked,
     Refused,
+    /// The object is gone, and another transaction holds a row.
+    Held,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +156,8 @@ pub struct State {
     pub faults_left: u8,
     /// A worker's clock may fall behind by the margin, and no more.
     pub stall_left: bool,
+    /// One object for all tasks.
+    pub shared_key: bool,
     pub seen: Seen,
 }
 
@@ -184,8 +188,22 @@ impl State {
             ticks_left: limits.ticks,
             faults_left: limits.faults,
             stall_left: true,
+            shared_key: limits.shared_key,
             seen: Seen::default(),
         }
+    }
+
+    /// The store deletes the object of a task, and with it that of every task of the same key.
+    pub fn delete_object(&mut self, of: usize) {
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            task.object_exists &= index != of && !self.shared_key;
+        }
+    }
+
+    /// Whether the rows of another sample name the object of this task.
+    pub fn is_named_by_another(&self, of: usize) -> bool {
+        let mut others = self.tasks.iter().enumerate();
+        self.shared_key && others.any(|(index, task)| index != of && task.rows_exist)
     }
 
     pub fn row(&self, (worker, boot): Id) -> Row {

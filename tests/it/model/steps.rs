@@ -41,6 +41,8 @@ pub enum Step {
         worker: usize,
         heard: bool,
     },
+    /// The settle finds that another transaction holds a row.
+    MeetHeldRow(usize),
     /// Rows whose lease is over are lost (`heartbeat.sql`).
     MarkLost {
         rescuer: usize,
@@ -186,10 +188,15 @@ pub fn possible(design: &Design, state: &State, steps: &mut Vec<Step>) {
         }
         match process.job.map(|job| job.phase) {
             Some(Phase::Asked(_)) => steps.push(Step::StoreRefuses(worker)),
-            Some(Phase::Over(_)) => steps.push(Step::Settle {
-                worker,
-                heard: false,
-            }),
+            Some(Phase::Over(fate)) => {
+                steps.push(Step::Settle {
+                    worker,
+                    heard: false,
+                });
+                if fate == Fate::Gone {
+                    steps.push(Step::MeetHeldRow(worker));
+                }
+            }
             Some(_) => {}
             None => {
                 for task in 0..state.tasks.len() {
@@ -233,17 +240,18 @@ pub fn after(design: &Design, limits: &Limits, before: &State, step: Step) -> St
         Step::AskStore(worker) => ask_store(&mut state, worker),
         Step::StoreDeletes(worker) => {
             let task = job(&state, worker).task;
-            state.tasks[task].object_exists = false;
+            state.delete_object(task);
             set_phase(&mut state, worker, Phase::Asked(true));
         }
         Step::StoreAnswers(worker) => set_phase(&mut state, worker, Phase::Over(Fate::Gone)),
         Step::StoreRefuses(worker) => abandon(&mut state, worker, Fate::Refused),
         Step::StopAsking(worker) => abandon(&mut state, worker, Fate::NotAsked),
         Step::LateDelete { task } => {
-            state.tasks[task].object_exists = false;
+            state.delete_object(task);
             state.tasks[task].late_request = false;
         }
         Step::Settle { worker, heard } => settle(design, limits, &mut state, worker, heard),
+        Step::MeetHeldRow(worker) => set_phase(&mut state, worker, Phase::Over(Fate::Held)),
         Step::MarkLost { rescuer } => {
             for row in state.rows.iter_mut().flatten() {
                 if is_expired(design, rescuer, row) {
@@ -284,7 +292,7 @@ fn is_fault(design: &Design, state: &State, step: Step) -> bool {
             !heard || !state.workers[worker].lease_is_usable(design)
         }
         Step::Settle { heard, .. } => !heard,
-        Step::StoreRefuses(_) | Step::Crash(_) => true,
+        Step::StoreRefuses(_) | Step::MeetHeldRow(_) | Step::Crash(_) => true,
         _ => false,
     }
 }
@@ -421,8 +429,9 @@ fn begun(design: &Design, boot: usize, mut job: Job) -> Job {
 
 fn ask_database(design: &Design, state: &mut State, worker: usize) {
     let mut job = begun(design, state.workers[worker].boot, job(state, worker));
+    let protected = design.restorable_protects && is_protected(state, job.task);
     let task = &mut state.tasks[job.task];
-    job.phase = if task.restore == Restore::Done {
+    job.phase = if task.restore == Restore::Done || protected {
         Phase::Over(Fate::Kept)
     } else {
         Phase::Unprotected
@@ -431,6 +440,15 @@ fn ask_database(design: &Design, state: &mut State, worker: usize) {
         task.rows_exist = false;
     }
     state.workers[worker].job = Some(job);
+}
+
+/// A sample that is live again, or that a restore would bring back, names the same key.
+fn is_protected(state: &State, of: usize) -> bool {
+    let mut others = state.tasks.iter().enumerate();
+    state.shared_key
+        && others.any(|(index, task)| {
+            index != of && (is_untouched(task) || task.restore == Restore::Done)
+        })
 }
 
 fn ask_store(state: &mut State, worker: usize) {
@@ -461,7 +479,16 @@ fn settle(design: &Design, limits: &Limits, state: &mut State, worker: usize, he
                 end(task, Status::Completed);
                 task.crashed = false;
             }
-            Fate::Kept => end(task, Status::Completed),
+            // The rows of a sample that is live again stay with their object.
+            Fate::Kept => {
+                task.rows_exist &= task.restore == Restore::Done;
+                end(task, Status::Completed);
+            }
+            Fate::Held if design.held_rows_fail => {
+                end(task, Status::Failed);
+                task.crashed = false;
+            }
+            Fate::Held => end(task, Status::Completed),
             Fate::NotAsked => release(task),
             Fate::Refused => {
                 let last = task.attempts >= limits.max_attempts;

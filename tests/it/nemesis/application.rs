@@ -4,6 +4,7 @@ use rand::RngExt as _;
 use uuid::Uuid;
 
 use super::Nemesis;
+use super::hostile::PLACEHOLDER;
 
 /// Users with a number divisible by this are never deleted: what is theirs must stay.
 const BYSTANDER: usize = 3;
@@ -12,6 +13,8 @@ const LATEST_USERS: usize = 100;
 const LATEST_SAMPLES: usize = 250;
 /// Images of a user with many: two parts of an erasure.
 const MANY: usize = 1_200;
+/// Images of a sample with many.
+const MANY_OF_SAMPLE: usize = 120;
 
 /// What became of a wish. A lost answer leaves it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +56,23 @@ impl Nemesis {
             of_user.push(self.new_sample(user, keys));
         }
         for nth in 0..self.random.random_range(1..=4) {
-            let mut keys: Vec<String> = (0..self.random.random_range(1..=3))
+            let images = match self.random.random_range(0..100) {
+                0..4 => MANY_OF_SAMPLE,
+                _ => self.random.random_range(1..=3),
+            };
+            let mut keys: Vec<String> = (0..images)
                 .map(|image| format!("{user}/{nth}/{image}"))
                 .collect();
             if self.random.random_bool(0.3) {
                 keys.push(shared_key(user));
             }
+            if self.random.random_bool(0.2) {
+                keys.push(PLACEHOLDER.to_owned());
+            }
             of_user.push(self.new_sample(user, keys));
         }
         if is_bystander(user) {
-            let keys = vec![shared_key(user)];
+            let keys = vec![shared_key(user), PLACEHOLDER.to_owned()];
             of_user.push(self.new_sample(user, keys));
         }
         for key in of_user.iter().flat_map(|sample| &sample.keys) {

@@ -8,32 +8,32 @@ use chrono::{DateTime, Utc};
 use crate::support::world::World;
 
 const JOURNAL: [&str; 8] = [
-    "create table journal_claims (
+    "create table public.journal_claims (
         id bigint generated always as identity, task_id bigint, was text, became text,
         was_token bigint, became_token bigint, was_owner text)",
-    "create function journal_claim() returns trigger language plpgsql as $$ begin
-        insert into journal_claims (task_id, was, became, was_token, became_token, was_owner)
+    "create function public.journal_claim() returns trigger language plpgsql as $$ begin
+        insert into public.journal_claims (task_id, was, became, was_token, became_token, was_owner)
         values (new.id, old.status, new.status, old.lease_token, new.lease_token, old.lease_owner);
         return null;
      end $$",
     "create trigger journal_claim after update on lethe.cleanup_tasks for each row
      when (old.status <> new.status or old.lease_token <> new.lease_token
            or old.lease_owner is distinct from new.lease_owner)
-     execute function journal_claim()",
-    "create function journal_end() returns trigger language plpgsql as $$ begin
-        insert into journal_claims (task_id, was, became, was_token, became_token, was_owner)
+     execute function public.journal_claim()",
+    "create function public.journal_end() returns trigger language plpgsql as $$ begin
+        insert into public.journal_claims (task_id, was, became, was_token, became_token, was_owner)
         values (old.id, old.status, case old.status when 'running' then 'completed' else 'cancelled' end,
                 old.lease_token, old.lease_token, old.lease_owner);
         return null;
      end $$",
-    "create trigger journal_end after delete on lethe.cleanup_tasks for each row execute function journal_end()",
-    "create table journal_images (object_key text, at timestamptz, lived boolean)",
-    "create function journal_image() returns trigger language plpgsql as $$ begin
-        insert into journal_images values (old.object_key, clock_timestamp(), old.deleted_at is null
+    "create trigger journal_end after delete on lethe.cleanup_tasks for each row execute function public.journal_end()",
+    "create table public.journal_images (object_key text, at timestamptz, lived boolean)",
+    "create function public.journal_image() returns trigger language plpgsql as $$ begin
+        insert into public.journal_images values (old.object_key, clock_timestamp(), old.deleted_at is null
             and exists (select from samples where id = old.sample_id and deleted_at is null));
         return null;
      end $$",
-    "create trigger journal_image after delete on sample_images for each row execute function journal_image()",
+    "create trigger journal_image after delete on public.sample_images for each row execute function public.journal_image()",
 ];
 
 pub async fn keep(world: &World) {
@@ -76,8 +76,9 @@ pub async fn judge_claims(world: &World) {
 /// All that the journal has of the first task that a query finds.
 async fn history(world: &World, sql: &str) -> Vec<String> {
     let first = format!("select min(found.task_id) from (select task_id from {sql}) found");
-    let query =
-        format!("select j::text from journal_claims j where task_id = ({first}) order by id");
+    let query = format!(
+        "select j::text from public.journal_claims j where task_id = ({first}) order by id"
+    );
     sqlx::query_scalar(sqlx::AssertSqlSafe(query))
         .fetch_all(&world.pool)
         .await

@@ -3,6 +3,7 @@
 
 mod application;
 mod faults;
+mod hostile;
 mod journal;
 mod judge;
 mod operations;
@@ -24,6 +25,12 @@ const DEFAULT_SECONDS: u64 = 20;
 const FIRST_USERS: usize = 60;
 const WORKERS: usize = 3;
 const REPLICAS: usize = 2;
+/// Workers find soon what the application marked by itself, however much it is.
+const RECONCILES: [(&str, &str); 3] = [
+    ("RECONCILE_INTERVAL_MS", "500"),
+    ("RECONCILE_MAX_USER_SHARE", "100"),
+    ("CLEANUP_GRACE_PERIOD_MS", "700"),
+];
 
 struct Nemesis {
     postgres: OwnPostgres,
@@ -58,7 +65,7 @@ impl Nemesis {
             replicas.push(replica(&world).await);
         }
         let workers = (0..WORKERS)
-            .map(|_| world.process(&["worker"], &[]))
+            .map(|_| world.process(&["worker"], &RECONCILES))
             .collect();
         let mut nemesis = Self {
             postgres,
@@ -76,6 +83,7 @@ impl Nemesis {
         for _ in 0..FIRST_USERS {
             nemesis.sign_up().await;
         }
+        nemesis.write_comments().await;
         nemesis
     }
 
@@ -107,5 +115,6 @@ async fn random_work_and_random_faults_lose_nothing_and_touch_nothing_live() {
     }
     let quiet = nemesis.quieten().await;
     let rows = nemesis.judge().await;
+    nemesis.judge_hostile().await;
     nemesis.tell(seed, began, quiet, rows).await;
 }

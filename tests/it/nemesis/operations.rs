@@ -28,7 +28,9 @@ impl Nemesis {
             38..50 => self.send_event().await,
             50..54 => self.erase_as_admin().await,
             54..74 => self.add_image().await,
-            74..94 => self.sign_up().await,
+            74..86 => self.sign_up().await,
+            86..90 => self.mark_sample().await,
+            90..96 => self.hold_a_row().await,
             _ => {
                 self.did("retry of all dead");
                 self.retry_dead().await;
@@ -69,6 +71,9 @@ impl Nemesis {
         // A lost answer to a restore of what lives changes nothing.
         if fate == Fate::Live || sample.fate != Fate::Live {
             sample.fate = fate;
+        }
+        if fate == Fate::Live {
+            self.expect_restored(at).await;
         }
     }
 

@@ -6,7 +6,7 @@ use lethe::embedded::ClerkSigner;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{PATIENCE, World};
+use super::world::{Log, PATIENCE, World};
 
 pub const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const OLD_WEBHOOK_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -26,6 +26,21 @@ impl Service {
     }
 
     pub async fn start_with(world: &World, more: &[(&str, &str)]) -> Self {
+        Self::spawn(more, |environment| world.process(&["serve"], environment)).await
+    }
+
+    /// The same, and everything it says goes to `log`.
+    pub async fn start_logged(world: &World, more: &[(&str, &str)], log: &Log) -> Self {
+        Self::spawn(more, |environment| {
+            world.logged(&["serve"], environment, log)
+        })
+        .await
+    }
+
+    async fn spawn(
+        more: &[(&str, &str)],
+        process: impl FnOnce(&[(&str, &str)]) -> tokio::process::Child,
+    ) -> Self {
         let signer = signer();
         let port = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -42,7 +57,7 @@ impl Service {
             ("ADMIN_API_TOKENS", tokens.as_str()),
         ];
         environment.extend(more);
-        let process = world.process(&["serve"], &environment);
+        let process = process(&environment);
         let service = Self {
             process,
             url: format!("http://{address}"),
@@ -69,6 +84,16 @@ impl Service {
 
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = i32::try_from(self.process.id().unwrap()).unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGHUP,
+        )
+        .unwrap();
     }
 
     pub fn session(&self, user: &str) -> String {

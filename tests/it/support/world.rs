@@ -6,8 +6,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe::db::url::DatabaseUrl;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
-use lethe::storage::{Store, StoreConfig};
+use lethe::storage::{KeyPrefixes, Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
 use lethe::vocabulary::WakeSource;
 use lethe::worker::{self, Cleanup, WorkerOptions, WorkerStatus};
@@ -141,6 +142,7 @@ impl World {
             access_key_id: Some("test".into()),
             secret_access_key: Some("test-secret".into()),
             session_token: None,
+            key_prefixes: KeyPrefixes::default(),
         }
     }
 
@@ -171,9 +173,13 @@ impl World {
 
     fn command(&self, arguments: &[&str], more: &[(&str, &str)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_lethe"));
+        command.args(arguments).env_clear();
+        let url: DatabaseUrl = self.url.parse().unwrap();
+        if !url.is_local() {
+            // A network of the test's own, without certificates.
+            command.env("ALLOW_INSECURE", "database");
+        }
         command
-            .args(arguments)
-            .env_clear()
             .env("DATABASE_URL", &self.url)
             .env("S3_BUCKET", "lethe")
             .env("AWS_ENDPOINT_URL_S3", self.s3.url())

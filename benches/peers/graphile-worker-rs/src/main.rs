@@ -9,7 +9,7 @@ use graphile_worker::{
     TaskHandler, Worker, WorkerContext, WorkerOptions, WorkerUtils,
 };
 use peer_protocol::{
-    DELETE_ROWS, DELETE_ROWS_OF_BATCH, S3, SAMPLES, Sample, delete_each, delete_together, handled, lines, now, report,
+    DELETE_ROWS, DELETE_ROWS_OF_BATCH, DELETE_USER, S3, SAMPLES, Sample, USERS, delete_each, delete_together, handled, lines, now, report,
     s3, say, variable,
 };
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ fn settings(case: &str) -> Settings {
         // The wake-up must come from the notification, so the poll is the default.
         "wake" => Settings { concurrency: 10, poll_interval: Duration::from_secs(1), local_queue: 0, connections: 25, ..queue },
         // As many S3 requests in flight as every other peer has.
-        "erasure" => Settings { concurrency: 64, local_queue: 500, connections: 64, ..queue },
+        "erasure" | "erasure-users" => Settings { concurrency: 64, local_queue: 500, connections: 64, ..queue },
         "erasure-batch" => Settings { concurrency: 4, local_queue: 0, connections: 25, ..queue },
         _ => queue,
     }
@@ -121,6 +121,24 @@ impl BatchTaskHandler for EraseBatch {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct EraseUser(Sample);
+
+impl TaskHandler for EraseUser {
+    const IDENTIFIER: &'static str = "erase-user";
+
+    async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
+        let erased = async {
+            let stores = context.get_ext::<Stores>().context("an erasure job in another case")?;
+            delete_together(&stores.s3, std::slice::from_ref(&self.0)).await?;
+            sqlx::query(DELETE_USER).bind(&self.0.id).execute(&stores.pool).await?;
+            handled(1);
+            anyhow::Ok(())
+        };
+        erased.await.map_err(|error| format!("{error:#}"))
+    }
+}
+
 async fn connect(connections: u32) -> Result<PgPool> {
     let url = variable("PEER_DATABASE_URL")?;
     Ok(PgPoolOptions::new().max_connections(connections).connect(&url).await?)
@@ -138,6 +156,7 @@ async fn worker(case: &str) -> Result<Worker> {
         .define_job::<Noop>()
         .define_job::<Wake>()
         .define_job::<Erase>()
+        .define_job::<EraseUser>()
         .define_batch_job::<EraseBatch>();
     if settings.local_queue > 0 {
         options = options.local_queue(LocalQueueConfig::default().with_size(settings.local_queue));
@@ -183,10 +202,12 @@ fn job(identifier: &str, payload: impl Serialize) -> Result<RawJobSpec> {
 }
 
 async fn enqueue_samples(case: &str) -> Result<()> {
-    let rows: Vec<(String, Vec<String>)> = sqlx::query_as(SAMPLES).fetch_all(&connect(1).await?).await?;
+    let query = if case == "erasure-users" { USERS } else { SAMPLES };
+    let rows: Vec<(String, Vec<String>)> = sqlx::query_as(query).fetch_all(&connect(1).await?).await?;
     let samples: Vec<Sample> = rows.into_iter().map(|(id, keys)| Sample { id, keys }).collect();
     let jobs = match case {
         "erasure-batch" => samples.chunks(SAMPLES_PER_JOB).map(|batch| job(EraseBatch::IDENTIFIER, batch)).collect(),
+        "erasure-users" => samples.iter().map(|user| job(EraseUser::IDENTIFIER, user)).collect::<Result<_>>(),
         _ => samples.iter().map(|sample| job(Erase::IDENTIFIER, sample)).collect::<Result<_>>(),
     };
     enqueue(jobs?).await

@@ -21,16 +21,26 @@ pub const DELETE_ROWS_OF_BATCH: &str =
     "with images as (delete from sample_images where sample_id = any($1::text[]::uuid[])) \
      delete from samples where id = any($1::text[]::uuid[])";
 
+/// Removes one user with everything that is theirs; the argument is the user's id.
+pub const DELETE_USER: &str = "with images as (delete from sample_images where sample_id in (select id from samples where user_id = $1)), \
+     their_samples as (delete from samples where user_id = $1), \
+     their_collections as (delete from collections where user_id = $1) \
+     delete from users where id = $1";
+
 /// Every sample with its keys, as `Sample` wants them.
 pub const SAMPLES: &str =
     "select sample_id::text, array_agg(object_key) from sample_images group by sample_id";
+
+/// Every user with the keys of all images, in the same form.
+pub const USERS: &str = "select s.user_id, array_agg(i.object_key) \
+     from sample_images i join samples s on s.id = i.sample_id group by s.user_id";
 
 const REPORT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Jobs or samples handled so far.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// What an erasure job carries.
+/// What an erasure job carries: a sample or a user, and the keys of the images.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sample {
     pub id: String,

@@ -14,7 +14,7 @@ const MAX_POLLS: u32 = 300;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (sample_id, user_id) = (var("SAMPLE_ID")?, var("USER_ID")?);
+    let (sample_id, user_id) = (var("SAMPLE_ID")?.parse()?, var("USER_ID")?);
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {}", var("ADMIN_TOKEN")?).parse()?);
     let http = reqwest::Client::builder().default_headers(headers).build()?;
@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
 
     let mut status = task.status;
     for _ in 0..MAX_POLLS {
-        status = lethe.get_task(&task.id).await?.into_inner().status;
+        status = lethe.get_sample_deletion(&sample_id).await?.into_inner().status;
         if status == types::TaskStatus::Completed {
             break;
         }
@@ -33,10 +33,21 @@ async fn main() -> anyhow::Result<()> {
     }
     ensure!(status == types::TaskStatus::Completed, "the task is {status}");
 
-    let deleted = lethe.list_deleted(None, None, None, None, None, None, Some(&user_id)).await?;
-    ensure!(deleted.items.iter().all(|item| item.id != sample_id), "the sample is still there");
+    let deleted = lethe.list_deleted(None, None, None, None, None, None, None, Some(&user_id)).await?;
+    let sample = sample_id.to_string();
+    ensure!(deleted.items.iter().all(|item| item.id != sample), "the sample is still there");
 
-    lethe.erase_user(&user_id).await?;
+    match lethe.get_task("999999999").await {
+        Err(Error::ErrorResponse(problem)) => ensure!(
+            problem.code == types::ProblemCode::TaskNotFound,
+            "no task: {}",
+            problem.code
+        ),
+        other => anyhow::bail!("no task: {other:?}"),
+    }
+
+    let erasure = lethe.erase_user(&user_id).await?;
+    ensure!(erasure.user_known, "nobody knows {user_id}");
     let mut receipt = None;
     for _ in 0..MAX_POLLS {
         let now = lethe.get_erasure(&user_id).await?.into_inner();

@@ -1,0 +1,186 @@
+// @ts-check
+import { can, CallError, get, has, post } from "../api.js";
+import { count, number, spaced } from "../format.js";
+import { html } from "../html.js";
+import { now, useLive } from "../live.js";
+import { Empty, Facts, Heading, Id, Loaded, Status, Time } from "../parts/basic.js";
+import { AgeBar } from "../parts/chart.js";
+import { Action } from "../parts/dialog.js";
+import { save } from "../parts/save.js";
+import { Table } from "../parts/table.js";
+import { go, href } from "../router.js";
+import { AuditTable } from "./audit.js";
+import { ObjectProgress } from "./overview.js";
+import { taskColumns } from "./tasks.js";
+
+/** @typedef {Awaited<ReturnType<typeof load>>} Data */
+
+/**
+ * @param {string} userId
+ * @param {AbortSignal} abort
+ */
+async function load(userId, abort) {
+  const query = { userId, limit: "50" };
+  const [receipt, tasks, audit] = await Promise.all([
+    get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }).catch(notAsked),
+    get("/admin/cleanup-tasks", { query, signal: abort }),
+    get("/admin/audit", { query, signal: abort }),
+  ]);
+  return { receipt, tasks, audit };
+}
+
+/** @param {unknown} error */
+function notAsked(error) {
+  if (error instanceof CallError && error.status === 404) return undefined;
+  throw error;
+}
+
+/** @param {{ userId: string }} props */
+export function Erasure({ userId }) {
+  const live = useLive(userId, (abort) => load(userId, abort));
+  const receipt = live.data?.receipt;
+  return html`
+    <${Heading} title="Erasure of a user">${receipt && html`<${Actions} receipt=${receipt} />`}<//>
+    <p class="subject"><${Id} value=${userId} what="user id" /></p>
+    <${Loaded} live=${live}>
+      ${(/** @type {Data} */ data) =>
+        data.receipt
+          ? html`
+              <${Receipt} receipt=${data.receipt} />
+              <${Parked} parked=${data.receipt.parked} />
+              <${Rest} userId=${userId} data=${data} />
+            `
+          : html`<${Empty}>
+                The erasure of this user was never asked for.
+                ${can("eraseUser") && html` <a href=${href(["erase"], { user: userId })}>Erase this user</a>`}
+              <//>
+              <${Rest} userId=${userId} data=${data} />`}
+    <//>
+  `;
+}
+
+/** @param {{ receipt: any }} props */
+function Actions({ receipt }) {
+  const { userId } = receipt;
+  const cancellable = ["held", "in-progress"].includes(receipt.status) && receipt.objectsDeleted === 0;
+  return html`
+    ${receipt.parked.length > 0 &&
+    can("retryTasks") &&
+    html`<${Action}
+      label="Retry what is parked"
+      title="Retry what is parked?"
+      done="The parked tasks are tried again."
+      act=${async (/** @type {string} */ reason) => {
+        const { retried } = await post("/admin/cleanup-tasks/retry", { body: { userId, status: "dead", reason } });
+        return `${count(retried, "task is", "tasks are")} tried again.`;
+      }}
+    >
+      <p>${count(receipt.parked.length, "task")} of this user will be tried again at once.</p>
+    <//>`}
+    ${cancellable &&
+    can("cancelErasure") &&
+    html`<${Action}
+      label="Cancel the erasure"
+      title="Cancel this erasure?"
+      done="The erasure is cancelled. The user's rows are live again."
+      act=${async (/** @type {string} */ reason) => {
+        await post("/admin/users/{userId}/erasure/cancel", { path: { userId }, body: { reason } });
+      }}
+    >
+      <p>The user's rows will be live again. This is possible only until the first object is touched.</p>
+    <//>`}
+    <button type="button" onClick=${() => save(`receipt-${userId}.json`, `${JSON.stringify(receipt, null, 2)}\n`)}>Receipt as JSON</button>
+    <button type="button" onClick=${() => print()}>Print</button>
+  `;
+}
+
+/** @param {{ receipt: any }} props */
+function Receipt({ receipt }) {
+  const over = receipt.status === "complete" || receipt.status === "cancelled";
+  const { objects, tasks } = receipt.remaining;
+  const rows = Object.entries(receipt.rowsDeleted).filter(([, amount]) => Number(amount) > 0);
+  return html`<section class="receipt" aria-labelledby="receipt">
+    <h2 id="receipt">Receipt</h2>
+    <${Facts}
+      rows=${[
+        ["Status", html`<${Status} value=${receipt.status} />`],
+        ["Known", receipt.userKnown === false && "no: no row with this id was ever seen"],
+        ["Requested", html`<${Time} at=${receipt.requestedAt} /> by <span class="code">${receipt.requestedBy}</span>`],
+        ["Completed", receipt.completedAt && html`<${Time} at=${receipt.completedAt} />`],
+        [
+          "Age",
+          !over && html`<${Time} at=${receipt.requestedAt} relative /><${AgeBar} seconds=${(now.value - Date.parse(receipt.requestedAt)) / 1000} />`,
+        ],
+        [
+          "Objects",
+          over ? `${number(receipt.objectsDeleted)} deleted` : html`<${ObjectProgress} receipt=${receipt} />`,
+        ],
+        ["Kept", receipt.objectsKept > 0 && `${count(receipt.objectsKept, "object")}, because live rows of others name them`],
+        ["Left", over ? undefined : `${count(objects, "object")}, ${count(tasks, "task")}`],
+        [
+          "Rows deleted",
+          rows.length === 0
+            ? "none"
+            : html`<ul class="inline">
+                ${rows.map(([type, amount]) => html`<li key=${type}>${number(/** @type {number} */ (amount))} ${spaced(type).toLowerCase()}</li>`)}
+              </ul>`,
+        ],
+        [
+          "Rows kept",
+          receipt.kept?.length > 0 &&
+            html`<ul>
+              ${receipt.kept.map((/** @type {any} */ kept) => html`<li>${number(kept.rows)} ${kept.type}: ${kept.why}</li>`)}
+            </ul>`,
+        ],
+        ["Signature", receipt.signature && html`<code class="signature">${JSON.stringify(receipt.signature)}</code>`],
+      ]}
+    />
+  </section>`;
+}
+
+/** @param {{ parked: any[] }} props */
+function Parked({ parked }) {
+  if (parked.length === 0) return null;
+  return html`<section aria-labelledby="parked">
+    <h2 id="parked">Parked: a person must look</h2>
+    <${Table}
+      label="Parked tasks"
+      rows=${parked}
+      rowKey=${parkedId}
+      rowHref=${(/** @type {any} */ row) => href(["tasks", parkedId(row)])}
+      columns=${[
+        { name: "Task", show: (/** @type {any} */ row) => html`<${Id} value=${parkedId(row)} href=${href(["tasks", parkedId(row)])} what="task id" />` },
+        { name: "Class", show: (/** @type {any} */ row) => row.errorClass ?? row.class ?? "–" },
+        { name: "Error", show: (/** @type {any} */ row) => html`<span class="error">${row.lastError ?? row.reason}</span>` },
+      ]}
+    />
+  </section>`;
+}
+
+/** @param {any} row */
+function parkedId(row) {
+  return row.taskId ?? row.task;
+}
+
+/** @param {{ userId: string, data: Data }} props */
+function Rest({ userId, data }) {
+  return html`
+    <section aria-labelledby="tasks">
+      <h2 id="tasks">Tasks</h2>
+      <${Table}
+        label="Tasks of this user"
+        rows=${data.tasks.items}
+        rowKey=${(/** @type {any} */ row) => row.id}
+        rowHref=${(/** @type {any} */ row) => href(["tasks", row.id])}
+        empty="This user has no tasks. Finished ones are removed after a while (CLEANUP_RETENTION_DAYS)."
+        columns=${taskColumns}
+      />
+      ${data.tasks.nextCursor && html`<p><a href=${href(["tasks"], { userId })}>All tasks of this user</a></p>`}
+    </section>
+    <section aria-labelledby="audit">
+      <h2 id="audit">Timeline, newest first</h2>
+      <${AuditTable} entries=${data.audit.items} empty="Nothing was recorded of this user." />
+      ${data.audit.nextCursor && html`<p><a href=${href(["audit"], { userId })}>The whole audit trail of this user</a></p>`}
+    </section>
+  `;
+}

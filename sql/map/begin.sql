@@ -1,0 +1,3 @@
+-- Everything that is emitted or compared is named with its schema: with this search path format_type() leaves the
+-- schema out for PostgreSQL's own types only.
+select set_config('search_path', 'pg_catalog, pg_temp', true) as "search_path!"

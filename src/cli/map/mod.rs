@@ -1,0 +1,10 @@
+//! `lethe map`: reads the file, and prints what the room `map` says of it and of the database.
+
+mod invalid;
+mod load;
+mod report;
+mod run;
+
+pub use self::invalid::tell_invalid;
+pub use self::load::{InvalidFile, LoadedMap, load};
+pub use self::run::{MapOutput, run};

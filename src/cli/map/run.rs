@@ -1,0 +1,138 @@
+//! Runs a command on a map and a database.
+
+use sqlx::PgConnection;
+
+use super::load::LoadedMap;
+use super::report;
+use crate::cli::args::{MapCommand, MapFormat};
+use crate::map::draft::draft;
+use crate::map::gate::{GateOptions, GateResult, inspect};
+use crate::map::plan::{self, CompileError};
+use crate::schema::needs;
+use crate::vocabulary::ProcessRole;
+
+/// The map's file is invalid.
+pub(super) const INVALID: u8 = 2;
+/// The map is incomplete or dangerous.
+const FOUND: u8 = 3;
+/// The map that is applied is another.
+const DIFFERS: u8 = 4;
+
+/// What a command says, and its exit code.
+#[derive(Debug, Default)]
+pub struct MapOutput {
+    /// For standard output.
+    pub text: String,
+    /// For standard error.
+    pub errors: String,
+    pub exit_code: u8,
+}
+
+/// Runs a command. Only `init` needs no map.
+///
+/// # Errors
+/// When the database cannot be reached or refuses.
+pub async fn run(
+    connection: &mut PgConnection,
+    map: Option<&LoadedMap>,
+    command: &MapCommand,
+) -> Result<MapOutput, sqlx::Error> {
+    let (Some(loaded), false) = (map, matches!(command, MapCommand::Init)) else {
+        let text = draft(connection).await?;
+        return Ok(MapOutput {
+            text,
+            ..MapOutput::default()
+        });
+    };
+    let map = &loaded.map;
+    let compiled = match command {
+        MapCommand::Check {
+            format,
+            no_values,
+            strict,
+        } => {
+            let options = GateOptions {
+                no_values: *no_values,
+                strict: *strict,
+            };
+            return check(connection, loaded, *format, options).await;
+        }
+        MapCommand::Init | MapCommand::Sql => plan::script(connection, map).await,
+        MapCommand::Plan { user } => plan::plan(connection, map, user).await,
+        MapCommand::Grants {
+            worker,
+            serve,
+            application,
+        } => {
+            let [worker, serve, application] = [worker, serve, application].map(|role| quote(role));
+            let of_map = plan::rights(connection, map, (&worker, &serve)).await;
+            of_map.map(|of_map| own_grants(&worker, &serve, &application) + &of_map)
+        }
+    };
+    match compiled {
+        Ok(text) => Ok(MapOutput {
+            text,
+            ..MapOutput::default()
+        }),
+        Err(CompileError::Database(error)) => Err(error),
+        Err(unbound @ CompileError::Unbound(_)) => Ok(MapOutput {
+            errors: format!(
+                "error: {}: {unbound}; `lethe map check` lists them",
+                loaded.file
+            ),
+            exit_code: FOUND,
+            ..MapOutput::default()
+        }),
+    }
+}
+
+async fn check(
+    connection: &mut PgConnection,
+    loaded: &LoadedMap,
+    format: MapFormat,
+    options: GateOptions,
+) -> Result<MapOutput, sqlx::Error> {
+    let report = inspect(connection, &loaded.map, options).await?;
+    let exit_code = match report.result {
+        GateResult::Complete => 0,
+        GateResult::Found => FOUND,
+        GateResult::Differs => DIFFERS,
+    };
+    let text = match format {
+        MapFormat::Text => report::text(loaded, &report),
+        MapFormat::Json => report::json(loaded, &report, exit_code),
+        MapFormat::Github => report::github(loaded, &report),
+    };
+    Ok(MapOutput {
+        text,
+        errors: String::new(),
+        exit_code,
+    })
+}
+
+/// A role's name as SQL.
+fn quote(role: &str) -> String {
+    format!("\"{}\"", role.replace('"', "\"\""))
+}
+
+/// The rights on Lethe's own tables and functions.
+fn own_grants(worker: &str, serve: &str, application: &str) -> String {
+    let mut text = format!("grant usage on schema lethe to {worker}, {serve}, {application};\n");
+    for (role, name) in [(ProcessRole::Worker, worker), (ProcessRole::Serve, serve)] {
+        for need in needs::TABLES {
+            let rights: Vec<&str> = need.rights(&[role]).collect();
+            if need.table.starts_with("lethe.") && !rights.is_empty() {
+                text += &format!("grant {} on {} to {name};\n", rights.join(", "), need.table);
+            }
+        }
+        for function in needs::functions_of(&[role]) {
+            text += &format!("grant execute on function {function} to {name};\n");
+        }
+    }
+    for function in needs::function_names() {
+        if function.starts_with("lethe.delete_") {
+            text += &format!("grant execute on function {function} to {application};\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! One user: whether there is such a one, and what is theirs.
+
+use poem_openapi::{Object, types::Example};
+use sqlx::{PgConnection, query_file, query_file_scalar};
+
+use crate::tasks::{EXAMPLE_USER, example_time};
+use crate::vocabulary::{Timestamp, UserId, UserStatus};
+
+/// What is known of a user, and what is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+pub struct User {
+    pub user_id: String,
+    /// Whether there is or was a row of this user. Look at it before an erasure: a mistyped id is not known.
+    pub known: bool,
+    pub status: UserStatus,
+    /// When the row was soft-deleted.
+    pub deleted_at: Option<Timestamp>,
+    /// When the erasure was asked for.
+    pub requested_at: Option<Timestamp>,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    pub counts: UserCounts,
+}
+
+/// Rows that belong to a user, deleted or not.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(rename_all = "camelCase")]
+pub struct UserCounts {
+    pub collections: i64,
+    pub samples: i64,
+    pub sample_images: i64,
+    /// Tasks that are not finished.
+    pub open_tasks: i64,
+}
+
+impl Example for User {
+    fn example() -> Self {
+        Self {
+            user_id: EXAMPLE_USER.into(),
+            known: true,
+            status: UserStatus::Deleted,
+            deleted_at: Some(example_time().into()),
+            requested_at: Some(example_time().into()),
+            requested_by: Some("clerk:user.deleted".into()),
+            counts: UserCounts {
+                collections: 2,
+                samples: 4,
+                sample_images: 12,
+                open_tasks: 1,
+            },
+        }
+    }
+}
+
+/// What is known of this user.
+///
+/// # Errors
+/// Those of the database.
+pub async fn user(connection: &mut PgConnection, user_id: &UserId) -> Result<User, sqlx::Error> {
+    let known = is_user_known(connection, user_id).await?;
+    let row = query_file!("sql/evidence/user.sql", user_id.as_str())
+        .fetch_one(connection)
+        .await?;
+    let counts = UserCounts {
+        collections: row.collections,
+        samples: row.samples,
+        sample_images: row.sample_images,
+        open_tasks: row.open_tasks,
+    };
+    let anything_left = row.has_row || counts.collections > 0 || counts.samples > 0;
+    let is_deleted = row.requested_at.is_some() || row.deleted_at.is_some();
+    let status = match (is_deleted, anything_left || counts.open_tasks > 0) {
+        (true, true) => UserStatus::Deleted,
+        (true, false) => UserStatus::Erased,
+        (false, _) if row.has_row => UserStatus::Live,
+        (false, _) => UserStatus::Unknown,
+    };
+    Ok(User {
+        user_id: user_id.to_string(),
+        known,
+        status,
+        deleted_at: row.deleted_at,
+        requested_at: row.requested_at,
+        requested_by: row.requested_by,
+        counts,
+    })
+}
+
+/// Whether there is a row of this user, or was one that an erasure removed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_user_known(
+    connection: &mut PgConnection,
+    user_id: &UserId,
+) -> Result<bool, sqlx::Error> {
+    query_file_scalar!("sql/evidence/user_known.sql", user_id.as_str())
+        .fetch_one(connection)
+        .await
+}

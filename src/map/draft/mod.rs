@@ -1,0 +1,7 @@
+//! Drafts a map from the catalog. Every action that a person must decide is `"TODO"`.
+
+mod build;
+mod guess;
+mod sketch;
+
+pub use self::build::draft;

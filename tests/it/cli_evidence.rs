@@ -1,0 +1,108 @@
+//! `lethe erase`, `receipt`, `audit`, `deleted` and `completions`: the main job and its evidence from a terminal.
+
+use serde_json::Value;
+
+use crate::support::service::Service;
+use crate::support::world::World;
+
+/// What a command printed, with its exit code.
+async fn lethe(world: &World, arguments: &[&str]) -> (i32, String, String) {
+    let output = world.run(arguments, &[("USER", "alice")]).await;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let code = output.status.code().unwrap();
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+async fn json(world: &World, arguments: &[&str]) -> Value {
+    let (code, text, error) = lethe(world, arguments).await;
+    assert_eq!(code, 0, "{error}");
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_erased_from_a_terminal_only_after_a_confirmation() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.sample("user_a", &["a/1"]).await;
+    let (code, _, error) = lethe(&world, &["erase", "user_a"]).await;
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("nothing was erased"), "{error}");
+    world.expect_rows("lethe.user_tombstones", 0).await;
+    let (code, _, error) = lethe(&world, &["erase", "org_1", "--yes"]).await;
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("begins with user_"), "{error}");
+    let (code, _, error) = lethe(&world, &["receipt", "user_a"]).await;
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("never asked for"), "{error}");
+
+    let task = json(&world, &["erase", "user_a", "--yes", "--json"]).await;
+    assert_eq!(task["kind"], "user-delete", "{task}");
+    assert_eq!(task["userKnown"], true, "{task}");
+    world
+        .expect_rows("lethe.user_tombstones where deleted_by = 'cli:alice'", 1)
+        .await;
+    let (_, text, _) = lethe(&world, &["erase", "user_typo", "--yes"]).await;
+    assert!(text.contains("there is no such user"), "{text}");
+    let (_, text, _) = lethe(&world, &["receipt", "user_a"]).await;
+    assert!(text.contains("in-progress"), "{text}");
+    let worker = world.worker().await;
+    world
+        .until("(select count(*) from lethe.audit where event = 'user-erased') = 2")
+        .await;
+    worker.stop().await;
+    let (_, text, _) = lethe(&world, &["receipt", "user_a"]).await;
+    assert!(text.contains("complete"), "{text}");
+    assert!(text.contains("1 deleted, 0 kept"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_printed_as_json_exactly_as_the_api_answers() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.samples("user_a", "a/", 3).await;
+    world
+        .execute("select lethe.delete_sample(id, 'test') from public.samples")
+        .await;
+    world.delete_user("user_b").await;
+    let service = Service::start(&world).await;
+    for (arguments, path) in [
+        (
+            &["receipt", "user_b", "--json"][..],
+            "/admin/users/user_b/erasure",
+        ),
+        (
+            &["audit", "--json", "--limit", "2", "--actor", "test"],
+            "/admin/audit?limit=2&actor=test",
+        ),
+        (
+            &["deleted", "--json", "--limit", "2", "--user-id", "user_a"],
+            "/admin/deleted?limit=2&userId=user_a",
+        ),
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(json(&world, arguments).await, answer, "{arguments:?}");
+        if let Some(cursor) = answer["nextCursor"].as_str() {
+            let more = [arguments, &["--cursor", cursor]].concat();
+            let next = service.get(&format!("{path}&cursor={cursor}")).await;
+            assert_eq!(json(&world, &more).await, next, "{more:?}");
+            let (code, _, error) = lethe(&world, &["tasks", "list", "--cursor", cursor]).await;
+            assert_eq!(code, 2, "{error}");
+            assert!(error.contains("this list gave out"), "{error}");
+        }
+    }
+    let (_, text, _) = lethe(&world, &["audit", "--limit", "1"]).await;
+    assert!(text.contains("user-deletion-requested by"), "{text}");
+    assert!(text.contains("There are more: add --cursor"), "{text}");
+    let (_, text, _) = lethe(&world, &["deleted", "--entity-type", "user"]).await;
+    assert_eq!(text, "nothing is deleted and waiting");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_shell_gets_completions_with_the_commands() {
+    let world = World::unmigrated().await;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, text, error) = lethe(&world, &["completions", shell]).await;
+        assert_eq!(code, 0, "{error}");
+        assert!(text.contains("reconcile"), "{shell}: {text}");
+    }
+}

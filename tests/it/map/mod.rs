@@ -1,0 +1,8 @@
+//! The erasure map on a real PostgreSQL: what the gate finds, what is drafted and generated, and what the commands
+//! say.
+
+mod commands;
+mod database;
+mod findings;
+mod hostile;
+mod shapes;
