@@ -97,6 +97,8 @@ async fn the_list_of_needs_names_what_the_migrations_create() {
     // PostgreSQL asks for the right to execute these when their trigger is created.
     const OF_TRIGGERS: [&str; 3] = [
         "lethe.refuse_audit_change()",
+        "lethe.refuse_receipt_change()",
+        "lethe.refuse_receipt_key_change()",
         "lethe.refuse_tombstoned_user()",
         "lethe.wake_sleepers()",
     ];
