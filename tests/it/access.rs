@@ -59,6 +59,7 @@ const RULES: &[(&str, &str, Access)] = {
         ("get", "/admin/audit", Token(Viewer)),
         ("get", "/admin/receipts", Token(Viewer)),
         ("get", "/admin/stats", Token(Viewer)),
+        ("get", "/admin/me", Token(Viewer)),
         ("get", "/admin/workers", Token(Viewer)),
         ("post", "/admin/pause", Token(Operator)),
         ("post", "/admin/resume", Token(Operator)),
