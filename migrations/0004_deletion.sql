@@ -45,7 +45,7 @@ $$;
 -- Marks and plans the next rows of an erasure: at most `max_rows` samples and `max_rows` images. A small erasure is
 -- planned at once: then the root itself names all rows (phase `rows`). A larger one gets parts of at most 1,000 rows
 -- each, step by step; `plan_cursor` is the last sample and image that were planned, or the last collection that was
--- marked. At the end of a pass the phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that
+-- marked. All rows bear the time of the root task, by which lethe.cancel_erasure knows them. At the end of a pass the phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that
 -- another transaction holds are skipped; a later pass finds them.
 create function lethe.plan_user(root_id bigint, max_rows int) returns void
 language plpgsql set search_path = lethe, pg_temp set row_security = off set lock_timeout = '1s' as $$
@@ -66,7 +66,7 @@ begin
             array(select u.id from public.users u
                   where u.id = root.user_id and (u.deleted_at is null or u.deleted_at > now())
                   for no key update skip locked),
-            null, null, null, now(), asked_by);
+            null, null, null, root.created_at, asked_by);
         if not lethe.mark_collections(root, asked_by, max_rows) then
             return;
         end if;
@@ -74,7 +74,7 @@ begin
     end if;
 
     choice := lethe.choose_rows(root.user_id, root_id, root.plan_cursor[2]::uuid, root.plan_cursor[3]::uuid, max_rows);
-    perform lethe.mark(null, null, choice.sample_ids, choice.image_ids, now(), asked_by);
+    perform lethe.mark(null, null, choice.sample_ids, choice.image_ids, root.created_at, asked_by);
     -- An image with an open deletion of its own loses what is left of its grace.
     perform lethe.adopt(choice.image_ids::text[], 'image-delete', root_id);
     is_last := choice.pass_ends;
@@ -86,9 +86,10 @@ begin
         where id = root_id;
         return;
     end if;
-    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id)
+    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id,
+        scheduled_at, held_reason)
     select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(distinct i.key), 'sample-image',
-           array_agg(i.id::text), 1, root_id
+           array_agg(i.id::text), 1, root_id, greatest(root.scheduled_at, clock_timestamp()), root.held_reason
     from unnest(choice.image_ids, choice.keys) with ordinality as i (id, key, place)
     group by (i.place - 1) / part_size order by (i.place - 1) / part_size;
     -- A large erasure goes to the bulk lane, so that it does not make small work wait.
@@ -112,7 +113,7 @@ begin
         where c.user_id = root.user_id and c.id >= coalesce(after, nil) and c.id is distinct from after
           and (c.deleted_at is null or c.deleted_at > now())
         order by c.id limit max_rows for no key update skip locked);
-    perform lethe.mark(null, next_ids, null, null, now(), asked_by);
+    perform lethe.mark(null, next_ids, null, null, root.created_at, asked_by);
     if cardinality(next_ids) < max_rows then
         return true;
     end if;
@@ -179,7 +180,8 @@ begin
 end
 $$;
 
--- Makes open tasks of these entities parts of an erasure, and due now.
+-- Makes open tasks of these entities parts of an erasure, and due now. While the erasure may not begin (it is held or
+-- delayed), they stay as they are.
 create function lethe.adopt(entity_ids text[], of_kind text, root_id bigint) returns void
 language plpgsql set search_path = lethe, pg_temp as $$
 begin
@@ -188,7 +190,9 @@ begin
         scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                             else t.scheduled_at end
     where t.entity_id = any (entity_ids) and t.kind = of_kind and t.kind <> 'user-delete-part'
-      and t.parent_id is distinct from root_id;
+      and t.parent_id is distinct from root_id
+      and exists (select from lethe.cleanup_tasks r
+                  where r.id = root_id and r.held_reason is null and r.scheduled_at <= clock_timestamp());
 end
 $$;
 
@@ -202,7 +206,9 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 declare
     -- The caller waits for this step, so it is smaller than a worker's.
     max_rows constant int := 1000;
-    root bigint;
+    -- The time that the rows of this erasure bear. No other transaction writes the same.
+    asked_at timestamptz := clock_timestamp();
+    root     bigint;
 begin
     if coalesce(delete_user.user_id, '') = '' then
         raise exception 'user_id must not be empty' using errcode = 'invalid_parameter_value';
@@ -210,6 +216,7 @@ begin
     if coalesce(delete_user.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_user.deleted_by);
     -- A row that somebody holds is not waited for: it is there, so nobody creates it at this moment.
     perform from public.users u where u.id = delete_user.user_id for no key update skip locked;
     if not found and not exists (select from public.users u where u.id = delete_user.user_id) then
@@ -226,8 +233,9 @@ begin
         end if;
     end if;
 
-    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase)
-    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, 'plan')
+    insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, created_at, scheduled_at, held_reason)
+    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, 'plan', asked_at,
+            clock_timestamp() + lethe.erasure_delay(), lethe.hold_reason())
     on conflict (entity_id, kind) where kind <> 'user-delete-part' do nothing
     returning id into root;
     if root is null then
@@ -281,6 +289,7 @@ begin
     if coalesce(delete_sample.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_sample.deleted_by);
     select * into sample from public.samples where id = delete_sample.sample_id for no key update;
     if not found then
         return null;
@@ -337,6 +346,7 @@ begin
     if coalesce(delete_image.deleted_by, '') = '' then
         raise exception 'deleted_by must not be empty' using errcode = 'invalid_parameter_value';
     end if;
+    perform lethe.check_actor(delete_image.deleted_by);
     -- The sample first, as everybody locks who deletes.
     select s.user_id into owner
     from public.samples s join public.sample_images i on i.sample_id = s.id
@@ -369,7 +379,7 @@ $$;
 
 -- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
 -- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
--- was never claimed. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
+-- was never claimed, or of a user whose erasure can still be cancelled. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
 -- for ever: the deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that
 -- are claimed together protect nothing from each other, so both delete the key. `owners` says for each key the entity
 -- that is being deleted: a row of that sample protects nothing.
@@ -395,7 +405,10 @@ begin
                        where t.entity_id = i.sample_id::text and t.kind = 'sample-delete'
                          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
                   and (select t.id from lethe.cleanup_tasks t
-                       where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null))
+                       where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null)
+              or (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
+                  where s.id = i.sample_id and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0
+                    and t.created_at = i.deleted_at and not lethe.is_touched(t) limit 1) is not null)
         limit 1) is not null;
 end
 $$;

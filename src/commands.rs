@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
-    AuditArgs, Cli, DeletedArgs, EraseArgs, MapArgs, MapCommand, ReceiptArgs, ReconcileArgs,
-    ReconcileCommand, SpecFormat, TasksArgs,
+    AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
+    PauseArgs, ReceiptArgs, ReconcileArgs, ReconcileCommand, SpecFormat, TasksArgs,
 };
 use lethe::cli::print::TasksOutput;
-use lethe::cli::{check, evidence, map, openapi, reconcile, tasks};
+use lethe::cli::{check, evidence, map, openapi, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
 use lethe::config::{Database, Log, MapFile, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
@@ -20,6 +20,7 @@ use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
 use lethe::telemetry::logging::{self, LogFormat};
+use lethe::vocabulary::ProcessRole;
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     logging::init(log.format, &log.filter)?;
@@ -103,17 +104,27 @@ pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries the roles of which something is configured; without any, all is asked for.
-pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
+/// Tries the role that is asked for, or the roles of which something is configured; without any, all is asked for.
+pub async fn check(
+    source: &Source,
+    role: Option<ProcessRole>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     const OF_SERVE: [&Variable; 3] = [
         &variables::CLERK_WEBHOOK_SIGNING_SECRET,
         &variables::CLERK_JWT_KEY,
         &variables::CLERK_JWKS_URL,
     ];
     const OF_WORKER: [&Variable; 2] = [&variables::S3_BUCKET, &variables::AWS_ENDPOINT_URL_S3];
-    <(Log, (Serve, Worker))>::check_given(source)?;
     let any_set = |of: &[&Variable]| of.iter().any(|variable| source.is_set(variable));
-    let (serve, worker) = match (any_set(&OF_SERVE), any_set(&OF_WORKER)) {
+    let tried = match role {
+        Some(role) => (role == ProcessRole::Serve, role == ProcessRole::Worker),
+        None => {
+            <(Log, (Serve, Worker))>::check_given(source)?;
+            (any_set(&OF_SERVE), any_set(&OF_WORKER))
+        }
+    };
+    let (serve, worker) = match tried {
         (true, false) => (Some(Serve::parse(source)?), None),
         (false, true) => (None, Some(Worker::parse(source)?)),
         _ => {
@@ -133,7 +144,11 @@ pub async fn check(source: &Source) -> anyhow::Result<ExitCode> {
         worker.as_ref().zip(store.as_ref()),
     )
     .await;
-    print(&check::render(&findings));
+    if as_json {
+        print(&check::json(&findings));
+    } else {
+        print(&check::render(&findings));
+    }
     Ok(success_if(!check::is_anything_wrong(&findings)))
 }
 
@@ -227,6 +242,46 @@ fn show(output: &map::MapOutput) -> ExitCode {
         eprintln!("{}", output.errors.trim_end());
     }
     ExitCode::from(output.exit_code)
+}
+
+pub async fn pause(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::pause(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn resume(source: &Source, args: &PauseArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let done = safety::resume(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+pub async fn erasures(source: &Source, args: &ErasuresArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    let ErasuresCommand::Cancel(args) = &args.command;
+    let done = safety::cancel(&mut connection, args, &actor()).await?;
+    Ok(tell(&done))
+}
+
+async fn connect(source: &Source) -> anyhow::Result<sqlx::PgConnection> {
+    let (log, database) = <(Log, Database)>::parse(source)?;
+    start_log(&log)?;
+    pool::connect(&database.url).await
+}
+
+fn tell(done: &safety::SafetyOutput) -> ExitCode {
+    if !done.text.is_empty() {
+        print(&done.text);
+    }
+    for line in &done.refused {
+        eprintln!("error: {line}");
+    }
+    success_if(done.refused.is_empty())
+}
+
+/// The person at the terminal, as the audit trail names them.
+fn actor() -> String {
+    format!("cli:{}", user())
 }
 
 pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {

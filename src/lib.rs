@@ -19,6 +19,7 @@ pub mod pauses;
 pub mod queue;
 pub mod recent;
 pub mod reconcile;
+pub mod safety;
 pub mod schema;
 pub mod secret;
 pub mod storage;

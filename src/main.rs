@@ -56,7 +56,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Worker { .. } => commands::worker(&source).await,
         Command::Migrate { check, .. } => commands::migrate(&source, check).await,
         Command::Openapi { format } => Ok(commands::openapi(format)),
-        Command::Check { .. } => commands::check(&source).await,
+        Command::Check { role, json, .. } => commands::check(&source, role, json).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,
         Command::Erase(args) => commands::erase(&source, &args).await,
         Command::Receipt(args) => commands::receipt(&source, &args).await,
@@ -64,6 +64,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Deleted(args) => commands::deleted(&source, &args).await,
         Command::Completions { shell } => Ok(commands::completions(shell)),
         Command::Map(args) => commands::map(&source, &args).await,
+        Command::Pause(args) => commands::pause(&source, &args).await,
+        Command::Resume(args) => commands::resume(&source, &args).await,
+        Command::Erasures(args) => commands::erasures(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]
         Command::SendWebhook(args) => commands::send_webhook(source, &args).await,

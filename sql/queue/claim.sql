@@ -1,6 +1,7 @@
 -- Claims due tasks of the kinds $8, at most $5, $6 and $7 of the lanes, in order of due time and id, from each
 -- lane's watermark on. The materialized CTE makes LIMIT hold. A worker whose own lease has expired claims
--- nothing. While it claims it cannot be declared lost: its row is locked, by a lock that its own heartbeats pass.
+-- nothing, and nobody claims while claiming is paused. While it claims it cannot be declared lost: its row is locked, by
+-- a lock that its own heartbeats pass.
 with me as materialized (
     select id from lethe.cleanup_workers where id = $1 and lost_at is null and expires_at > now() for key share
 ), due as materialized (
@@ -8,6 +9,7 @@ with me as materialized (
         select id from lethe.cleanup_tasks
         where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 0
           and scheduled_at >= $2 and scheduled_at <= now() and kind = any ($8)
+          and (select paused_at from lethe.settings) is null
         order by scheduled_at, id limit $5
         for update skip locked
     ) lane_0
@@ -16,6 +18,7 @@ with me as materialized (
         select id from lethe.cleanup_tasks
         where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 1
           and scheduled_at >= $3 and scheduled_at <= now() and kind = any ($8)
+          and (select paused_at from lethe.settings) is null
         order by scheduled_at, id limit $6
         for update skip locked
     ) lane_1
@@ -24,6 +27,7 @@ with me as materialized (
         select id from lethe.cleanup_tasks
         where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = 2
           and scheduled_at >= $4 and scheduled_at <= now() and kind = any ($8)
+          and (select paused_at from lethe.settings) is null
         order by scheduled_at, id limit $7
         for update skip locked
     ) lane_2

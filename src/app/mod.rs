@@ -5,6 +5,7 @@ pub mod dev;
 pub mod migrate;
 pub mod migrated;
 pub mod pool;
+pub mod safety;
 pub mod serve;
 pub mod side_server;
 pub mod signals;

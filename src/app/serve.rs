@@ -9,9 +9,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
+use super::safety::{self, Recorded};
+use super::worker::host_and_pid;
 use super::{migrated, pool, side_server, signals};
 use crate::config::{ConfigError, Serve};
 use crate::http::admin_tokens::AdminTokens;
+use crate::http::api::health::ReadyCheck;
 use crate::http::api::{self, ApiState};
 use crate::http::credentials::Authenticator;
 use crate::http::limits::Limits;
@@ -19,6 +22,7 @@ use crate::http::server::{self, ServerOptions};
 use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::ProcessRole;
 
 /// Serves the API until `shutdown`, then answers the requests under way. At each SIGHUP it takes the admins from
 /// `reread`.
@@ -41,7 +45,8 @@ pub async fn run(
         shutdown.clone(),
     ));
     let (listener, address) = side_server::bind(config.bind_addr, "BIND_ADDR").await?;
-    let side = side(&config, &pool, &metrics, &shutdown).await?;
+    let recorded = Arc::new(Recorded::default());
+    let side = side(&config, &pool, &metrics, &recorded, &shutdown).await?;
     tracing::info!(%address, "serving the API");
     warn_of_exposure(&config);
     serve(
@@ -50,6 +55,7 @@ pub async fn run(
         pool.clone(),
         metrics,
         authenticator,
+        recorded,
         shutdown,
     )
     .await;
@@ -108,16 +114,22 @@ async fn side(
     config: &Serve,
     pool: &PgPool,
     metrics: &Arc<Metrics>,
+    recorded: &Arc<Recorded>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>> {
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let ready = migrated::ready(pool.clone());
+    let ready = ready(pool, recorded);
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(
         side_server::start(address, shown, shutdown.clone()).await?,
     ))
+}
+
+fn ready(pool: &PgPool, recorded: &Arc<Recorded>) -> ReadyCheck {
+    let migrated = migrated::ready(pool.clone());
+    safety::noted(migrated, pool.clone(), Arc::clone(recorded))
 }
 
 /// Serves the API on a socket that is open already.
@@ -127,23 +139,32 @@ pub async fn serve(
     pool: PgPool,
     metrics: Arc<Metrics>,
     authenticator: Arc<Authenticator>,
+    recorded: Arc<Recorded>,
     shutdown: CancellationToken,
 ) {
+    let ready = ready(&pool, &recorded);
+    safety::start(
+        pool.clone(),
+        (ProcessRole::Serve, host_and_pid()),
+        config.safety,
+        recorded,
+        shutdown.clone(),
+    );
     let options = ServerOptions {
         limits: Limits::default(),
         trusted_proxies: config.trusted_proxies.clone(),
         metrics: Some(Arc::clone(&metrics)),
     };
-    let routes = api::routes(state(config, pool, metrics), authenticator);
+    let routes = api::routes(state(config, pool, metrics, ready), authenticator);
     server::serve(listener, routes, shutdown, config.shutdown_timeout, options).await;
 }
 
-fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>) -> ApiState {
+fn state(config: &Serve, pool: PgPool, metrics: Arc<Metrics>, ready: ReadyCheck) -> ApiState {
     ApiState {
         webhook: WebhookVerifier::new(config.clerk.webhook_secrets.clone()),
         grace: config.grace_period,
         metrics,
-        ready: migrated::ready(pool.clone()),
+        ready,
         show_metrics: config.metrics_addr.is_none(),
         pool,
     }

@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::safety::{self, Recorded};
 use super::{migrated, pool, side_server};
 use crate::cause::chain;
 use crate::config::Worker;
@@ -17,6 +18,7 @@ use crate::http::api::health::ReadyCheck;
 use crate::reconcile::{state, timer};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::ProcessRole;
 use crate::worker::{self, WorkerOptions, WorkerProblem, WorkerStatus};
 
 /// How long a reconciliation under way may take to end after the drain.
@@ -32,12 +34,14 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let metrics = Metrics::new().context("the metrics cannot be set up")?;
     let pool = pool::lazy_for_worker(&config.database);
     let status = Arc::new(WorkerStatus::default());
+    let recorded = Arc::new(Recorded::default());
     // Health and metrics are served until the drain is over, because people watch them during a shutdown.
     let drained = CancellationToken::new();
     let side = match config.metrics_addr {
         None => None,
         Some(address) => {
             let ready = ready(pool.clone(), Arc::clone(&status));
+            let ready = safety::noted(ready, pool.clone(), Arc::clone(&recorded));
             let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
         }
@@ -45,6 +49,13 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let store = Store::connect(config.storage.clone()).await;
     let options = options(&config, host_and_pid());
     if migrated::wait(&pool, &shutdown).await {
+        safety::start(
+            pool.clone(),
+            (ProcessRole::Worker, host_and_pid()),
+            config.safety,
+            recorded,
+            shutdown.clone(),
+        );
         let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
         worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
         wait_for(reconciling).await?;

@@ -116,6 +116,10 @@ impl Rig {
             .connect_with(options)
             .await?;
         MIGRATOR.run(&pool).await?;
+        // What is measured is the rate, not the limit; the processes are started without one, too.
+        sqlx::query("select lethe.configure('worker', 0, null, 'bench')")
+            .execute(&pool)
+            .await?;
         Ok(BenchDatabase {
             url: url.into(),
             name,
@@ -189,6 +193,7 @@ impl Rig {
             .env("S3_BUCKET", BUCKET)
             .env("AWS_ENDPOINT_URL_S3", &self.s3.url)
             .env("AWS_REGION", "us-east-1")
+            .env("ERASURE_LIMIT_PER_HOUR", "0")
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("S3_FORCE_PATH_STYLE", "true")

@@ -7,6 +7,7 @@ pub mod map;
 pub mod openapi;
 pub mod print;
 pub mod reconcile;
+pub mod safety;
 #[cfg(feature = "dev")]
 pub mod send_webhook;
 pub mod settings;

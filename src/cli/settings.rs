@@ -37,19 +37,19 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Lifetime Security;
+    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Lifetime Security;
+    Working(false): Database Metrics Storage Cleanup Reconcile Safety Lifetime Security;
     /// What `migrate` reads.
     Migrating(false): Database Security;
-    /// What `tasks` and each of its subcommands read.
+    /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.
     Queueing(true): Database Security;
     /// What `map` and each of its subcommands read.
     Mapping(true): Database Map Security;
     /// What `reconcile` and each of its subcommands read.
     Reconciling(true): Database Reconcile Lifetime Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Lifetime Security;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Safety Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

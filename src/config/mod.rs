@@ -18,6 +18,7 @@ mod log;
 mod map;
 mod reader;
 mod reconcile;
+mod safety;
 mod source;
 mod storage;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use source::Source;
 use crate::http::admin_tokens::AdminTokens;
 use crate::http::client::TrustedProxies;
 use crate::reconcile::options::ReconcileOptions;
+use crate::safety::SafetyOptions;
 use crate::storage::StoreConfig;
 use crate::worker::Cleanup;
 use reader::read_all;
@@ -62,6 +64,7 @@ pub struct Serve {
     pub metrics_addr: Option<SocketAddr>,
     /// A deleted sample can be restored for this long.
     pub grace_period: Duration,
+    pub safety: SafetyOptions,
     /// Requests in flight at a shutdown are answered within this time.
     pub shutdown_timeout: Duration,
 }
@@ -87,6 +90,7 @@ impl Section for Serve {
             trusted_proxies: Some(trusted_proxies(reader)),
             metrics_addr: Some(addresses.1),
             grace_period: reader.millis(&CLEANUP_GRACE_PERIOD_MS),
+            safety: SafetyOptions::read(reader),
             shutdown_timeout: reader.millis(&SHUTDOWN_TIMEOUT_MS),
         })
     }
@@ -116,6 +120,7 @@ pub struct Worker {
     pub delete_rate: Option<u32>,
     pub cleanup: Cleanup,
     pub reconcile: ReconcileOptions,
+    pub safety: SafetyOptions,
     /// Where metrics and health are served; nowhere if unset.
     pub metrics_addr: Option<SocketAddr>,
 }
@@ -128,6 +133,7 @@ impl Section for Worker {
             delete_rate: Some(reader.number(&S3_DELETE_RATE)),
             cleanup: Cleanup::read(reader),
             reconcile: ReconcileOptions::read(reader),
+            safety: SafetyOptions::read(reader),
             metrics_addr: Some(reader.address(&METRICS_ADDR)),
         })
     }

@@ -5,9 +5,9 @@ use super::reader::{Reader, Section, read_all};
 use super::variables::{
     AWS_ACCESS_KEY_ID, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, AWS_REGION,
     AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, S3_ATTEMPT_TIMEOUT_MS, S3_BUCKET,
-    S3_CONNECT_TIMEOUT_MS, S3_FORCE_PATH_STYLE, S3_OPERATION_TIMEOUT_MS, Variable,
+    S3_CONNECT_TIMEOUT_MS, S3_FORCE_PATH_STYLE, S3_KEY_PREFIXES, S3_OPERATION_TIMEOUT_MS, Variable,
 };
-use crate::storage::StoreConfig;
+use crate::storage::{KeyPrefixes, StoreConfig};
 
 impl Section for StoreConfig {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -32,8 +32,14 @@ impl Section for StoreConfig {
             access_key_id: Some(reader.secret(&AWS_ACCESS_KEY_ID)),
             secret_access_key: Some(reader.secret(&AWS_SECRET_ACCESS_KEY)),
             session_token: Some(reader.secret(&AWS_SESSION_TOKEN)),
+            key_prefixes: Some(key_prefixes(reader)),
         })
     }
+}
+
+fn key_prefixes(reader: &mut Reader<'_>) -> KeyPrefixes {
+    let prefixes = reader.list(&S3_KEY_PREFIXES);
+    KeyPrefixes::new(prefixes.into_iter().map(str::to_owned).collect())
 }
 
 /// The bucket's name. Stores differ in what they allow, so only what cannot be a name in any of
@@ -108,6 +114,7 @@ mod tests {
                 access_key_id: None,
                 secret_access_key: None,
                 session_token: None,
+                key_prefixes: KeyPrefixes::default(),
             }
         );
     }

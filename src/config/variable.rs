@@ -13,6 +13,8 @@ pub enum Topic {
     Admin,
     Cleanup,
     Reconcile,
+    /// What keeps erasures within bounds.
+    Safety,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
     Log,
@@ -33,6 +35,7 @@ impl Topic {
             Self::Admin => "Administration",
             Self::Cleanup => "Cleanup",
             Self::Reconcile => "Reconciliation",
+            Self::Safety => "Safety",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",
             Self::Security => "Security",

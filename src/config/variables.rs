@@ -32,6 +32,8 @@ const MAX_REQUESTS: u64 = 256;
 const MAX_ATTEMPTS: u64 = 1_000;
 /// Longest retention of finished tasks: ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
+/// Highest limit of erasures in an hour: the database keeps a row for each. Whoever erases more sets no limit.
+const MAX_ERASURES: u64 = 100_000;
 /// Largest pool of one process, in connections: PostgreSQL itself starts to suffer below this.
 const MAX_POOL_CONNECTIONS: u64 = 1_000;
 /// Highest delete rate, in objects per second: what S3 grants one prefix (3,500 requests per
@@ -80,6 +82,8 @@ variables! {
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
         "Bucket of the sample images";
+    S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
+        "Comma-separated, each with its `/` at the end; a key outside is never deleted, and its task ends `blocked`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),
         "Region of the bucket";
     AWS_DEFAULT_REGION: Storage, Text("REGION"), Rule("the AWS SDK's own chain"),
@@ -125,6 +129,12 @@ variables! {
         "Fallback poll of the queue, and its full scan";
     CLEANUP_GRACE_PERIOD_MS: Lifetime, number(MS, 0, YEAR_MS), Count(0),
         "A deleted sample can be restored for this long; a user's deletion has no grace";
+    USER_ERASURE_DELAY_MS: Safety, number(MS, 0, YEAR_MS), Count(0),
+        "How long an erasure of a user rests before its first object is touched; until then it can be cancelled. \
+         If `serve` and `worker` set different values, the longer holds";
+    ERASURE_LIMIT_PER_HOUR: Safety, number("users", 0, MAX_ERASURES), Count(1_000),
+        "Most users erased in an hour by all sources together; more are accepted and held until a person \
+         releases or cancels them; 0 is no limit. If `serve` and `worker` set different values, the lower holds";
     CLEANUP_CLAIM_BATCH: Cleanup, number("tasks", 1, MAX_CLAIM_TASKS), Count(500),
         "Most tasks claimed at once";
     CLEANUP_CONCURRENCY: Cleanup, number("requests", 1, MAX_REQUESTS), Count(8),

@@ -4,6 +4,7 @@ use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file};
 
 use super::users::is_user_known;
+use crate::safety::cancelled_erasure;
 use crate::tasks::{EXAMPLE_USER, example_time};
 use crate::vocabulary::{EntityType, ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
 
@@ -59,6 +60,38 @@ pub struct Receipt {
     pub parked: Vec<Parked>,
 }
 
+impl Receipt {
+    /// Of an erasure that was cancelled before it touched anything.
+    fn of_cancelled(
+        user_id: &UserId,
+        user_known: bool,
+        requested_at: Timestamp,
+        requested_by: String,
+    ) -> Self {
+        Self {
+            user_id: user_id.to_string(),
+            user_known,
+            status: ErasureStatus::Cancelled,
+            requested_at,
+            requested_by,
+            completed_at: None,
+            objects_deleted: 0,
+            objects_kept: 0,
+            rows_deleted: RowsDeleted {
+                users: 0,
+                collections: 0,
+                samples: 0,
+                sample_images: 0,
+            },
+            remaining: Remaining {
+                tasks: 0,
+                objects: 0,
+            },
+            parked: Vec::new(),
+        }
+    }
+}
+
 impl Example for Receipt {
     fn example() -> Self {
         Self {
@@ -97,7 +130,13 @@ pub async fn receipt(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else {
-        return Ok(None);
+        let cancelled = cancelled_erasure(&mut *connection, user_id.as_str()).await?;
+        let Some((requested_at, requested_by)) = cancelled else {
+            return Ok(None);
+        };
+        let user_known = is_user_known(connection, user_id).await?;
+        let receipt = Receipt::of_cancelled(user_id, user_known, requested_at, requested_by);
+        return Ok(Some(receipt));
     };
     let parked = query_file!(
         "sql/evidence/parked_tasks.sql",
@@ -113,9 +152,9 @@ pub async fn receipt(
             .unwrap_or_default()
     };
     let status = match (row.tasks, row.rows_left) {
+        _ if row.is_held => ErasureStatus::Held,
         (0, false) => ErasureStatus::Complete,
         _ if !parked.is_empty() => ErasureStatus::Incomplete,
-        _ if row.is_held => ErasureStatus::Held,
         _ => ErasureStatus::InProgress,
     };
     let parked = parked.into_iter().map(|task| Parked {

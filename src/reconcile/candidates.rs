@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Transaction, Type};
 
+use super::safety_limit::AffectedUsers;
 use super::{PassContext, ReconcileError};
 use crate::db::transaction::begin;
 use crate::vocabulary::EntityType;
 
 /// How many users, samples and images each one pass handles at most. The next pass follows at once.
 const MAX_CANDIDATES: u64 = 10_000;
-/// How many different owners of samples and images are remembered. Above this the safety limit stops the pass
-/// anyway.
+/// How many different owners of samples and images are remembered. Above this it is not known how many there are, and
+/// the safety limit stops the pass.
 const MAX_OWNERS: usize = 100_000;
 /// How many batches of 5,000 soft-deleted images one pass reads, oldest first. Most of them belong to samples
 /// whose erasure is under way; the next passes see the rest.
@@ -65,12 +66,20 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// How many users lose data.
-    pub(super) fn affected_users(&self) -> u64 {
+    /// The users who lose data.
+    pub(super) fn affected_users(&self) -> AffectedUsers {
         let listed: HashSet<&str> = self.ids(EntityType::User).collect();
-        let owners = self.owners.iter();
-        let others = owners.filter(|owner| !listed.contains(owner.as_str()));
-        self.counts.of(EntityType::User) + others.count() as u64
+        let owners = self.owners.iter().map(String::as_str);
+        let others: Vec<&str> = owners.filter(|owner| !listed.contains(owner)).collect();
+        AffectedUsers {
+            count: self.counts.of(EntityType::User) + others.len() as u64,
+            is_capped: self.owners.len() >= MAX_OWNERS,
+            known: listed
+                .into_iter()
+                .chain(others)
+                .map(str::to_owned)
+                .collect(),
+        }
     }
 
     /// The ids of the first of this type.
@@ -277,7 +286,8 @@ mod tests {
         let mut found = Candidates::default();
         found.add(EntityType::User, rows(&["user_a", "user_b"]));
         found.add(EntityType::Sample, rows(&["user_b", "user_c", "user_c"]));
-        assert_eq!(found.affected_users(), 3);
+        assert_eq!(found.affected_users().count, 3);
+        assert!(!found.affected_users().is_capped);
         assert_eq!(found.counts.of(EntityType::User), 2);
         assert_eq!(found.counts.of(EntityType::Sample), 3);
     }
@@ -288,7 +298,15 @@ mod tests {
         let users = (0..MAX_CANDIDATES + 5).map(|n| (format!("user_{n}"), format!("user_{n}")));
         found.add(EntityType::User, users);
         assert_eq!(found.first.len() as u64, MAX_CANDIDATES);
-        assert_eq!(found.affected_users(), MAX_CANDIDATES + 5);
+        assert_eq!(found.affected_users().count, MAX_CANDIDATES + 5);
         assert!(found.has_more());
+    }
+
+    #[test]
+    fn owners_above_the_maximum_are_not_taken_for_all() {
+        let mut found = Candidates::default();
+        let owners = (0..MAX_OWNERS + 5).map(|n| (n.to_string(), format!("user_{n}")));
+        found.add(EntityType::Sample, owners);
+        assert!(found.affected_users().is_capped);
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::clerk_api::{ClerkApi, ClerkError};
 use super::enqueue::{EnqueueReason, EnqueueResult, enqueue};
 use super::lease::PassResult;
-use super::safety_limit::{LimitCheck, SafetyLimit};
+use super::safety_limit::{AffectedUsers, LimitCheck, SafetyLimit};
 use super::{Candidate, PassContext, ReconcileError};
 use crate::db::transaction::begin;
 use crate::vocabulary::EntityType;
@@ -111,7 +111,10 @@ pub async fn run(
     let not_listed = comparison.compare().await?;
     let check = pass
         .limit
-        .check(context.pool, comparison.report.not_listed)
+        .check(
+            context.pool,
+            &AffectedUsers::counted(comparison.report.not_listed),
+        )
         .await?;
     if let LimitCheck::Stopped(why) = check {
         comparison.report.stopped = Some(why.to_string());

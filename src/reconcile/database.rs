@@ -59,7 +59,7 @@ pub async fn dry_run(
 ) -> Result<(DatabaseReport, Candidates), ReconcileError> {
     let candidates = candidates::find(context).await?;
     let check = limit
-        .check(context.pool, candidates.affected_users())
+        .check(context.pool, &candidates.affected_users())
         .await?;
     let report = DatabaseReport {
         found: candidates.counts.clone(),

@@ -10,7 +10,7 @@ use crate::db::transaction::begin;
 
 /// This many users are always allowed, or a small database could never be reconciled.
 pub const ALWAYS_ALLOWED_USERS: u64 = 10;
-/// Users that reconciliation deleted within this time count too, so that many small passes cannot do what one
+/// Users who lost a sample, an image or everything to reconciliation within this time count too, so that many small passes cannot do what one
 /// large pass may not.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
@@ -19,6 +19,28 @@ const WINDOW: Duration = Duration::from_secs(24 * 3600);
 pub struct SafetyLimit {
     /// In percent of all users.
     pub max_user_share: u32,
+}
+
+/// The users who would lose data.
+#[derive(Clone, Debug, Default)]
+pub struct AffectedUsers {
+    /// How many there are; at least so many if `is_capped`.
+    pub count: u64,
+    /// There may be more: counting them ended at a limit of its own. Only a limit of 100 % allows that.
+    pub is_capped: bool,
+    /// Those of whom it is known who they are, so that nobody counts twice who lost something before.
+    pub known: Vec<String>,
+}
+
+impl AffectedUsers {
+    /// So many users, of whom none lost anything before.
+    #[must_use]
+    pub fn counted(count: u64) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether a pass may go on.
@@ -33,9 +55,9 @@ pub enum LimitCheck {
 /// The numbers behind a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyUsers {
-    /// Users who would lose data now.
+    /// Users who would lose data now, at least.
     pub found: u64,
-    /// Users whose erasure reconciliation enqueued within the last day.
+    /// Other users who lost data to reconciliation within the last day.
     pub recent: u64,
     /// All users.
     pub users: u64,
@@ -55,21 +77,33 @@ impl fmt::Display for TooManyUsers {
 }
 
 impl SafetyLimit {
-    /// Whether `found` more users may lose data.
+    /// Whether these users may lose data.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn check(self, pool: &PgPool, found: u64) -> Result<LimitCheck, sqlx::Error> {
+    pub async fn check(
+        self,
+        pool: &PgPool,
+        affected: &AffectedUsers,
+    ) -> Result<LimitCheck, sqlx::Error> {
+        let found = affected.count;
         if found == 0 {
             return Ok(LimitCheck::Allowed);
         }
         let mut tx = begin(pool).await?;
-        let recent =
-            sqlx::query_file_scalar!("sql/reconcile/recent_users.sql", WINDOW.as_secs_f64())
-                .fetch_one(&mut *tx)
-                .await?
-                .unsigned_abs();
-        let Some(needed) = self.users_needed(found.saturating_add(recent)) else {
+        let recent = sqlx::query_file_scalar!(
+            "sql/reconcile/recent_users.sql",
+            WINDOW.as_secs_f64(),
+            &affected.known
+        )
+        .fetch_one(&mut *tx)
+        .await?
+        .unsigned_abs();
+        let deleted = match affected.is_capped && self.max_user_share < 100 {
+            true => u64::MAX,
+            false => found.saturating_add(recent),
+        };
+        let Some(needed) = self.users_needed(deleted) else {
             return Ok(LimitCheck::Allowed);
         };
         let users = sqlx::query_file_scalar!(

@@ -6,6 +6,8 @@ pub mod needs;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::vocabulary::ProcessRole;
+
 /// The migrations of this binary. What a newer one applied is left alone, so that a rollback of the
 /// binary does not need one of the database.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -124,17 +126,43 @@ pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx
         .await
 }
 
-/// The rights of [`needs`] that this role lacks, each as `select on users`.
+/// The rights of [`needs`] that this database role lacks for processes of these roles, each as `select on users`.
 ///
 /// # Errors
 /// Of the database.
-pub async fn missing_rights<'e>(executor: impl PgExecutor<'e>) -> Result<Vec<String>, sqlx::Error> {
-    let (tables, rights) = needs::table_rights();
-    let functions = needs::function_names();
+pub async fn missing_rights<'e>(
+    executor: impl PgExecutor<'e>,
+    roles: &[ProcessRole],
+) -> Result<Vec<String>, sqlx::Error> {
+    let (tables, rights) = needs::table_rights(roles);
+    let functions = needs::functions_of(roles);
     sqlx::query_file_scalar!(
         "sql/schema/missing_rights.sql",
         &tables,
         &rights,
+        &functions
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// What this database role may do beyond the needs of processes of these roles, each as `delete on users`; for a
+/// superuser, or the owner of Lethe's schema, only that.
+///
+/// # Errors
+/// Of the database.
+pub async fn surplus_rights<'e>(
+    executor: impl PgExecutor<'e>,
+    roles: &[ProcessRole],
+) -> Result<Vec<String>, sqlx::Error> {
+    let (tables, rights) = needs::table_rights(roles);
+    let functions = needs::functions_of(roles);
+    sqlx::query_file_scalar!(
+        "sql/schema/surplus_rights.sql",
+        &needs::table_names(),
+        &tables,
+        &rights,
+        &needs::function_names(),
         &functions
     )
     .fetch_all(executor)

@@ -1,87 +1,198 @@
-//! What Lethe needs of the database: tables with the rights on them, and functions. Readiness and `lethe check`
-//! both read this list, and a test compares it with the migrations.
+//! What Lethe needs of the database: tables with the rights on them, and functions, by role of the process. Readiness and
+//! `lethe check` read this list; a test compares it with the migrations, and with what sql/roles.sql grants.
+
+use crate::vocabulary::ProcessRole::{self, Serve, Worker};
 
 /// sqlx's record of the migrations. It is not there if another tool applied them.
 pub const RECORD: &str = "lethe._sqlx_migrations";
 
-/// The tables, each with the rights that `lethe serve` and `lethe worker` need on it.
-pub const TABLES: &[(&str, &[&str])] = &[
-    ("public.users", &["select", "update", "delete"]),
-    ("public.collections", &["select", "update", "delete"]),
-    ("public.samples", &["select", "update", "delete"]),
-    ("public.sample_images", &["select", "update", "delete"]),
-    ("lethe.user_tombstones", &["select"]),
-    (
+/// A table, and the rights on it that `lethe serve` and `lethe worker` need.
+pub struct TableNeed {
+    /// The qualified name.
+    pub table: &'static str,
+    serve: &'static [&'static str],
+    worker: &'static [&'static str],
+}
+
+impl TableNeed {
+    /// The rights that processes of one of these roles need.
+    pub fn rights(&self, roles: &[ProcessRole]) -> impl Iterator<Item = &'static str> {
+        let of = |role, rights: &'static [&'static str]| match roles.contains(&role) {
+            true => rights,
+            false => &[],
+        };
+        let serve = of(Serve, self.serve);
+        let worker = of(Worker, self.worker);
+        let more = worker.iter().filter(move |right| !serve.contains(right));
+        serve.iter().chain(more).copied()
+    }
+}
+
+const fn table(
+    table: &'static str,
+    serve: &'static [&'static str],
+    worker: &'static [&'static str],
+) -> TableNeed {
+    TableNeed {
+        table,
+        serve,
+        worker,
+    }
+}
+
+const ALL_BUT_INSERT: &[&str] = &["select", "update", "delete"];
+
+/// The tables.
+pub const TABLES: &[TableNeed] = &[
+    table("public.users", &["select", "update"], ALL_BUT_INSERT),
+    table("public.collections", &["select"], ALL_BUT_INSERT),
+    table("public.samples", &["select", "update"], ALL_BUT_INSERT),
+    table(
+        "public.sample_images",
+        &["select", "update"],
+        ALL_BUT_INSERT,
+    ),
+    table("lethe.user_tombstones", &["select"], &["select"]),
+    table(
         "lethe.cleanup_tasks",
+        &["select", "update", "delete"],
         &["select", "insert", "update", "delete"],
     ),
-    ("lethe.finished_tasks", &["select"]),
-    ("lethe.finished_tasks_other", &["select"]),
-    ("lethe.tasks", &["select"]),
-    (
+    table("lethe.finished_tasks", &["select"], &["select"]),
+    table("lethe.finished_tasks_other", &[], &[]),
+    table("lethe.tasks", &["select"], &["select"]),
+    table(
         "lethe.cleanup_workers",
+        &["select"],
         &["select", "insert", "update", "delete"],
     ),
-    ("lethe.cleanup_audit", &["select", "insert"]),
-    ("lethe.audit", &["select"]),
-    ("lethe.receipts", &["select"]),
-    ("lethe.cleanup_reconciliations", &["select", "update"]),
-    ("lethe.webhook_events", &["select", "insert", "delete"]),
+    table(
+        "lethe.cleanup_audit",
+        &["select", "insert"],
+        &["select", "insert"],
+    ),
+    table("lethe.audit", &["select"], &[]),
+    table("lethe.receipts", &["select"], &["select"]),
+    table(
+        "lethe.cleanup_reconciliations",
+        &["select"],
+        &["select", "update"],
+    ),
+    table(
+        "lethe.webhook_events",
+        &["select", "insert"],
+        &["select", "delete"],
+    ),
+    table("lethe.settings", &["select"], &["select"]),
+    table("lethe.process_settings", &["select"], &["select"]),
+    table("lethe.erasure_slots", &["select"], &["select"]),
 ];
 
-/// The functions, as `to_regprocedure` takes them. Those of triggers are not here: a right to execute them is
-/// asked for when the trigger is made, not when it fires.
-pub const FUNCTIONS: &[&str] = &[
-    "lethe.lock_user(text,boolean)",
-    "lethe.delete_user(text,text)",
-    "lethe.delete_sample(uuid,text,interval)",
-    "lethe.delete_image(uuid,text,interval)",
-    "lethe.erasure_of(text)",
-    "lethe.plan_user(bigint,integer)",
-    "lethe.mark_collections(lethe.cleanup_tasks,text,integer)",
-    "lethe.choose_rows(text,bigint,uuid,uuid,integer)",
-    "lethe.application_path()",
-    "lethe.mark(text[],uuid[],uuid[],uuid[],timestamp with time zone,text)",
-    "lethe.adopt(text[],text,bigint)",
-    "lethe.protected_keys(text[],text[])",
-    "lethe.remove_images(uuid[],bigint[],text[],text[],boolean)",
-    "lethe.remove_samples(uuid[],boolean)",
-    "lethe.remove_upwards(text[],uuid,integer,boolean)",
-    "lethe.leftover(text)",
-    "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
-    "lethe.cancel_task(bigint)",
-    "lethe.removed_since(text,timestamp with time zone)",
-    "lethe.write_receipts(bigint[])",
-    "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",
-    "lethe.keep_rest(lethe.cleanup_tasks)",
-    "lethe.keep_root(bigint,text,boolean)",
-    "lethe.removed_rows(lethe.cleanup_tasks,jsonb)",
-    "lethe.settle_tasks(text,bigint[],bigint[],text[],boolean)",
-    "lethe.settle_partly(bigint[],text[])",
-    "lethe.step_erasure(text,bigint,boolean)",
-    "lethe.make_partitions(integer)",
-    "lethe.drop_partitions(integer)",
+const BOTH: &[ProcessRole] = &[Serve, Worker];
+
+/// Only functions that run with the rights of the schema's owner call it.
+const INTERNAL: &[ProcessRole] = &[];
+
+/// The functions, as `to_regprocedure` takes them, with the roles that execute them. Those of triggers are not here: a
+/// right to execute them is asked for when the trigger is made, not when it fires.
+pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
+    ("lethe.lock_user(text,boolean)", BOTH),
+    ("lethe.delete_user(text,text)", BOTH),
+    ("lethe.delete_sample(uuid,text,interval)", BOTH),
+    ("lethe.delete_image(uuid,text,interval)", BOTH),
+    ("lethe.erasure_of(text)", INTERNAL),
+    ("lethe.plan_user(bigint,integer)", &[Worker]),
+    (
+        "lethe.mark_collections(lethe.cleanup_tasks,text,integer)",
+        &[Worker],
+    ),
+    (
+        "lethe.choose_rows(text,bigint,uuid,uuid,integer)",
+        &[Worker],
+    ),
+    ("lethe.application_path()", &[Worker]),
+    (
+        "lethe.mark(text[],uuid[],uuid[],uuid[],timestamp with time zone,text)",
+        &[Worker],
+    ),
+    ("lethe.unmark(lethe.cleanup_tasks)", INTERNAL),
+    ("lethe.adopt(text[],text,bigint)", &[Worker]),
+    ("lethe.protected_keys(text[],text[])", &[Worker]),
+    (
+        "lethe.remove_images(uuid[],bigint[],text[],text[],boolean)",
+        &[Worker],
+    ),
+    ("lethe.remove_samples(uuid[],boolean)", &[Worker]),
+    (
+        "lethe.remove_upwards(text[],uuid,integer,boolean)",
+        &[Worker],
+    ),
+    ("lethe.leftover(text)", &[Worker]),
+    (
+        "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
+        &[Worker],
+    ),
+    ("lethe.cancel_task(bigint)", &[Serve]),
+    ("lethe.removed_since(text,timestamp with time zone)", BOTH),
+    ("lethe.write_receipts(bigint[])", INTERNAL),
+    (
+        "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",
+        &[Worker],
+    ),
+    ("lethe.keep_rest(lethe.cleanup_tasks)", &[Worker]),
+    ("lethe.keep_root(bigint,text,boolean)", &[Worker]),
+    ("lethe.removed_rows(lethe.cleanup_tasks,jsonb)", &[Worker]),
+    (
+        "lethe.settle_tasks(text,bigint[],bigint[],text[],boolean)",
+        &[Worker],
+    ),
+    ("lethe.settle_partly(bigint[],text[])", &[Worker]),
+    ("lethe.step_erasure(text,bigint,boolean)", &[Worker]),
+    ("lethe.make_partitions(integer)", &[Worker]),
+    ("lethe.drop_partitions(integer)", &[Worker]),
+    ("lethe.configure(text,integer,interval,text)", BOTH),
+    ("lethe.hold_reason()", INTERNAL),
+    ("lethe.erasure_delay()", INTERNAL),
+    ("lethe.pause(text,text)", &[Serve]),
+    ("lethe.resume(text,text,integer)", &[Serve]),
+    ("lethe.cancel_erasure(text,text,text)", &[Serve]),
+    ("lethe.is_touched(lethe.cleanup_tasks)", &[Worker]),
+    ("lethe.may_name_any_actor()", BOTH),
+    ("lethe.check_actor(text)", INTERNAL),
 ];
 
-/// The names of the tables.
+/// The names of all tables.
 #[must_use]
 pub fn table_names() -> Vec<String> {
-    TABLES.iter().map(|(name, _)| (*name).to_owned()).collect()
+    TABLES.iter().map(|need| need.table.to_owned()).collect()
 }
 
-/// The names of the functions.
+/// The names of all functions.
 #[must_use]
 pub fn function_names() -> Vec<String> {
-    FUNCTIONS.iter().map(|name| (*name).to_owned()).collect()
+    FUNCTIONS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
-/// Every right on a table, as two lists of the same length: the table and the right. To read the record of
-/// migrations is one of them.
+/// The functions that processes of these roles execute.
 #[must_use]
-pub fn table_rights() -> (Vec<String>, Vec<String>) {
+pub fn functions_of(roles: &[ProcessRole]) -> Vec<String> {
+    FUNCTIONS
+        .iter()
+        .filter(|(_, of)| of.iter().any(|role| roles.contains(role)))
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
+}
+
+/// Every right on a table that processes of these roles need, as two lists of the same length: the table and the right.
+/// To read the record of migrations is one of them.
+#[must_use]
+pub fn table_rights(roles: &[ProcessRole]) -> (Vec<String>, Vec<String>) {
     TABLES
         .iter()
-        .flat_map(|(table, rights)| rights.iter().map(|right| (*table, *right)))
+        .flat_map(|need| need.rights(roles).map(|right| (need.table, right)))
         .chain([(RECORD, "select")])
         .map(|(table, right)| (table.to_owned(), right.to_owned()))
         .unzip()

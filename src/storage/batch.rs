@@ -3,7 +3,6 @@
 //! one that is refused is deleted key by key.
 
 use futures::stream::{self, StreamExt as _};
-use uuid::Uuid;
 
 use super::calls::{Calls, Refusal, only};
 use super::classify::{Failure, Remedy};
@@ -205,7 +204,7 @@ impl DeleteCall<'_> {
 /// not known to be versioned and a marker was created, it is deleted.
 pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -> Option<Failure> {
     let target = Target {
-        key: unknown_key().into(),
+        key: calls.store.key_prefixes.unknown_key().into(),
         version: versioned.then(|| "null".to_owned()),
     };
     let result = delete_one(calls, &target).await;
@@ -229,11 +228,6 @@ pub(super) async fn refusal_of_unknown_key(calls: &Calls<'_>, versioned: bool) -
         }
         TargetResult::Failed(failure) => Some(of_bucket(failure)),
     }
-}
-
-/// Makes a random key, which never existed.
-pub(super) fn unknown_key() -> String {
-    format!("lethe-probe-{}", Uuid::new_v4())
 }
 
 async fn delete_one(calls: &Calls<'_>, target: &Target) -> TargetResult {

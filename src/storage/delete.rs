@@ -48,6 +48,8 @@ impl Store {
             if let Some((code, message)) = flaw_of(key) {
                 let failure = Failure::new(ErrorClass::Permanent, code, message);
                 outcomes.insert(key, KeyOutcome::Failed(failure));
+            } else if let Some(failure) = self.key_prefixes.refusal_of(key) {
+                outcomes.insert(key, KeyOutcome::Failed(failure));
             } else {
                 names.push(key);
             }

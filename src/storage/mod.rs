@@ -6,7 +6,7 @@
 //! that refuses everything (`batch`). `calls` sends the single requests. `match_answers` reads their answers key
 //! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends. `capabilities` remembers
 //! what the store cannot do, `wire` reads answers to their end, `urlcode` decodes keys in listings, `target` is a key
-//! or a version of one, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
+//! or a version of one, `key_prefixes` says which keys may be deleted, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
 //! `lethe check`.
 
 mod batch;
@@ -14,6 +14,7 @@ mod calls;
 mod capabilities;
 mod classify;
 mod delete;
+mod key_prefixes;
 mod locks;
 mod match_answers;
 mod objects;
@@ -44,6 +45,7 @@ pub use batch::MAX_KEYS_PER_REQUEST;
 pub use calls::RequestRecord;
 pub use classify::Failure;
 pub use delete::{Deletion, KeyOutcome};
+pub use key_prefixes::KeyPrefixes;
 pub use probe::Probe;
 pub use target::MAX_KEY_BYTES;
 
@@ -79,6 +81,8 @@ pub struct StoreConfig {
     pub secret_access_key: Option<Secret>,
     /// Given only with the two keys.
     pub session_token: Option<Secret>,
+    /// A key outside of these is never deleted.
+    pub key_prefixes: KeyPrefixes,
 }
 
 /// A bucket. Clones share the connections and what is known about the store.
@@ -87,6 +91,7 @@ pub struct Store {
     client: Client,
     bucket: Arc<str>,
     capabilities: Arc<Capabilities>,
+    key_prefixes: Arc<KeyPrefixes>,
 }
 
 impl fmt::Debug for Store {
@@ -136,6 +141,7 @@ impl Store {
             client: Client::from_conf(s3),
             bucket: config.bucket.into(),
             capabilities: Arc::default(),
+            key_prefixes: Arc::new(config.key_prefixes),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tests the store, for `lethe check`.
 
 use super::Store;
-use super::batch::{refusal_of_unknown_key, unknown_key};
+use super::batch::refusal_of_unknown_key;
 use super::calls::Calls;
 use super::classify::{self, Failure, TIMED_OUT, UNREACHABLE};
 use super::uploads;
@@ -41,10 +41,10 @@ impl Store {
                 detail: detail(refusal, "deletions are allowed"),
             },
             probe_versioning(&versioning),
-            probe_uploads(uploads::refusal_of_list(&calls, &unknown_key()).await),
+            probe_uploads(uploads::refusal_of_list(&calls, &self.key_prefixes.unknown_key()).await),
         ];
         if kept {
-            let nothing = unknown_key();
+            let nothing = self.key_prefixes.unknown_key();
             let listed = versions::delete_all(&calls, &[&nothing]).await.pop();
             let failure = listed.and_then(Result::err);
             probes.push(Probe {

@@ -29,6 +29,12 @@ impl Reason {
         }
         Ok(Self(text.to_owned()))
     }
+
+    /// The text, without blanks around it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Which tasks are retried; what is `None` does not filter.

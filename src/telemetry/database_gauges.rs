@@ -15,6 +15,7 @@ pub(super) struct DatabaseGauges {
     is_up: IntGauge,
     pub(super) queue: QueueGauges,
     pub(super) reconciliations: ReconcileGauges,
+    pub(super) safety: SafetyGauges,
 }
 
 impl DatabaseGauges {
@@ -30,6 +31,7 @@ impl DatabaseGauges {
             registry,
             queue: QueueGauges::new()?,
             reconciliations: ReconcileGauges::new()?,
+            safety: SafetyGauges::new()?,
         })
     }
 
@@ -43,6 +45,7 @@ impl DatabaseGauges {
                 &self.reconciliations.registry,
                 &self.reconciliations.is_read,
             ),
+            (&self.safety.registry, &self.safety.is_read),
         ] {
             if is_up && is_read.load(Ordering::Relaxed) {
                 shown.push(registry);
@@ -67,6 +70,33 @@ pub(super) struct ReconcileGauges {
     pub(super) is_read: AtomicBool,
     pub(super) stopped: GaugeFamily<ReconcileSource>,
     pub(super) failed: GaugeFamily<ReconcileSource>,
+}
+
+#[derive(Debug)]
+pub(super) struct SafetyGauges {
+    registry: Registry,
+    pub(super) is_read: AtomicBool,
+    pub(super) paused: IntGauge,
+    pub(super) held: IntGauge,
+}
+
+impl SafetyGauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            is_read: AtomicBool::new(false),
+            paused: gauge(
+                "lethe_paused",
+                "1 while claiming is paused: no worker begins a task.",
+            )?,
+            held: gauge(
+                "lethe_erasures_held",
+                "Erasures above ERASURE_LIMIT_PER_HOUR, which wait for a person to release or cancel them.",
+            )?,
+            registry,
+        })
+    }
 }
 
 impl QueueGauges {

@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use crate::cause::chain;
 use crate::db::timeout::with_timeout;
 use crate::recent::Recent;
+use crate::safety::SafetyState;
 use crate::tasks::QueueState;
 use crate::vocabulary::{ReconcileSource, TaskStatus};
 
@@ -97,6 +98,10 @@ impl GaugeReader {
         report("reconciliations", &reconciliations);
         let is_read = &gauges.reconciliations.is_read;
         is_read.store(reconciliations.is_ok(), Ordering::Relaxed);
+        let safety = with_timeout(READ_LIMIT, self.read_safety()).await;
+        report("pause and held erasures", &safety);
+        let is_read = &gauges.safety.is_read;
+        is_read.store(safety.is_ok(), Ordering::Relaxed);
         *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
     }
 
@@ -110,6 +115,16 @@ impl GaugeReader {
         }
         gauges.oldest_due.set(state.oldest_due_seconds);
         gauges.oldest_erasure.set(state.oldest_erasure_seconds);
+        Ok(())
+    }
+
+    async fn read_safety(&self) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let state = SafetyState::read(&mut *tx).await?;
+        tx.commit().await?;
+        let gauges = &self.metrics.database.safety;
+        gauges.paused.set(i64::from(state.pause.is_some()));
+        gauges.held.set(state.held);
         Ok(())
     }
 

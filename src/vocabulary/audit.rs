@@ -23,6 +23,14 @@ words! {
         TaskDead = "task-dead",
         /// A person asked for another attempt.
         TaskRetried = "task-retried",
+        /// A person stopped all claiming.
+        CleanupPaused = "cleanup-paused",
+        /// A person ended the pause.
+        CleanupResumed = "cleanup-resumed",
+        /// A person released an erasure that the limit held.
+        ErasureReleased = "erasure-released",
+        /// A person took an erasure back that had not begun.
+        ErasureCancelled = "erasure-cancelled",
         /// Nothing of a user is left.
         UserErased = "user-erased",
     }

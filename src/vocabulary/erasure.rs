@@ -5,7 +5,7 @@ use super::macros::words;
 words! {
     /// How far an erasure is.
     pub enum ErasureStatus {
-        /// It waits for a person, because too many users are being erased at once.
+        /// Above ERASURE_LIMIT_PER_HOUR: it waits for a person to release or cancel it.
         Held = "held",
         /// It is being worked on, or tried again.
         InProgress = "in-progress",
@@ -13,6 +13,8 @@ words! {
         Incomplete = "incomplete",
         /// Nothing is left.
         Complete = "complete",
+        /// It was taken back before it began: the user is live again.
+        Cancelled = "cancelled",
     }
 }
 

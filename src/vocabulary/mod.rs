@@ -9,6 +9,7 @@ mod json;
 mod labels;
 mod macros;
 mod problem;
+mod process;
 mod task;
 mod time;
 mod window;
@@ -22,6 +23,7 @@ pub use labels::{
     ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
 pub use problem::ProblemCode;
+pub use process::ProcessRole;
 pub use task::{EntityType, ErrorClass, TaskKind, TaskStatus};
 pub use time::Timestamp;
 pub use window::StatsWindow;

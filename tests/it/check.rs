@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lethe::schema::{self, needs};
+use lethe::vocabulary::ProcessRole;
 use reqwest::{Method, StatusCode};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -16,27 +17,53 @@ pub struct Role {
     pub url: String,
 }
 
-/// A role with exactly the rights of the list.
-pub async fn role_with_listed_rights(world: &World) -> Role {
+/// A role that can log in and has no right.
+async fn role_without_rights(world: &World) -> Role {
     let name = format!("role_{}", Uuid::new_v4().simple());
-    let mut statements = vec![
-        format!("create role {name} login password 'secret'"),
-        format!("grant usage on schema lethe to {name}"),
-        "revoke execute on all functions in schema lethe from public".to_owned(),
-        format!("grant select on {} to {name}", needs::RECORD),
-    ];
-    for (table, rights) in needs::TABLES {
-        statements.push(format!("grant {} on {table} to {name}", rights.join(", ")));
+    world
+        .execute(&format!("create role {name} login password 'secret'"))
+        .await;
+    let (_, place) = world.url.split_once('@').unwrap();
+    let url = format!("postgres://{name}:secret@{place}");
+    Role { name, url }
+}
+
+/// A role with exactly the rights of the list, for processes of both kinds.
+pub async fn role_with_listed_rights(world: &World) -> Role {
+    let role = role_without_rights(world).await;
+    let name = &role.name;
+    let mut statements = vec![format!("grant usage on schema lethe to {name}")];
+    let (tables, rights) = needs::table_rights(ProcessRole::ALL);
+    for (table, right) in tables.iter().zip(rights) {
+        statements.push(format!("grant {right} on {table} to {name}"));
     }
-    for function in needs::FUNCTIONS {
+    for function in needs::functions_of(ProcessRole::ALL) {
         statements.push(format!("grant execute on function {function} to {name}"));
     }
     for statement in statements {
         world.execute(&statement).await;
     }
-    let (_, place) = world.url.split_once('@').unwrap();
-    let url = format!("postgres://{name}:secret@{place}");
-    Role { name, url }
+    role
+}
+
+/// A role that is one of sql/roles.sql, after that file was run.
+async fn role_of_the_file(world: &World, group: &str) -> Role {
+    let mut connection = PgConnection::connect(&world.url).await.unwrap();
+    // The roles belong to the cluster, and tests run at the same time.
+    sqlx::raw_sql("select pg_advisory_lock(2)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::raw_sql(include_str!("../../sql/roles.sql"))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let role = role_without_rights(world).await;
+    world
+        .execute(&format!("grant {group} to {}", role.name))
+        .await;
+    role
 }
 
 async fn check(world: &World, more: &[(&str, &str)]) -> (bool, String) {
@@ -91,12 +118,12 @@ async fn the_list_of_needs_names_what_the_migrations_create() {
     .fetch_all(&world.pool)
     .await
     .unwrap();
-    let listed_tables = needs::TABLES.iter().map(|(table, _)| *table);
+    let listed_tables = needs::TABLES.iter().map(|need| need.table);
     assert_eq!(
         tables.iter().map(String::as_str).collect::<BTreeSet<_>>(),
         listed_tables.chain([needs::RECORD]).collect()
     );
-    let listed_functions = needs::FUNCTIONS.iter().copied();
+    let listed_functions = needs::FUNCTIONS.iter().map(|(function, _)| *function);
     assert_eq!(
         functions
             .iter()
@@ -183,12 +210,13 @@ async fn each_missing_right_is_found() {
     let world = World::new().await;
     let role = role_with_listed_rights(&world).await;
     let mut connection = PgConnection::connect(&role.url).await.unwrap();
-    let (tables, rights) = needs::table_rights();
+    let (tables, rights) = needs::table_rights(ProcessRole::ALL);
     let on_tables = tables.iter().zip(&rights).map(|(table, right)| {
         let missing = format!("{right} on {table}");
         (missing.clone(), missing)
     });
-    let on_functions = needs::FUNCTIONS.iter().map(|function| {
+    let on_functions = needs::functions_of(ProcessRole::ALL);
+    let on_functions = on_functions.iter().map(|function| {
         (
             format!("execute on function {function}"),
             format!("execute on {function}"),
@@ -197,12 +225,14 @@ async fn each_missing_right_is_found() {
     for (right, missing) in on_tables.chain(on_functions) {
         let name = &role.name;
         world.execute(&format!("revoke {right} from {name}")).await;
-        let found = schema::missing_rights(&mut connection).await.unwrap();
+        let found = schema::missing_rights(&mut connection, ProcessRole::ALL)
+            .await
+            .unwrap();
         assert_eq!(found, [missing]);
         world.execute(&format!("grant {right} to {name}")).await;
     }
     assert!(
-        schema::missing_rights(&mut connection)
+        schema::missing_rights(&mut connection, ProcessRole::ALL)
             .await
             .unwrap()
             .is_empty()
@@ -221,7 +251,8 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
             role.name
         ))
         .await;
-    let (is_fine, text) = check(&world, &as_role).await;
+    let environment = [&as_role[..], &clerk()].concat();
+    let (is_fine, text) = check(&world, &environment).await;
     assert!(!is_fine, "{text}");
     let rights = row(&text, "rights");
     assert!(rights[0] == "WRONG", "{text}");
@@ -348,4 +379,244 @@ async fn migrate_refuses_a_database_of_version_0_1() {
     world
         .expect_rows("pg_namespace where nspname = 'lethe'", 0)
         .await;
+}
+
+/// The whole story, with a role for each process and one for the application.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_process_does_its_work_with_the_role_that_the_file_gives_it() {
+    let world = World::new().await;
+    let serve = role_of_the_file(&world, "lethe_serve").await;
+    let worker = role_of_the_file(&world, "lethe_worker").await;
+    let application = role_of_the_file(&world, "lethe_application").await;
+    world
+        .execute(&format!(
+            "grant select, insert, update on users, collections, samples, sample_images to {}",
+            application.name
+        ))
+        .await;
+    for user in ["user_web", "user_api", "user_sql", "user_held", "user_back"] {
+        world.user(user).await;
+        world.samples(user, &format!("{user}/"), 3).await;
+    }
+    let restored = world.sample("user_back", &["back/1"]).await;
+    let forgotten = world.sample("user_back", &["back/2"]).await;
+    world
+        .execute(&format!(
+            "update samples set deleted_at = now() - interval '1 day' where id = '{forgotten}'"
+        ))
+        .await;
+    let as_serve = [
+        ("DATABASE_URL", serve.url.as_str()),
+        ("ERASURE_LIMIT_PER_HOUR", "3"),
+        ("CLEANUP_GRACE_PERIOD_MS", "600000"),
+    ];
+    let service = Service::start_with(&world, &as_serve).await;
+    service_is_ready(&service).await;
+    let as_worker = [
+        ("DATABASE_URL", worker.url.as_str()),
+        ("RECONCILE_INTERVAL_MS", "300"),
+    ];
+    let log = Log::new();
+    let _worker = world.logged(&["worker"], &as_worker, &log);
+
+    let accepted = service.user_deleted("m1", "user_web").send().await.unwrap();
+    assert_eq!(accepted.status(), StatusCode::NO_CONTENT);
+    let (status, body) = service.admin(Method::DELETE, "/admin/users/user_api").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let mut app = PgConnection::connect(&application.url).await.unwrap();
+    for call in [
+        "select lethe.delete_user('user_sql', 'job:cleanup')",
+        "select lethe.delete_user('user_held', 'user:user_held')",
+    ] {
+        sqlx::query(call).execute(&mut app).await.unwrap();
+    }
+    let (status, body) = service
+        .admin(Method::DELETE, &format!("/samples/{restored}"))
+        .await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let (status, body) = service
+        .admin(Method::POST, &format!("/samples/{restored}/restore"))
+        .await;
+    assert!(status.is_success(), "{status} {body}");
+    let (status, body) = service
+        .admin(Method::POST, "/admin/users/user_held/erasure/cancel")
+        .await;
+    assert_eq!(
+        (status, &body["status"]),
+        (StatusCode::OK, &"cancelled".into()),
+        "{body}"
+    );
+    world
+        .until(&format!(
+            "not exists (select from lethe.cleanup_tasks) and not exists (select from samples where id = '{forgotten}')
+             and (select count(*) = 2 from users)"
+        ))
+        .await;
+    for path in [
+        "/admin/cleanup-tasks",
+        "/admin/deleted",
+        "/admin/audit",
+        "/admin/stats",
+        "/admin/settings",
+    ] {
+        service.get(path).await;
+    }
+    let receipt = service.get("/admin/users/user_sql/erasure").await;
+    assert_eq!(receipt["status"], "complete", "{receipt}");
+    world
+        .expect_rows(
+            &format!(
+                "lethe.cleanup_audit where actor = 'job:cleanup' and db_role = '{}'",
+                application.name
+            ),
+            1,
+        )
+        .await;
+    assert!(!log.text().contains("permission denied"), "{}", log.text());
+
+    // Each role has what it needs, and no more.
+    for (role, process, settings) in [
+        (&serve, "serve", &[][..]),
+        (&worker, "worker", &[("S3_BUCKET", "lethe")][..]),
+    ] {
+        let environment = [&[("DATABASE_URL", role.url.as_str())], settings, &clerk()].concat();
+        let output = world
+            .run(&["check", "--role", process, "--json"], &environment)
+            .await;
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        assert_eq!(found["ok"], true, "{process}: {found:#}");
+        let named = |name: &str| {
+            let findings = found["findings"].as_array().unwrap();
+            findings
+                .iter()
+                .find(|one| one["name"] == name)
+                .cloned()
+                .unwrap()
+        };
+        assert_eq!(named("rights")["result"], "ok", "{process}: {found:#}");
+        assert_eq!(
+            named("surplus rights")["result"],
+            "ok",
+            "{process}: {found:#}"
+        );
+    }
+}
+
+/// What `serve` needs beside the database.
+fn clerk() -> [(&'static str, &'static str); 2] {
+    const KEY: &str = include_str!("fixtures/session-key.pub.pem");
+    [
+        (
+            "CLERK_WEBHOOK_SIGNING_SECRET",
+            crate::support::service::WEBHOOK_SECRET,
+        ),
+        ("CLERK_JWT_KEY", KEY),
+    ]
+}
+
+async fn service_is_ready(service: &Service) {
+    loop {
+        let ready = service.request(Method::GET, "/health/ready", "none");
+        if ready.send().await.unwrap().status() == StatusCode::OK {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_application_asks_in_its_own_name_only_and_reads_and_writes_nothing_of_lethes() {
+    let world = World::new().await;
+    let application = role_of_the_file(&world, "lethe_application").await;
+    world.user("user_a").await;
+    let sample = world.sample("user_a", &["a/1"]).await;
+    let mut app = PgConnection::connect(&application.url).await.unwrap();
+    for actor in [
+        "admin:alice",
+        "cli:root",
+        "clerk:user.deleted",
+        "reconcile",
+        "reconcile:clerk",
+        " admin:alice",
+    ] {
+        for call in [
+            format!("select lethe.delete_user('user_a', '{actor}')"),
+            format!("select lethe.delete_sample('{sample}', '{actor}')"),
+            format!("select lethe.delete_image((select gen_random_uuid()), '{actor}')"),
+        ] {
+            let refused = sqlx::query(sqlx::AssertSqlSafe(call.clone()))
+                .execute(&mut app)
+                .await;
+            let error = refused.expect_err(&call).to_string();
+            assert!(
+                error.contains("does not belong to Lethe"),
+                "{call}: {error}"
+            );
+        }
+    }
+    for statement in [
+        "insert into lethe.cleanup_audit (event, actor) values ('user-deletion-requested', 'admin:alice')",
+        "select * from lethe.cleanup_audit",
+        "delete from lethe.user_tombstones",
+        "update lethe.settings set erasure_limit_per_hour = 0",
+        "update lethe.cleanup_tasks set held_reason = null",
+        "select lethe.resume('x', 'x', 1)",
+        "select lethe.cancel_erasure('user_a', 'x', 'x')",
+        "select lethe.configure('serve', 0, null, 'x')",
+        "select lethe.hold_reason()",
+    ] {
+        let error = sqlx::query(statement)
+            .execute(&mut app)
+            .await
+            .expect_err(statement);
+        assert!(
+            error.to_string().contains("permission denied"),
+            "{statement}: {error}"
+        );
+    }
+    world.expect_rows("lethe.cleanup_audit", 0).await;
+    sqlx::query("select lethe.delete_user('user_a', 'user:user_a')")
+        .execute(&mut app)
+        .await
+        .unwrap();
+    let reader = role_of_the_file(&world, "lethe_reader").await;
+    let mut reader = PgConnection::connect(&reader.url).await.unwrap();
+    let seen: i64 = sqlx::query_scalar("select count(*) from lethe.audit")
+        .fetch_one(&mut reader)
+        .await
+        .unwrap();
+    assert_eq!(seen, 1);
+    let error = sqlx::query("select * from public.users")
+        .execute(&mut reader)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_rights_that_a_role_does_not_need() {
+    let world = World::new().await;
+    let role = role_of_the_file(&world, "lethe_worker").await;
+    world
+        .execute(&format!("grant insert on users to {}", role.name))
+        .await;
+    let (is_fine, text) = check(&world, &[("DATABASE_URL", role.url.as_str())]).await;
+    assert!(is_fine || text.contains("missing"), "{text}");
+    let output = world
+        .run(
+            &["check", "--role", "worker"],
+            &[("DATABASE_URL", role.url.as_str())],
+        )
+        .await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let surplus = row(&text, "surplus rights");
+    assert!(surplus[2].contains("insert on public.users"), "{text}");
+    // The owner of everything is told so.
+    let (_, text) = check(&world, &[]).await;
+    assert!(
+        row(&text, "surplus rights")[2].contains("superuser"),
+        "{text}"
+    );
 }

@@ -117,3 +117,26 @@ fn the_page_about_kinds_names_every_file_that_names_the_kind_it_follows() {
     }
     assert!(found > 5, "only {found} files name the kind");
 }
+
+/// The actions of S3 that a text names.
+fn s3_actions(text: &str) -> BTreeSet<String> {
+    text.split(|char: char| !char.is_ascii_alphanumeric() && char != ':')
+        .filter(|word| {
+            word.strip_prefix("s3:")
+                .is_some_and(|name| !name.is_empty())
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_policy_of_the_worker_has_the_rights_that_the_readme_names() {
+    let policy = read("deploy/iam/worker.json");
+    let parsed: serde_json::Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(
+        parsed["Statement"].as_array().map(Vec::len),
+        Some(2),
+        "{parsed:#}"
+    );
+    assert_eq!(s3_actions(&policy), s3_actions(&read("README.md")));
+}

@@ -55,6 +55,7 @@ mod reconcile;
 mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
+mod safety;
 #[cfg(feature = "dev")]
 mod slow_peers;
 #[cfg(feature = "dev")]

@@ -485,6 +485,62 @@ async fn too_many_users_at_once_stop_it_for_everybody_to_see() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn small_passes_on_samples_and_images_cannot_do_what_one_large_pass_may_not() {
+    let world = World::new().await;
+    world.old_users("user_", 400).await;
+    world
+        .execute(
+            "with s as (insert into samples (user_id, name) select id, 's' from users returning id, user_id)
+             insert into sample_images (sample_id, object_key) select id, user_id || '/' || n from s, generate_series(1, 2) n",
+        )
+        .await;
+    // A faulty job goes through the users, five at a time, and marks samples of some and images of others.
+    let mut stopped = None;
+    for round in 0..10 {
+        let users = format!(
+            "('user_{}', 'user_{}', 'user_{}')",
+            5 * round + 1,
+            5 * round + 2,
+            5 * round + 3
+        );
+        let owners = format!("('user_{}', 'user_{}')", 5 * round + 4, 5 * round + 5);
+        world.mark("samples", &format!("user_id in {users}")).await;
+        world
+            .mark("sample_images", &format!("object_key like '%/1' and sample_id in (select id from samples where user_id in {owners})"))
+            .await;
+        let report = world.reconcile().await.unwrap();
+        if report.stopped.is_some() {
+            stopped = Some((round, report));
+            break;
+        }
+    }
+    let (round, report) = stopped.expect("no pass was stopped");
+    assert_eq!(round, 4, "5 % of 400 users are 20: {report:?}");
+    assert_eq!(report.enqueued.total(), 0, "{report:?}");
+    world
+        .expect_rows(
+            "(select distinct user_id from lethe.cleanup_audit where actor = 'reconcile') taken",
+            20,
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_loses_one_thing_after_another_counts_once() {
+    let world = World::new().await;
+    world.old_users("user_", 40).await;
+    for round in 0..4 {
+        for n in 1..=8 {
+            let sample = world.sample(&format!("user_{n}"), &[]).await;
+            world.mark("samples", &format!("id = '{sample}'")).await;
+        }
+        let report = world.reconcile().await.unwrap();
+        assert_eq!(report.stopped, None, "round {round}");
+        assert_eq!(samples(&report), (8, 8), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_looked_can_raise_the_limit() {
     let world = World::new().await;
     world.old_users("user_", 300).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lethe::storage::{Failure, KeyOutcome, Store, StoreConfig};
+use lethe::storage::{Failure, KeyOutcome, KeyPrefixes, Store, StoreConfig};
 use lethe::vocabulary::{ErrorClass, S3Outcome};
 
 use crate::support::hostile_s3::{Behaviour, HostileS3};
@@ -21,6 +21,7 @@ fn config(url: String) -> StoreConfig {
         access_key_id: Some("test".into()),
         secret_access_key: Some("test-secret".into()),
         session_token: None,
+        key_prefixes: KeyPrefixes::default(),
     }
 }
 

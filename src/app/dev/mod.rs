@@ -133,6 +133,7 @@ impl Machine<'_> {
             api_pool.clone(),
             metrics,
             authenticator,
+            Arc::default(),
             shutdown,
         )
         .await;

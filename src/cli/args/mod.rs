@@ -6,6 +6,7 @@ mod dev;
 mod evidence;
 mod map;
 mod reconcile;
+mod safety;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,11 @@ pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 pub use self::map::{MapArgs, MapCommand, MapFormat};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
+pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
 use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
 use crate::config::Source;
+use crate::vocabulary::ProcessRole;
 
 /// Erases users and their files from applications built on Clerk, PostgreSQL and S3:
 /// completely, provably, and never by accident.
@@ -156,6 +159,7 @@ Exit codes:
     #[command(after_long_help = "\
 Examples:
   lethe check
+  lethe check --role worker --json
   lethe check --s3-bucket sample-images --aws-endpoint-url-s3 http://localhost:9000
 
 Exit codes:
@@ -163,6 +167,12 @@ Exit codes:
   1  something does not; the table says what
   2  bad flags or bad configuration; nothing was tried")]
     Check {
+        /// Try what one kind of process needs, and nothing else
+        #[arg(long, value_enum)]
+        role: Option<ProcessRole>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         /// The settings given as flags.
         #[command(flatten)]
         settings: Settings<Everything>,
@@ -266,6 +276,42 @@ Exit codes:
   4  `check`: the map that is applied differs from the file")]
     Map(MapArgs),
 
+    /// Stop all claiming, at once and in every worker
+    ///
+    /// Workers finish what they have claimed and begin nothing more, until `lethe resume`. Requests are still accepted.
+    #[command(after_long_help = "\
+Examples:
+  lethe pause --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  paused
+  1  failed
+  2  bad flags or bad configuration")]
+    Pause(PauseArgs),
+
+    /// Let workers claim again, and release what ERASURE_LIMIT_PER_HOUR holds
+    #[command(after_long_help = "\
+Examples:
+  lethe resume --reason \"looked at: the bulk deletion is meant\"
+
+Exit codes:
+  0  resumed
+  1  failed
+  2  bad flags or bad configuration")]
+    Resume(PauseArgs),
+
+    /// Cancel erasures of users that have not begun
+    #[command(after_long_help = "\
+Examples:
+  lethe erasures cancel user_2abc --reason \"deleted by mistake\"
+  lethe erasures cancel --held --reason \"the signing secret has leaked\"
+
+Exit codes:
+  0  done
+  1  failed, or an erasure cannot be cancelled
+  2  bad flags or bad configuration")]
+    Erasures(ErasuresArgs),
+
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
     /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
@@ -341,7 +387,7 @@ impl Cli {
             Command::Worker { settings } => settings.pairs(),
             Command::Migrate { settings, .. } => settings.pairs(),
             Command::Openapi { .. } | Command::Completions { .. } => &[],
-            Command::Check { settings } => settings.pairs(),
+            Command::Check { settings, .. } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),
             Command::Erase(erase) => erase.settings.pairs(),
             Command::Receipt(receipt) => receipt.settings.pairs(),
@@ -351,6 +397,8 @@ impl Cli {
                 let pairs = self.logging.pairs().iter().cloned();
                 return pairs.chain(map.pairs()).collect();
             }
+            Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
+            Command::Erasures(erasures) => erasures.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             #[cfg(feature = "dev")]
             Command::SendWebhook(send) => {

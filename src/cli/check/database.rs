@@ -8,21 +8,30 @@ use sqlx::{Connection, PgConnection, query_file, query_file_scalar};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::rights;
 use super::table::Finding;
+use super::trial::{READ_THE_LOG, Trial};
 use crate::cause::chain;
 use crate::config::Database;
 use crate::db::url::DatabaseUrl;
 use crate::reconcile::state;
+use crate::safety::SafetyOptions;
 use crate::schema;
+use crate::vocabulary::ProcessRole;
 
 /// The oldest PostgreSQL that is supported, as `server_version_num` has it.
 const MIN_VERSION_NUM: i32 = 140_000;
 /// Connections and rounds of the trial of prepared statements: enough for PgBouncer to mix them up.
 const PREPARING_CONNECTIONS: usize = 4;
 const PREPARING_ROUNDS: i32 = 10;
-const READ_THE_LOG: &str = "Look at the database's log.";
 
-pub(super) async fn check(database: &Database, limit: Duration) -> Vec<Finding> {
+/// `roles` are those whose rights are tried, and `limits` is what is configured here.
+pub(super) async fn check(
+    database: &Database,
+    roles: &[ProcessRole],
+    limits: SafetyOptions,
+    limit: Duration,
+) -> Vec<Finding> {
     let trial = Trial { limit };
     let mut connection = match trial.connect(&database.url).await {
         Ok(connection) => connection,
@@ -44,9 +53,11 @@ pub(super) async fn check(database: &Database, limit: Duration) -> Vec<Finding> 
         trial.server(&mut connection, &database.url).await,
         trial.writable(&mut connection).await,
         trial.migrations(&mut connection).await,
-        trial.rights(&mut connection).await,
+        rights::missing(&trial, &mut connection, roles).await,
+        rights::surplus(&trial, &mut connection, roles).await,
         trial.row_security(&mut connection).await,
         trial.reconciliation(&mut connection).await,
+        rights::limits(&trial, &mut connection, limits).await,
         trial.prepared_statements(&database.url).await,
     ];
     let heard = timeout(2 * limit, trial.hear_a_notification(&database.listen_url)).await;
@@ -70,22 +81,7 @@ pub(super) async fn check(database: &Database, limit: Duration) -> Vec<Finding> 
     findings
 }
 
-/// Each answer may take this long.
-struct Trial {
-    limit: Duration,
-}
-
 impl Trial {
-    async fn answer<T>(
-        &self,
-        statement: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, String> {
-        match timeout(self.limit, statement).await {
-            Ok(result) => result.map_err(|error| chain(&error)),
-            Err(_) => Err(format!("no answer within {} s", self.limit.as_secs())),
-        }
-    }
-
     async fn connect(&self, url: &DatabaseUrl) -> Result<PgConnection, String> {
         let options = url.options().application_name("lethe check");
         self.answer(PgConnection::connect_with(&options)).await
@@ -161,22 +157,6 @@ impl Trial {
                 format!("the database is ahead of this binary by {newer}"),
                 "Bring this binary up to date.",
             ),
-        }
-    }
-
-    async fn rights(&self, connection: &mut PgConnection) -> Finding {
-        const NAME: &str = "rights";
-        match self.answer(schema::missing_rights(connection)).await {
-            Ok(missing) if missing.is_empty() => Finding::works(
-                NAME,
-                "this role may use the tables and functions that are there",
-            ),
-            Ok(missing) => Finding::wrong(
-                NAME,
-                format!("missing: {}", missing.join(", ")),
-                "Grant them to this role, as the database's owner.",
-            ),
-            Err(problem) => Finding::wrong(NAME, problem, READ_THE_LOG),
         }
     }
 

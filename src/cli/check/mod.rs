@@ -3,16 +3,19 @@
 
 mod clerk;
 mod database;
+mod rights;
 mod storage;
 mod table;
+mod trial;
 mod urls;
 
 use std::time::Duration;
 
 use crate::config::{Database, Serve, Worker};
 use crate::storage::Store;
+use crate::vocabulary::ProcessRole;
 
-pub use table::{Finding, is_anything_wrong, render};
+pub use table::{Finding, is_anything_wrong, json, render};
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -23,7 +26,18 @@ pub async fn run(
     serve: Option<&Serve>,
     worker: Option<(&Worker, &Store)>,
 ) -> Vec<Finding> {
-    let mut findings = database::check(database, ANSWER_LIMIT).await;
+    let roles: Vec<ProcessRole> = [
+        serve.map(|_| ProcessRole::Serve),
+        worker.map(|_| ProcessRole::Worker),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let limits = serve
+        .map(|serve| serve.safety)
+        .or(worker.map(|(worker, _)| worker.safety));
+    let mut findings =
+        database::check(database, &roles, limits.unwrap_or_default(), ANSWER_LIMIT).await;
     match worker {
         Some((worker, store)) => {
             findings.extend(storage::check(worker, store).await);

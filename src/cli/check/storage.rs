@@ -3,7 +3,7 @@
 use super::table::{Finding, TrialResult};
 use super::urls::without_user;
 use crate::config::Worker;
-use crate::storage::Store;
+use crate::storage::{KeyPrefixes, Store};
 
 pub(super) async fn check(worker: &Worker, store: &Store) -> Vec<Finding> {
     let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
@@ -22,5 +22,19 @@ pub(super) async fn check(worker: &Worker, store: &Store) -> Vec<Finding> {
             Finding::wrong(probe.name, probe.detail, probe.remedy)
         }
     }));
+    findings.push(prefixes(&worker.storage.key_prefixes));
     findings
+}
+
+fn prefixes(prefixes: &KeyPrefixes) -> Finding {
+    const NAME: &str = "key prefixes";
+    let listed: Vec<&str> = prefixes.iter().collect();
+    if listed.is_empty() {
+        return Finding::note(
+            NAME,
+            "none: every key that a row names may be deleted",
+            "Set S3_KEY_PREFIXES to what your application writes, and end the policy of the credentials there.",
+        );
+    }
+    Finding::works(NAME, format!("only below {}", listed.join(", ")))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value, json};
 
 /// Columns of the table when the terminal does not say: it must be legible in a log, too.
 const WIDTH: u16 = 120;
@@ -76,6 +77,27 @@ pub fn render(findings: &[Finding]) -> String {
         several => write!(text, "\n{several} things are wrong"),
     };
     text
+}
+
+/// The findings for a program: each with `name`, `result` (`ok`, `note` or `wrong`), `detail` and `remedy`.
+pub fn json(findings: &[Finding]) -> String {
+    let items: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            let result = match finding.result {
+                TrialResult::Works => "ok",
+                TrialResult::Note => "note",
+                TrialResult::Wrong => "wrong",
+            };
+            json!({
+                "name": finding.name, "result": result, "detail": finding.detail, "remedy": finding.remedy,
+            })
+        })
+        .collect();
+    format!(
+        "{:#}",
+        json!({"ok": !is_anything_wrong(findings), "findings": items})
+    )
 }
 
 /// Whether something must be mended.

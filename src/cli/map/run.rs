@@ -9,6 +9,7 @@ use crate::map::draft::draft;
 use crate::map::gate::{GateOptions, GateResult, inspect};
 use crate::map::plan::{self, CompileError};
 use crate::schema::needs;
+use crate::vocabulary::ProcessRole;
 
 /// The map's file is invalid.
 pub(super) const INVALID: u8 = 2;
@@ -117,22 +118,21 @@ fn quote(role: &str) -> String {
 /// The rights on Lethe's own tables and functions.
 fn own_grants(worker: &str, serve: &str, application: &str) -> String {
     let mut text = format!("grant usage on schema lethe to {worker}, {serve}, {application};\n");
-    for (table, rights) in needs::TABLES {
-        if table.starts_with("lethe.") {
-            text += &format!(
-                "grant {} on {table} to {worker}, {serve};\n",
-                rights.join(", ")
-            );
+    for (role, name) in [(ProcessRole::Worker, worker), (ProcessRole::Serve, serve)] {
+        for need in needs::TABLES {
+            let rights: Vec<&str> = need.rights(&[role]).collect();
+            if need.table.starts_with("lethe.") && !rights.is_empty() {
+                text += &format!("grant {} on {} to {name};\n", rights.join(", "), need.table);
+            }
+        }
+        for function in needs::functions_of(&[role]) {
+            text += &format!("grant execute on function {function} to {name};\n");
         }
     }
-    for function in needs::FUNCTIONS {
-        let to_application = match function.starts_with("lethe.delete_") {
-            true => format!(", {application}"),
-            false => String::new(),
-        };
-        text += &format!(
-            "grant execute on function {function} to {worker}, {serve}{to_application};\n"
-        );
+    for function in needs::function_names() {
+        if function.starts_with("lethe.delete_") {
+            text += &format!("grant execute on function {function} to {application};\n");
+        }
     }
     text
 }

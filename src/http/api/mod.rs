@@ -5,6 +5,7 @@ mod admin_audit;
 mod admin_deleted;
 mod admin_erasures;
 mod admin_me;
+mod admin_safety;
 mod admin_stats;
 mod admin_tasks;
 mod admin_users;

@@ -8,6 +8,7 @@ use super::{
     admin_deleted::AdminDeleted,
     admin_erasures::{AdminErasures, AdminReceipts},
     admin_me::AdminMe,
+    admin_safety::{AdminCancel, AdminPause, AdminResume, AdminSettings},
     admin_stats::AdminStats,
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::AdminUsers,
@@ -64,7 +65,8 @@ pub(super) fn operations() -> impl OpenApi {
     (
         Webhooks,
         (Samples, SampleDeletions, Restores),
-        (AdminUsers, AdminReceipts, AdminErasures),
+        (AdminUsers, AdminReceipts, AdminErasures, AdminCancel),
+        (AdminPause, AdminResume, AdminSettings),
         AdminDeleted,
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lethe::db::url::DatabaseUrl;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
-use lethe::storage::{Store, StoreConfig};
+use lethe::storage::{KeyPrefixes, Store, StoreConfig};
 use lethe::telemetry::metrics::Metrics;
 use lethe::vocabulary::WakeSource;
 use lethe::worker::{self, Cleanup, WorkerOptions, WorkerStatus};
@@ -142,6 +142,7 @@ impl World {
             access_key_id: Some("test".into()),
             secret_access_key: Some("test-secret".into()),
             session_token: None,
+            key_prefixes: KeyPrefixes::default(),
         }
     }
 

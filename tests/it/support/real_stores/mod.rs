@@ -16,7 +16,7 @@ use aws_sdk_s3::types::{
     ObjectLockRetention, ObjectLockRetentionMode, VersioningConfiguration,
 };
 use futures::stream::{self, StreamExt as _};
-use lethe::storage::{Store, StoreConfig};
+use lethe::storage::{KeyPrefixes, Store, StoreConfig};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -175,6 +175,7 @@ impl Bucket {
             access_key_id: Some(ACCESS_KEY.into()),
             secret_access_key: Some(SECRET_KEY.into()),
             session_token: None,
+            key_prefixes: KeyPrefixes::default(),
         }
     }
 

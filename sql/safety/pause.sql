@@ -1,0 +1,2 @@
+-- Stops all claiming.
+select lethe.pause($1, $2)::text as done

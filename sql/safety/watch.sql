@@ -1,0 +1,4 @@
+-- Whether claiming is paused, and how many erasures wait for a person. Each process asks every few seconds.
+select s.paused_at as "paused_at: Timestamp", s.paused_by, s.paused_reason,
+       (select count(*) from lethe.cleanup_tasks where held_reason is not null and kind = 'user-delete') as "held!"
+from lethe.settings s
