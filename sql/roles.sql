@@ -93,5 +93,5 @@ grant execute on function
 -- Dashboards and auditors: everything of Lethe's own, and nothing of the application's.
 grant usage on schema lethe to lethe_reader;
 grant select on
-    lethe.tasks, lethe.audit, lethe.cleanup_audit, lethe.cleanup_workers, lethe.receipts, lethe.user_tombstones,
+    lethe.cleanup_tasks, lethe.tasks, lethe.audit, lethe.cleanup_audit, lethe.cleanup_workers, lethe.receipts, lethe.user_tombstones,
     lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings to lethe_reader;

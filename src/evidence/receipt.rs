@@ -4,7 +4,7 @@ use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file};
 
 use super::users::is_user_known;
-use crate::safety::cancelled_erasure;
+use crate::safety;
 use crate::tasks::{EXAMPLE_USER, example_time};
 use crate::vocabulary::{EntityType, ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
 
@@ -12,7 +12,7 @@ use crate::vocabulary::{EntityType, ErasureStatus, ErrorClass, TaskId, Timestamp
 const MAX_PARKED: i64 = 100;
 
 /// Rows removed for good, by table.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Object)]
 #[oai(rename_all = "camelCase")]
 pub struct RowsDeleted {
     pub users: i64,
@@ -22,7 +22,7 @@ pub struct RowsDeleted {
 }
 
 /// The work that is left.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Object)]
 pub struct Remaining {
     pub tasks: i64,
     /// Object keys that these tasks still hold.
@@ -130,13 +130,21 @@ pub async fn receipt(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else {
-        let cancelled = cancelled_erasure(&mut *connection, user_id.as_str()).await?;
-        let Some((requested_at, requested_by)) = cancelled else {
-            return Ok(None);
-        };
+        let cancelled = safety::cancelled_erasure(&mut *connection, user_id.as_str()).await?;
         let user_known = is_user_known(connection, user_id).await?;
-        let receipt = Receipt::of_cancelled(user_id, user_known, requested_at, requested_by);
-        return Ok(Some(receipt));
+        return Ok(cancelled.map(|(requested_at, requested_by)| Receipt {
+            user_id: user_id.to_string(),
+            user_known,
+            status: ErasureStatus::Cancelled,
+            requested_at,
+            requested_by,
+            completed_at: None,
+            objects_deleted: 0,
+            objects_kept: 0,
+            rows_deleted: RowsDeleted::default(),
+            remaining: Remaining::default(),
+            parked: Vec::new(),
+        }));
     };
     let parked = query_file!(
         "sql/evidence/parked_tasks.sql",

@@ -97,13 +97,3 @@ pub async fn cancelled_erasure(
         .await?;
     Ok(row.map(|row| (row.requested_at, row.requested_by)))
 }
-
-/// Whether the erasure of this user waits for a person to release or cancel it.
-///
-/// # Errors
-/// Those of the database.
-pub async fn is_held(executor: impl PgExecutor<'_>, user_id: &str) -> Result<bool, sqlx::Error> {
-    query_file_scalar!("sql/safety/is_held.sql", user_id)
-        .fetch_one(executor)
-        .await
-}

@@ -61,6 +61,7 @@ const RULES: &[(&str, &str, Access)] = {
         ("get", "/admin/stats", Token(Viewer)),
         ("get", "/admin/me", Token(Viewer)),
         ("get", "/admin/workers", Token(Viewer)),
+        ("get", "/admin/me", Token(Viewer)),
         ("post", "/admin/pause", Token(Operator)),
         ("post", "/admin/resume", Token(Operator)),
         ("get", "/admin/settings", Token(Viewer)),

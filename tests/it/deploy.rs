@@ -164,16 +164,22 @@ async fn every_metric_of_the_alerts_and_of_the_dashboard_is_shown_by_a_process()
         .port();
     let address = format!("127.0.0.1:{port}");
     let _worker = world.process(&["worker"], &[("METRICS_ADDR", &address)]);
-    let mut shown = BTreeMap::new();
-    scrape(&service.url, &mut shown).await;
-    scrape(&format!("http://{address}"), &mut shown).await;
     let queries = queries();
     let asked: BTreeSet<_> = queries.iter().flat_map(|query| selectors(query)).collect();
     assert!(asked.len() > 20, "{asked:?}");
-    let faults: Vec<_> = asked
-        .iter()
-        .filter_map(|(name, labels)| missing(name, labels, &shown))
-        .collect();
+    let begun = Instant::now();
+    let (faults, shown) = loop {
+        let mut shown = BTreeMap::new();
+        scrape(&service.url, &mut shown).await;
+        scrape(&format!("http://{address}"), &mut shown).await;
+        let missing = |(name, labels): &(&str, &str)| missing(name, labels, &shown);
+        let faults: Vec<_> = asked.iter().filter_map(missing).collect();
+        // Some are shown only once the worker has tried what they are about.
+        if faults.is_empty() || begun.elapsed() > PATIENCE {
+            break (faults, shown);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert!(
         faults.is_empty(),
         "no process shows {faults:#?}; they show {:#?}",

@@ -41,7 +41,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
     ("cli", &["bench", "config", "db", "deletion", "evidence", "http", "map", "reconcile", "safety", "schema", "storage", "tasks", "worker"]),
-    ("app", &["config", "db", "embedded", "http", "reconcile", "schema", "storage", "telemetry", "worker"]),
     ("app", &["config", "db", "embedded", "http", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
     ("commands", &["app", "bench", "cli", "config", "embedded", "http", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),

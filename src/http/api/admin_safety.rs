@@ -4,14 +4,13 @@ use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use serde::Deserialize;
 
 use super::{
-    admin_erasures::receipt,
     database::{connection, problem_of},
     parameter::Path,
     query::State,
     types::Tag,
 };
 use crate::{
-    evidence::Receipt,
+    evidence::{self, Receipt},
     http::{
         access::{AdminAuth, OperatorAuth, ViewerAuth},
         json_body::{JsonBody, not_null},
@@ -51,7 +50,7 @@ impl Example for PauseReason {
 
 /// Why an erasure is taken back.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(deny_unknown_fields)]
 pub struct CancelReason {
     /// 1 to 500 characters, not blank, for the audit trail.
@@ -179,19 +178,24 @@ impl AdminCancel {
         let outcome = safety::cancel(&mut connection, &user_id, &auth.actor(), reason.as_ref())
             .await
             .map_err(problem_of)?;
-        drop(connection);
+        let unknown = || {
+            Problem::not_found("There is no erasure of this user to cancel.")
+                .with_code(ProblemCode::ErasureNotFound)
+        };
         match outcome {
-            CancelOutcome::Cancelled => Ok(Json(receipt(&state, &user_id).await?)),
+            CancelOutcome::Cancelled => {
+                let receipt = evidence::receipt(&mut connection, &user_id)
+                    .await
+                    .map_err(problem_of)?
+                    .ok_or_else(unknown)?;
+                Ok(Json(receipt))
+            }
             CancelOutcome::Begun => Err(Problem::conflict(
                 "The erasure has begun or ended, so objects may be gone. It cannot be cancelled.",
             )
             .with_code(ProblemCode::CleanupBegun)
             .into()),
-            CancelOutcome::Unknown => Err(Problem::not_found(
-                "There is no erasure of this user to cancel.",
-            )
-            .with_code(ProblemCode::ErasureNotFound)
-            .into()),
+            CancelOutcome::Unknown => Err(unknown().into()),
         }
     }
 }
