@@ -1,5 +1,5 @@
 -- A page of the erasures of users, newest first; a null parameter does not filter. The status is that of the receipt
--- (src/evidence/receipt.rs); a cancelled one has no tombstone and stands in the audit trail only. Those that are rare are found by their tasks and rows, not by reading every tombstone.
+-- (src/evidence/receipt.rs). Those that are rare are found by their tasks and rows, not by reading every tombstone.
 select b.user_id, b.deleted_at as "requested_at: Timestamp", b.deleted_at as "exact_requested_at: ExactTime",
        b.deleted_by as requested_by, s.status as "status!: ErasureStatus",
        exists (select from public.users u where u.id = b.user_id)
@@ -13,13 +13,13 @@ select b.user_id, b.deleted_at as "requested_at: Timestamp", b.deleted_at as "ex
 from lethe.user_tombstones b
 cross join lateral (
     select case
-        when exists (select from lethe.cleanup_tasks t
-                     where t.user_id = b.user_id and t.held_reason is not null) then 'held'
         when not exists (select from lethe.cleanup_tasks t where t.user_id = b.user_id)
              and not exists (select from public.users u where u.id = b.user_id)
              and not exists (select from public.samples p where p.user_id = b.user_id)
              and not exists (select from public.collections c where c.user_id = b.user_id) then 'complete'
         when exists (select from lethe.cleanup_tasks t where t.user_id = b.user_id and t.is_dead) then 'incomplete'
+        when exists (select from lethe.cleanup_tasks t
+                     where t.user_id = b.user_id and t.held_reason is not null) then 'held'
         else 'in-progress'
     end as status
 ) s

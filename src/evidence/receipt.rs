@@ -60,38 +60,6 @@ pub struct Receipt {
     pub parked: Vec<Parked>,
 }
 
-impl Receipt {
-    /// Of an erasure that was cancelled before it touched anything.
-    fn of_cancelled(
-        user_id: &UserId,
-        user_known: bool,
-        requested_at: Timestamp,
-        requested_by: String,
-    ) -> Self {
-        Self {
-            user_id: user_id.to_string(),
-            user_known,
-            status: ErasureStatus::Cancelled,
-            requested_at,
-            requested_by,
-            completed_at: None,
-            objects_deleted: 0,
-            objects_kept: 0,
-            rows_deleted: RowsDeleted {
-                users: 0,
-                collections: 0,
-                samples: 0,
-                sample_images: 0,
-            },
-            remaining: Remaining {
-                tasks: 0,
-                objects: 0,
-            },
-            parked: Vec::new(),
-        }
-    }
-}
-
 impl Example for Receipt {
     fn example() -> Self {
         Self {
@@ -160,9 +128,9 @@ pub async fn receipt(
             .unwrap_or_default()
     };
     let status = match (row.tasks, row.rows_left) {
-        _ if row.is_held => ErasureStatus::Held,
         (0, false) => ErasureStatus::Complete,
         _ if !parked.is_empty() => ErasureStatus::Incomplete,
+        _ if row.is_held => ErasureStatus::Held,
         _ => ErasureStatus::InProgress,
     };
     let parked = parked.into_iter().map(|task| Parked {

@@ -5,7 +5,7 @@ use super::macros::words;
 words! {
     /// How far an erasure is.
     pub enum ErasureStatus {
-        /// Above ERASURE_LIMIT_PER_HOUR: it waits for a person to release or cancel it.
+        /// It waits for a person, because too many users are being erased at once.
         Held = "held",
         /// It is being worked on, or tried again.
         InProgress = "in-progress",

@@ -59,7 +59,6 @@ const RULES: &[(&str, &str, Access)] = {
         ("get", "/admin/audit", Token(Viewer)),
         ("get", "/admin/receipts", Token(Viewer)),
         ("get", "/admin/stats", Token(Viewer)),
-        ("get", "/admin/me", Token(Viewer)),
         ("get", "/admin/workers", Token(Viewer)),
         ("get", "/admin/me", Token(Viewer)),
         ("post", "/admin/pause", Token(Operator)),

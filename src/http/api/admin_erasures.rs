@@ -3,7 +3,6 @@
 use poem_openapi::{OpenApi, payload::Json};
 
 use super::{
-    ApiState,
     database::{list_problem, problem_of, reading},
     parameter::{Cursor, Limit, Path, Query, Text},
     query::State,
@@ -91,18 +90,14 @@ impl AdminReceipts {
         #[oai(name = "userId")]
         user_id: Path<UserId>,
     ) -> Result<Json<Receipt>, Problems<ReceiptFailures>> {
-        Ok(Json(receipt(&state, &user_id.0).await?))
+        let mut tx = reading(&state.pool).await?;
+        let receipt = evidence::receipt(&mut tx, &user_id.0)
+            .await
+            .map_err(problem_of)?
+            .ok_or_else(|| {
+                Problem::not_found("The deletion of this user was never asked for.")
+                    .with_code(ProblemCode::ErasureNotFound)
+            })?;
+        Ok(Json(receipt))
     }
-}
-
-/// The receipt of a user's erasure, which was asked for.
-pub(super) async fn receipt(state: &ApiState, user_id: &UserId) -> Result<Receipt, Problem> {
-    let mut tx = reading(&state.pool).await?;
-    evidence::receipt(&mut tx, user_id)
-        .await
-        .map_err(problem_of)?
-        .ok_or_else(|| {
-            Problem::not_found("The deletion of this user was never asked for.")
-                .with_code(ProblemCode::ErasureNotFound)
-        })
 }
