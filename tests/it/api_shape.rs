@@ -251,7 +251,7 @@ fn words_of_answers_refer_to_their_enums() {
 #[test]
 fn the_bounds_of_the_document_are_those_of_the_program() {
     let document = specification();
-    for body in ["Retry", "RetryAll"] {
+    for body in ["CancelReason", "PauseReason", "Retry", "RetryAll"] {
         let reason = &document["components"]["schemas"][body]["properties"]["reason"];
         assert_eq!(reason["maxLength"], MAX_REASON_CHARS, "{body}");
         assert_eq!(reason["minLength"], 1, "{body}");

@@ -23,7 +23,7 @@ use crate::{
 };
 
 problems!(pub PauseFailures: 400, 401, 403, 415, 503);
-problems!(pub SettingsFailures: 401, 403, 503);
+problems!(pub SettingsFailures: 400, 401, 403, 503);
 problems!(pub CancelFailures: 400, 401, 403, 404, 409, 415, 503);
 
 /// Why claiming is paused or resumed.
