@@ -16,9 +16,10 @@ const MAX_CANDIDATES: u64 = 10_000;
 /// How many different owners of samples and images are remembered. Above this it is not known how many there are, and
 /// the safety limit stops the pass.
 const MAX_OWNERS: usize = 100_000;
-/// How many batches of 5,000 soft-deleted images one pass reads, oldest first. Most of them belong to samples
-/// whose erasure is under way; the next passes see the rest.
-const MAX_IMAGE_BATCHES: u32 = 20;
+/// A pass stops reading soft-deleted images, oldest first, after so many batches of 5,000 in a row without a
+/// candidate. These belong to samples whose erasure is under way; the next passes see the rest. Batches with
+/// candidates are all read, so that the safety limit counts every owner.
+const MAX_EMPTY_IMAGE_BATCHES: u32 = 20;
 
 /// A row that should have a task and has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,9 +150,9 @@ impl Search {
         }
     }
 
-    const fn max_batches(self) -> u32 {
+    const fn max_empty_batches(self) -> u32 {
         match self {
-            Self::SoftDeletedImages => MAX_IMAGE_BATCHES,
+            Self::SoftDeletedImages => MAX_EMPTY_IMAGE_BATCHES,
             _ => u32::MAX,
         }
     }
@@ -162,7 +163,8 @@ impl Search {
         candidates: &mut Candidates,
     ) -> Result<(), ReconcileError> {
         let mut after = Cursor::default();
-        for _ in 0..self.max_batches() {
+        let mut empty_batches = 0;
+        while empty_batches < self.max_empty_batches() {
             context.keep().await?;
             let mut tx = begin(context.pool).await?;
             let batch = self.next_batch(&mut tx, &after).await?;
@@ -171,6 +173,11 @@ impl Search {
             after = Cursor {
                 deleted_at: batch.last_at,
                 id: Some(last_id),
+            };
+            empty_batches = if batch.ids.is_empty() {
+                empty_batches + 1
+            } else {
+                0
             };
             candidates.add(
                 self.entity_type(),

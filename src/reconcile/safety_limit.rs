@@ -133,6 +133,8 @@ impl SafetyLimit {
         }
         match u64::from(self.max_user_share) {
             0 => Some(u64::MAX),
+            // All users may lose data. Those who did are no longer there to be counted.
+            100.. => None,
             share => Some(deleted.saturating_mul(100).div_ceil(share)),
         }
     }
@@ -151,7 +153,8 @@ mod tests {
         assert_eq!(needed(5, 50), Some(1000));
         assert_eq!(needed(5, 51), Some(1020));
         assert_eq!(needed(3, 100), Some(3334));
-        assert_eq!(needed(100, 5000), Some(5000));
+        assert_eq!(needed(99, 99), Some(100));
+        assert_eq!(needed(100, 5000), None);
         assert_eq!(needed(0, 11), Some(u64::MAX));
     }
 

@@ -81,7 +81,7 @@ async fn no_table_can_grow() {
 async fn until_refused(service: &Service) -> Vec<String> {
     let mut promised = Vec::new();
     loop {
-        let user = format!("full_{}", promised.len());
+        let user = format!("user_full_{}", promised.len());
         let event = service.user_deleted(&format!("msg_{user}"), &user);
         let answer = event.send().await.unwrap();
         if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
