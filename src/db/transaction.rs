@@ -1,6 +1,8 @@
 //! Transactions with limits of their own. The limits are set inside the transaction, because behind PgBouncer
 //! a session belongs to nobody.
 //!
+//! Read committed, whatever the default of the role is: each statement sees what others committed, as the functions expect.
+//!
 //! `row_security = off` gives the role no right: where a policy would hide rows from it, PostgreSQL raises an error
 //! instead of leaving them out. An erasure that does not see a row must not end.
 
@@ -9,26 +11,26 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 /// One statement may take 10 s, a lock 5 s, and a transaction whose client went away ends after 15 s. The
 /// statistics of a queue are always stale, so these settings make the planner go by index from the short list
 /// of ids that each statement starts with, and plan once for all sizes.
-const BEGIN: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
+const BEGIN: &str = "begin isolation level read committed; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                      set local idle_in_transaction_session_timeout = '15s'; \
                      set local plan_cache_mode = force_generic_plan; \
                      set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                      set local row_security = off";
 /// For a settle of many tasks: what takes longer is split, so that one slow or held row does not delay the others.
-const BEGIN_BATCH: &str = "begin; set local statement_timeout = '1s'; set local lock_timeout = '500ms'; \
+const BEGIN_BATCH: &str = "begin isolation level read committed; set local statement_timeout = '1s'; set local lock_timeout = '500ms'; \
                            set local idle_in_transaction_session_timeout = '15s'; \
                            set local plan_cache_mode = force_generic_plan; \
                            set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                            set local row_security = off";
 /// For the settle of one task, at its first attempts.
-const BEGIN_ALONE: &str = "begin; set local statement_timeout = '4s'; set local lock_timeout = '1s'; \
+const BEGIN_ALONE: &str = "begin isolation level read committed; set local statement_timeout = '4s'; set local lock_timeout = '1s'; \
                            set local idle_in_transaction_session_timeout = '15s'; \
                            set local plan_cache_mode = force_generic_plan; \
                            set local enable_seqscan = off; set local enable_bitmapscan = off; set local jit = off; \
                            set local row_security = off";
 /// The same limits for statements that people steer by filters. A filter that is not set is a null parameter,
 /// so each plan must be made for its own parameters. They read a page of rows, and to compile them takes longer.
-const BEGIN_PLANNED: &str = "begin; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
+const BEGIN_PLANNED: &str = "begin isolation level read committed; set local statement_timeout = '10s'; set local lock_timeout = '5s'; \
                              set local idle_in_transaction_session_timeout = '15s'; \
                              set local plan_cache_mode = force_custom_plan; set local jit = off; \
                              set local row_security = off";
