@@ -17,6 +17,12 @@ impl Nemesis {
     /// Returns how long that took.
     pub async fn quieten(&mut self) -> Duration {
         self.world.s3.behave();
+        // A killed leader of reconciliation keeps its lease for ten minutes, for which the test does not wait.
+        self.world
+            .execute(
+                "update lethe.cleanup_reconciliations set claimed_until = now() where claimed_until is not null",
+            )
+            .await;
         let began = Instant::now();
         loop {
             let retried = self.retry_dead().await;
@@ -40,7 +46,23 @@ impl Nemesis {
                 .fetch_all(&self.world.pool)
                 .await
                 .unwrap();
-                panic!("{open} tasks do not end (last retry: {retried:?}): {tasks:#?}");
+                let passes: Vec<String> = sqlx::query_scalar(
+                    "select row(source, claimed_by, claimed_until, finished_at, found, enqueued, stopped, failed)::text
+                     from lethe.cleanup_reconciliations",
+                )
+                .fetch_all(&self.world.pool)
+                .await
+                .unwrap();
+                let samples: Vec<String> = sqlx::query_scalar(
+                    "select samples::text from samples where deleted_at is not null limit 5",
+                )
+                .fetch_all(&self.world.pool)
+                .await
+                .unwrap();
+                panic!(
+                    "{open} tasks do not end (last retry: {retried:?}): {tasks:#?}; {forgotten} samples are \
+                     forgotten: {samples:#?} {passes:#?}"
+                );
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
