@@ -45,8 +45,9 @@ $$;
 -- Marks and plans the next rows of an erasure: at most `max_rows` samples and `max_rows` images. A small erasure is
 -- planned at once: then the root itself names all rows (phase `rows`). A larger one gets parts of at most 1,000 rows
 -- each, step by step; `plan_cursor` is the last sample and image that were planned, or the last collection that was
--- marked. All rows bear the time of the root task, by which lethe.cancel_erasure knows them. At the end of a pass the phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that
--- another transaction holds are skipped; a later pass finds them.
+-- marked. All rows bear the time of the root task, by which lethe.cancel_erasure knows them. At the end of a pass the
+-- phase is `parts`. Repeating a pass is harmless: it finds what came since. Rows that another transaction holds are
+-- skipped; a later pass finds them.
 create function lethe.plan_user(root_id bigint, max_rows int) returns void
 language plpgsql set search_path = lethe, pg_temp set row_security = off set lock_timeout = '1s' as $$
 #variable_conflict use_column

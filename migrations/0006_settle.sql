@@ -229,12 +229,13 @@ $$;
 
 -- Writes the receipts of these completed erasures.
 create function lethe.write_receipts(roots bigint[]) returns void
-language plpgsql set search_path = lethe, pg_temp as $$
+language plpgsql set search_path = lethe, pg_temp set enable_nestloop = on as $$
 begin
     insert into lethe.receipts (user_id, task_id, requested_at, requested_by, objects_deleted, objects_kept, rows_deleted)
     select b.user_id, f.id, b.deleted_at, b.deleted_by, r.objects_deleted, r.objects_kept, r.rows_deleted
     from lethe.finished_tasks f
-    join lethe.user_tombstones b on b.user_id = f.user_id
+    -- One by one: a join could read the tombstones of everybody.
+    cross join lateral (select * from lethe.user_tombstones o where o.user_id = f.user_id offset 0) b
     cross join lateral lethe.removed_since(b.user_id, b.deleted_at) r
     where f.id = any (roots) and f.finished_at >= now()
     on conflict (task_id) do nothing;
