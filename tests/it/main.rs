@@ -54,6 +54,7 @@ mod real_stores;
 mod receipts;
 #[cfg(feature = "dev")]
 mod reconcile;
+mod records;
 mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
