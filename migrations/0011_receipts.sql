@@ -116,7 +116,7 @@ language sql stable security definer set search_path = lethe, pg_temp as $$
 $$;
 
 -- Seals a receipt as the next of the chain. False if it is sealed already. Refused if the body or the hash is not that
--- of the next place, so that the chain has no gap and no fork, whoever calls.
+-- of the next place, so that the chain has no gap and no fork, even if another role calls.
 create function lethe.seal_receipt(receipt_id bigint, body text, hash bytea, signature bytea, key_id text) returns boolean
 language plpgsql security definer set search_path = lethe, pg_temp as $$
 #variable_conflict use_variable

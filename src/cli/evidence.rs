@@ -50,7 +50,7 @@ fn confirm(found: &User, user_id: &UserId) -> Result<(), TasksError> {
         "{}\n\nThis cannot be taken back. Type the id again to erase {user_id}: ",
         user_text(found)
     );
-    // Whoever cannot read the question cannot answer it.
+    // A person who cannot read the question cannot answer it.
     let _ = terminal.write_all(question.as_bytes());
     let _ = terminal.flush();
     let mut typed = String::new();

@@ -151,7 +151,7 @@ fn verify_text(chain: &Chain, args: &ExportArgs) -> String {
         );
     }
     text.push_str(
-        "\n\nThis proves that whoever holds the private key signed these receipts, in this order, and that none was \
+        "\n\nThis proves that a holder of the private key signed these receipts, in this order, and that none was \
          added, removed or changed between the first and the last one.\n\
          It does not prove:",
     );
@@ -163,12 +163,12 @@ fn verify_text(chain: &Chain, args: &ExportArgs) -> String {
     }
     if args.head.is_none() {
         text.push_str(
-            "\n- that the chain was not written anew, or cut at its end: whoever holds the key and the database can do \
+            "\n- that the chain was not written anew, or cut at its end: a person who holds the key and the database can do \
              both. Give --head with a hash that was noted elsewhere (`lethe receipts export --head`).",
         );
     } else {
         text.push_str(
-            "\n- that nothing after the anchor was written anew or cut off: whoever holds the key and the database can \
+            "\n- that nothing after the anchor was written anew or cut off: a person who holds the key and the database can \
              do both. Anchor the head again, elsewhere (`lethe receipts export --head`).",
         );
     }

@@ -32,7 +32,7 @@ const MAX_REQUESTS: u64 = 256;
 const MAX_ATTEMPTS: u64 = 1_000;
 /// Longest retention of finished tasks: ten years.
 const MAX_RETENTION_DAYS: u64 = 3_650;
-/// Highest limit of erasures in an hour: the database keeps a row for each. Whoever erases more sets no limit.
+/// Highest limit of erasures in an hour: the database keeps a row for each. For more than this, set no limit.
 const MAX_ERASURES: u64 = 100_000;
 /// Largest pool of one process, in connections: PostgreSQL itself starts to suffer below this.
 const MAX_POOL_CONNECTIONS: u64 = 1_000;

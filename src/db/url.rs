@@ -35,7 +35,7 @@ impl DatabaseUrl {
         self.text.expose()
     }
 
-    /// Whether a connection without TLS is refused. With `prefer`, the default, whoever is on the way can choose it.
+    /// Whether a connection without TLS is refused. With `prefer`, the default, an attacker on the network path can choose it.
     pub fn is_encrypted(&self) -> bool {
         matches!(
             self.options.get_ssl_mode(),

@@ -42,7 +42,7 @@ Examples:
   lethe receipts verify receipts.jsonl --public-key lethe-receipts.json
   lethe receipts verify receipts.jsonl --head 9b74c9897bac770ffc029102a200c5de31d1e7b2f5bcd1a0d6f5b0fb0f6b3c11")]
     Verify(ExportArgs),
-    /// After a database restore: erase again whoever had been erased
+    /// After a database restore: erase again the users who had been erased
     ///
     /// Verifies the export, computes the subject of each user in the database, and reports who has a
     /// receipt or a tombstone and is there again. Changes nothing, unless --apply is given.
