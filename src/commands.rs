@@ -20,7 +20,7 @@ use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
-use lethe::telemetry::logging::{self, LogFormat};
+use lethe::telemetry::logging;
 use lethe::vocabulary::ProcessRole;
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
@@ -41,7 +41,7 @@ fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
     let format = if source.is_set(&variables::LOG_FORMAT) {
         log.format
     } else {
-        LogFormat::Pretty
+        logging::LogFormat::Pretty
     };
     logging::init(format, filter)?;
     Ok(())
