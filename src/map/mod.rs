@@ -1,5 +1,5 @@
 //! The erasure map: what a person consists of in an application's own tables. One TOML file says it; this room
-//! parses the file ([`format`]), finds its names in PostgreSQL's catalog ([`catalog`], [`bind`]), says what it leaves
+//! parses the file ([`mod@format`]), finds its names in PostgreSQL's catalog ([`catalog`], [`bind`]), says what it leaves
 //! out and what would be dangerous ([`gate`]), drafts it ([`draft`]), compiles it into SQL functions ([`generate`],
 //! [`plan`]), and lists the rights that Lethe needs ([`grants`]).
 
