@@ -39,7 +39,7 @@ topics! {
     /// What `serve` reads.
     Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Safety Lifetime Security;
+    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Security;
     /// What `migrate` reads.
     Migrating(false): Database Receipts Security;
     /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.

@@ -5,6 +5,7 @@
 mod dev;
 mod evidence;
 mod map;
+mod notices;
 mod receipts;
 mod reconcile;
 mod safety;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 pub use self::map::{MapArgs, MapCommand, MapFormat};
+pub use self::notices::{NoticesArgs, NoticesCommand, RetryNoticesArgs};
 pub use self::receipts::{ExportArgs, ReceiptsArgs, ReceiptsCommand};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
@@ -314,6 +316,18 @@ Exit codes:
   2  bad flags or bad configuration")]
     Erasures(ErasuresArgs),
 
+    /// Show and retry the notices that NOTIFY_WEBHOOK_URL did not take
+    #[command(after_long_help = "\
+Examples:
+  lethe notices list
+  lethe notices retry --all
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration")]
+    Notices(NoticesArgs),
+
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
     /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
@@ -414,6 +428,7 @@ impl Cli {
             }
             Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
             Command::Erasures(erasures) => erasures.settings.pairs(),
+            Command::Notices(notices) => notices.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             Command::Receipts(receipts) => receipts.settings.pairs(),
             #[cfg(feature = "dev")]
