@@ -9,8 +9,8 @@ use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
     AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
-    NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs, ReconcileCommand,
-    SpecFormat, TasksArgs,
+    NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
+    ReconcileCommand, SpecFormat, TasksArgs,
 };
 use lethe::cli::print::TasksOutput;
 use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};

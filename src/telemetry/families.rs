@@ -7,8 +7,8 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::vocabulary::{
-    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
-    TaskStatus, WakeSource, WebhookOutcome,
+    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
+    TaskKind, TaskStatus, WakeSource, WebhookOutcome,
 };
 
 /// The labels of one series.

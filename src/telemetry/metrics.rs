@@ -9,8 +9,8 @@ use super::database_gauges::DatabaseGauges;
 use super::families::{CounterFamily, register};
 use super::http_metrics::HttpMetrics;
 use crate::vocabulary::{
-    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
-    WakeSource, WebhookOutcome,
+    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
+    TaskKind, WakeSource, WebhookOutcome,
 };
 
 /// Seconds: from a fast local answer to the end of an operation's time.

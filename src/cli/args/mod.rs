@@ -317,15 +317,7 @@ Exit codes:
     Erasures(ErasuresArgs),
 
     /// Show and retry the notices that NOTIFY_WEBHOOK_URL did not take
-    #[command(after_long_help = "\
-Examples:
-  lethe notices list
-  lethe notices retry --all
-
-Exit codes:
-  0  done
-  1  failed
-  2  bad flags or bad configuration")]
+    #[command(after_long_help = notices::HELP)]
     Notices(NoticesArgs),
 
     /// Find what was soft-deleted without a task, and with --apply write the task

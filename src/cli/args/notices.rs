@@ -5,6 +5,17 @@ use uuid::Uuid;
 
 use crate::cli::settings::{Queueing, Settings};
 
+/// Stands below the flags of `lethe notices`.
+pub(super) const HELP: &str = "\
+Examples:
+  lethe notices list
+  lethe notices retry --all
+
+Exit codes:
+  0  done
+  1  failed
+  2  bad flags or bad configuration";
+
 /// Of `lethe notices`.
 #[derive(Debug, Args)]
 pub struct NoticesArgs {
