@@ -322,12 +322,11 @@ Exit codes:
 
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
-    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
-    /// users who were erased and whose row is there again, as after a backup was restored.
-    /// Reports what it finds and changes nothing, unless --apply is given. Workers do the same
-    /// every RECONCILE_INTERVAL_MS. What would take more than RECONCILE_MAX_USER_SHARE percent of
-    /// all users within 24 hours takes nothing: look at it, and if it is right, apply it with a
-    /// higher --reconcile-max-user-share.
+    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for users who were
+    /// erased and whose row is there again, as after a backup was restored. Reports what it finds and changes
+    /// nothing, unless --apply is given. Workers do the same every RECONCILE_INTERVAL_MS. What would take more than
+    /// RECONCILE_MAX_USER_SHARE percent of all users within 24 hours takes nothing: look at it, and if it is right,
+    /// apply it with a higher --reconcile-max-user-share.
     #[command(after_long_help = "\
 Examples:
   lethe reconcile                                       # report, change nothing
