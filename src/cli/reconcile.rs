@@ -107,7 +107,8 @@ impl ReconcileRun<'_> {
                 limit: self.limit(),
                 grace_period: self.config.grace_period,
             };
-            let run = database::run(self.context(Some(&lease)), pass).await;
+            let run = database::run(self.context(Some(&lease)), pass);
+            let run = lease.hold(self.pool, run).await;
             let result = run.as_ref().map(DatabaseReport::result);
             self.release(lease, result).await?;
             return self.database_output(&run?, None);
@@ -136,7 +137,11 @@ impl ReconcileRun<'_> {
         };
         let screen = Screen::new();
         let context = self.context(lease.as_ref());
-        let run = clerk::run(context, &api, pass, |progress| screen.show(progress)).await;
+        let run = clerk::run(context, &api, pass, |progress| screen.show(progress));
+        let run = match &lease {
+            Some(lease) => lease.hold(self.pool, run).await,
+            None => run.await,
+        };
         screen.clear();
         if let Some(lease) = lease {
             let result = run.as_ref().map(|report| report.result(true));

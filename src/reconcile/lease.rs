@@ -9,11 +9,10 @@ use super::ReconcileError;
 use crate::db::timeout::{STATEMENT_LIMIT, record_timeout, with_timeout};
 use crate::vocabulary::ReconcileSource;
 
-/// A pass that has not renewed its lease for this long is given up. Longer than the longest wait within a
-/// pass (for a time-out of Clerk, or for the end of its rate limit).
-const LEASE: Duration = Duration::from_secs(600);
-/// A lease is renewed no more often than this.
-const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// A pass that has not renewed its lease for this long is given up, and another process runs it again.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often a lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// The right to write tasks for one source, held by one process.
 #[derive(Debug)]
@@ -93,7 +92,40 @@ impl LeaderLease {
         })
     }
 
-    /// Renews the lease if that is due.
+    /// Runs a pass and renews the lease meanwhile, however long a step of the pass waits for Clerk.
+    ///
+    /// # Errors
+    /// Those of the pass; [`ReconcileError::LostLease`] when another process has the lease, or when the database
+    /// has not answered for so long that one may have it.
+    pub async fn hold<T>(
+        &self,
+        pool: &PgPool,
+        pass: impl Future<Output = Result<T, ReconcileError>>,
+    ) -> Result<T, ReconcileError> {
+        tokio::select! {
+            result = pass => result,
+            () = self.keep_renewing(pool) => Err(ReconcileError::LostLease),
+        }
+    }
+
+    /// Returns when the lease is lost.
+    async fn keep_renewing(&self, pool: &PgPool) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            match self.renew_if_due(pool).await {
+                Ok(()) => {}
+                Err(ReconcileError::LostLease) => return,
+                // A database that is away for a moment is asked again while the lease lasts.
+                Err(_) if self.renewed.lock().elapsed() < LEASE => {}
+                Err(_) => {
+                    record_timeout();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Renews the lease if that is due. A process that stood still asks before its next step.
     ///
     /// # Errors
     /// When it is lost, or the database cannot be asked.
@@ -115,19 +147,6 @@ impl LeaderLease {
         }
         *self.renewed.lock() = now;
         Ok(())
-    }
-
-    /// Returns when this lease has expired. A pass that is still under way by then waits for a database that
-    /// vanished.
-    pub(super) async fn expired(&self) {
-        loop {
-            let age = self.renewed.lock().elapsed();
-            let Some(left) = LEASE.checked_sub(age) else {
-                break;
-            };
-            tokio::time::sleep(left).await;
-        }
-        record_timeout();
     }
 
     /// Releases the lease and stores how the pass went. Without effect if the lease was lost.

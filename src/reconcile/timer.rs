@@ -105,11 +105,7 @@ impl Timer {
                 ReconcileSource::Clerk => self.clerk_pass(context).await,
             }
         };
-        let result = tokio::select! {
-            result = panic_as_error(pass) => result,
-            () = lease.expired() => Err(ReconcileError::LostLease),
-        };
-        let result = match result {
+        let result = match lease.hold(&self.pool, panic_as_error(pass)).await {
             Ok(result) => result,
             // Another worker starts again at once.
             Err(ReconcileError::ShuttingDown) => PassResult {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use lethe::reconcile::clerk::{self, ClerkPass, ClerkProgress, ClerkReport};
 use lethe::reconcile::clerk_api::{ClerkApi, Patience};
 use lethe::reconcile::database::{self, DatabasePass, DatabaseReport};
@@ -595,7 +596,7 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
         .collect();
     assert_eq!(leases.len(), 1);
     assert!(
-        matches!(acquire("w3", Duration::ZERO).await, Ok(LeaseAnswer::NotDue(left)) if left > Duration::from_secs(500))
+        matches!(acquire("w3", Duration::ZERO).await, Ok(LeaseAnswer::NotDue(left)) if left > Duration::from_secs(20))
     );
     // It did not renew: another process gets the lease, and the result of the first is not stored.
     world
@@ -603,7 +604,8 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
             "update lethe.cleanup_reconciliations set claimed_until = now() where source = 'database'",
         )
         .await;
-    let later = acquire("w4", Duration::ZERO)
+    // A pass that was given up is due at once, whatever the interval.
+    let later = acquire("w4", Duration::from_secs(3600))
         .await
         .unwrap()
         .acquired()
@@ -637,6 +639,33 @@ async fn one_pass_runs_at_a_time_and_a_pass_that_lost_its_lease_stores_nothing()
             .acquired()
             .is_some()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_waits_for_long_keeps_its_lease_and_ends_when_it_loses_it() {
+    let world = World::new().await;
+    let lease = LeaderLease::acquire(&world.pool, ReconcileSource::Clerk, "w1", Duration::ZERO)
+        .await
+        .unwrap()
+        .acquired()
+        .unwrap();
+    let until = "select claimed_until from lethe.cleanup_reconciliations where source = 'clerk'";
+    let at_first: DateTime<Utc> = sqlx::query_scalar(until)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    let pass = async {
+        world
+            .until(&format!("({until}) > '{at_first}'::timestamptz"))
+            .await;
+        // Another process has it from now on.
+        world
+            .execute("update lethe.cleanup_reconciliations set claim_token = claim_token + 1 where source = 'clerk'")
+            .await;
+        std::future::pending::<Result<(), ReconcileError>>().await
+    };
+    let ended = lease.hold(&world.pool, pass).await;
+    assert!(matches!(ended, Err(ReconcileError::LostLease)), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

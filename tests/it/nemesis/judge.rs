@@ -17,12 +17,6 @@ impl Nemesis {
     /// Returns how long that took.
     pub async fn quieten(&mut self) -> Duration {
         self.world.s3.behave();
-        // A killed leader of reconciliation keeps its lease for ten minutes, for which the test does not wait.
-        self.world
-            .execute(
-                "update lethe.cleanup_reconciliations set claimed_until = now() where claimed_until is not null",
-            )
-            .await;
         let began = Instant::now();
         loop {
             let retried = self.retry_dead().await;

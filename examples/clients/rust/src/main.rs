@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
         other => anyhow::bail!("no task: {other:?}"),
     }
 
-    let erasure = lethe.erase_user(&user_id).await?;
+    let erasure = lethe.erase_user(&user_id, Some("a test of the generated client")).await?;
     ensure!(erasure.user_known, "nobody knows {user_id}");
     let mut receipt = None;
     for _ in 0..MAX_POLLS {
