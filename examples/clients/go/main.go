@@ -1,5 +1,5 @@
-// Deletes a sample, polls it to its end, lists what is deleted, erases a user and reads the receipt, with a client that
-// is generated from openapi/openapi.json.
+// Deletes a sample, restores it, deletes it for good, erases its user and reads the receipt, with a client that is
+// generated from openapi/openapi.json.
 package main
 
 import (
@@ -38,6 +38,9 @@ func story(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := restoreSample(ctx, client, sample); err != nil {
+		return err
+	}
 	if err := deleteSample(ctx, client, sample); err != nil {
 		return err
 	}
@@ -51,6 +54,51 @@ func story(ctx context.Context) error {
 	return eraseUser(ctx, client, os.Getenv("USER_ID"))
 }
 
+// restoreSample deletes the sample while claiming is paused, so that the deletion waits, and takes it back.
+func restoreSample(ctx context.Context, client *lethe.ClientWithResponses, sample uuid.UUID) error {
+	paused, err := client.PauseWithResponse(ctx, lethe.PauseReason{Reason: "a test of the generated client"})
+	if err != nil {
+		return err
+	}
+	if paused.JSON200 == nil || !paused.JSON200.Paused {
+		return fmt.Errorf("pause: %s", paused.Body)
+	}
+	deleted, err := client.DeleteSampleWithResponse(ctx, sample)
+	if err != nil {
+		return err
+	}
+	if deleted.JSON202 == nil || deleted.JSON202.Status != lethe.TaskStatusPending {
+		return fmt.Errorf("delete: %s", deleted.Body)
+	}
+	if err := expectListed(ctx, client, sample, true); err != nil {
+		return err
+	}
+	restored, err := client.RestoreSampleWithResponse(ctx, sample)
+	if err != nil {
+		return err
+	}
+	if restored.JSON200 == nil || restored.JSON200.Id != sample {
+		return fmt.Errorf("restore: %s", restored.Body)
+	}
+	return expectListed(ctx, client, sample, false)
+}
+
+// expectListed looks whether the sample is in the list of what is deleted and not purged yet.
+func expectListed(ctx context.Context, client *lethe.ClientWithResponses, sample uuid.UUID, expected bool) error {
+	kind, id := lethe.EntityTypeSample, sample.String()
+	list, err := client.ListDeletedWithResponse(ctx, &lethe.ListDeletedParams{EntityType: &kind, EntityId: &id})
+	if err != nil {
+		return err
+	}
+	if list.JSON200 == nil {
+		return fmt.Errorf("list: %s", list.Body)
+	}
+	if listed := len(list.JSON200.Items) > 0; listed != expected {
+		return fmt.Errorf("the sample %s is listed: %t", sample, listed)
+	}
+	return nil
+}
+
 func deleteSample(ctx context.Context, client *lethe.ClientWithResponses, sample uuid.UUID) error {
 	deleted, err := client.DeleteSampleWithResponse(ctx, sample)
 	if err != nil {
@@ -61,6 +109,13 @@ func deleteSample(ctx context.Context, client *lethe.ClientWithResponses, sample
 	}
 	task := deleted.JSON202
 	fmt.Printf("task %s: %s of %s %s\n", task.Id, task.Kind, task.EntityType, task.EntityId)
+	resumed, err := client.ResumeWithResponse(ctx, lethe.PauseReason{Reason: "the test is over"})
+	if err != nil {
+		return err
+	}
+	if resumed.JSON200 == nil {
+		return fmt.Errorf("resume: %s", resumed.Body)
+	}
 	err = eventually(func() (bool, error) {
 		found, err := client.GetSampleDeletionWithResponse(ctx, sample)
 		if err != nil {
@@ -74,25 +129,11 @@ func deleteSample(ctx context.Context, client *lethe.ClientWithResponses, sample
 	if err != nil {
 		return err
 	}
-	kind := lethe.EntityTypeSample
-	list, err := client.ListDeletedWithResponse(ctx, &lethe.ListDeletedParams{EntityType: &kind})
-	if err != nil {
-		return err
-	}
-	if list.JSON200 == nil {
-		return fmt.Errorf("list: %s", list.Body)
-	}
-	for _, item := range list.JSON200.Items {
-		if item.Id == sample.String() {
-			return fmt.Errorf("the sample %s is still there", sample)
-		}
-	}
-	return nil
+	return expectListed(ctx, client, sample, false)
 }
 
 func eraseUser(ctx context.Context, client *lethe.ClientWithResponses, user string) error {
-	reason := "a test of the generated client"
-	erased, err := client.EraseUserWithResponse(ctx, user, &lethe.EraseUserParams{Reason: &reason})
+	erased, err := client.EraseUserWithResponse(ctx, user, nil)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-"""Deletes a sample, polls it to its end, lists what is deleted, erases a user and reads the receipt, with a client that
-is generated from openapi/openapi.json."""
+"""Deletes a sample, restores it, deletes it for good, erases its user and reads the receipt, with a client that is
+generated from openapi/openapi.json."""
 
 import os
 import time
@@ -15,10 +15,12 @@ from lethe_client.api.admin import (
     get_user,
     list_deleted,
     list_erasures,
+    pause,
+    resume,
     retry_task,
 )
-from lethe_client.api.samples import delete_sample, get_sample_deletion
-from lethe_client.models import EntityType, ErasureStatus, Problem, ProblemCode, Retry, TaskStatus
+from lethe_client.api.samples import delete_sample, get_sample_deletion, restore_sample
+from lethe_client.models import EntityType, ErasureStatus, PauseReason, Problem, ProblemCode, Retry, TaskStatus
 
 T = TypeVar("T")
 SAMPLE_ID = UUID(os.environ["SAMPLE_ID"])
@@ -47,8 +49,24 @@ def eventually(ask: Callable[[], T], is_done: Callable[[T], bool]) -> T:
     fail("waited in vain")
 
 
+def is_listed() -> bool:
+    """Whether the sample is in the list of what is deleted and not purged yet."""
+    page = good(list_deleted.sync(client=lethe, entity_type=EntityType.SAMPLE, entity_id=str(SAMPLE_ID)))
+    return any(item.id == str(SAMPLE_ID) for item in page.items)
+
+
+# While claiming is paused, the deletion waits and can be taken back.
+settings = good(pause.sync(client=lethe, body=PauseReason(reason="a test of the generated client")))
+assert settings.paused, "it is not paused"
+task = good(delete_sample.sync(SAMPLE_ID, client=lethe))
+assert task.status == TaskStatus.PENDING, task.status
+assert is_listed(), "the sample is not listed"
+restored = good(restore_sample.sync(SAMPLE_ID, client=lethe))
+assert restored.id == SAMPLE_ID and not is_listed(), "the sample is not restored"
+
 task = good(delete_sample.sync(SAMPLE_ID, client=lethe))
 print(f"task {task.id}: {task.kind} of {task.entity_type} {task.entity_id}")
+good(resume.sync(client=lethe, body=PauseReason(reason="the test is over")))
 task = eventually(
     lambda: good(get_sample_deletion.sync(SAMPLE_ID, client=lethe)),
     lambda task: task.status == TaskStatus.COMPLETED,
@@ -56,8 +74,7 @@ task = eventually(
 shown = good(get_task.sync(task.id, client=lethe))
 print(f"task {shown.id} is {shown.status} after {shown.attempts} attempt(s)")
 
-deleted = good(list_deleted.sync(client=lethe, entity_type=EntityType.SAMPLE, limit=200))
-assert all(item.id != str(SAMPLE_ID) for item in deleted.items), "the sample is still there"
+assert not is_listed(), "the sample is still there"
 
 missing = retry_task.sync("999999999", client=lethe, body=Retry(reason="there is no such task"))
 if not isinstance(missing, Problem) or missing.code != ProblemCode.TASK_NOT_FOUND:
