@@ -6,13 +6,15 @@
 -- The search path with which the application's triggers run when Lethe writes its tables: what `alter database … set
 -- search_path` says, or public. Their names need not be qualified. A client cannot change it.
 create function lethe.application_path() returns text
-language sql stable set search_path = lethe, pg_temp as $$
-    select coalesce(
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return coalesce(
         (select substr(c.setting, length('search_path=') + 1)
          from pg_catalog.pg_db_role_setting s cross join unnest(s.setconfig) as c (setting)
          where s.setrole = 0 and s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
            and c.setting like 'search\_path=%'),
-        'public') || ', pg_temp'
+        'public') || ', pg_temp';
+end
 $$;
 
 -- Soft-deletes rows, as of `at_time`. A row that is marked already stays as it is, unless its time lies in the future:

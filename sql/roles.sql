@@ -51,20 +51,22 @@ grant select on public.collections to lethe_serve;
 grant select on
     lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
     lethe.receipts, lethe.receipt_public_keys, lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings,
-    lethe.erasure_slots to lethe_serve;
+    lethe.erasure_slots, lethe.notices, lethe.notice_settings to lethe_serve;
 grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
 grant select, insert on lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
 grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
-    lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor () to lethe_serve;
+    lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor (),
+    lethe.retry_notices (uuid[]) to lethe_serve;
 
 -- The workers.
 grant usage on schema lethe, public to lethe_worker;
 grant select, update, delete on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
 grant select on
     lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
-    lethe.settings, lethe.process_settings, lethe.erasure_slots to lethe_worker;
+    lethe.settings, lethe.process_settings, lethe.erasure_slots, lethe.notice_settings to lethe_worker;
+grant select, update, delete on lethe.notices to lethe_worker;
 grant select, insert, update, delete on lethe.cleanup_tasks, lethe.cleanup_workers to lethe_worker;
 grant select, insert on lethe.cleanup_audit to lethe_worker;
 grant select, update on lethe.cleanup_reconciliations to lethe_worker;
@@ -84,7 +86,8 @@ grant execute on function
     lethe.settle_partly (bigint[], text[]), lethe.step_erasure (text, bigint, boolean), lethe.make_partitions (int),
     lethe.drop_partitions (int), lethe.configure (text, int, interval, text), lethe.may_name_any_actor (),
     lethe.keys_digest (text, timestamptz, timestamptz), lethe.add_receipt_key (text, bytea, bytea, bytea),
-    lethe.receipt_signing_key (), lethe.receipt_subject_keys (), lethe.seal_receipt (bigint, text, bytea, bytea, text)
+    lethe.receipt_signing_key (), lethe.receipt_subject_keys (), lethe.seal_receipt (bigint, text, bytea, bytea, text),
+    lethe.configure_notices (bytea), lethe.disable_notices (bytea)
     to lethe_worker;
 
 -- The application: it asks for deletions, in its own transactions, and in no other name than its own. Its rights on its
@@ -99,4 +102,4 @@ grant usage on schema lethe to lethe_reader;
 grant select on
     lethe.cleanup_tasks, lethe.tasks, lethe.audit, lethe.cleanup_audit, lethe.cleanup_workers, lethe.receipts,
     lethe.receipt_public_keys, lethe.user_tombstones,
-    lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings to lethe_reader;
+    lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings, lethe.notices, lethe.notice_settings to lethe_reader;

@@ -9,11 +9,11 @@ use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
     AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
-    PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs, ReconcileCommand,
-    SpecFormat, TasksArgs,
+    NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
+    ReconcileCommand, SpecFormat, TasksArgs,
 };
 use lethe::cli::print::TasksOutput;
-use lethe::cli::{check, evidence, map, openapi, receipts, reconcile, safety, tasks};
+use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
 use lethe::config::{Database, Log, MapFile, ReceiptKey, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
@@ -263,6 +263,12 @@ pub async fn erasures(source: &Source, args: &ErasuresArgs) -> anyhow::Result<Ex
     let ErasuresCommand::Cancel(args) = &args.command;
     let done = safety::cancel(&mut connection, args, &actor()).await?;
     Ok(tell(&done))
+}
+
+pub async fn notices(source: &Source, args: &NoticesArgs) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(source).await?;
+    print(&notices::run(&mut connection, args).await?);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn connect(source: &Source) -> anyhow::Result<sqlx::PgConnection> {

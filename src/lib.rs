@@ -15,6 +15,7 @@ pub mod evidence;
 mod failpoint;
 pub mod http;
 pub mod map;
+pub mod notices;
 pub mod pauses;
 pub mod queue;
 pub mod receipts;

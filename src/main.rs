@@ -67,6 +67,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pause(args) => commands::pause(&source, &args).await,
         Command::Resume(args) => commands::resume(&source, &args).await,
         Command::Erasures(args) => commands::erasures(&source, &args).await,
+        Command::Notices(args) => commands::notices(&source, &args).await,
         Command::Receipts(args) => commands::receipts(&source, &args).await,
         Command::Reconcile(args) => commands::reconcile(&source, &args).await,
         #[cfg(feature = "dev")]

@@ -15,6 +15,7 @@ use crate::config::Worker;
 use crate::db::timeout::with_timeout;
 use crate::http::api;
 use crate::http::api::health::ReadyCheck;
+use crate::notices::deliver::{self, Patience};
 use crate::receipts::seal;
 use crate::reconcile::{state, timer};
 use crate::storage::Store;
@@ -59,9 +60,11 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
         );
         let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
         let sealing = start_sealing(&config, &pool, &shutdown);
+        let noticing = start_notices(&config, &pool, &metrics, &shutdown);
         worker::run(pool.clone(), store, options, metrics, status, shutdown).await;
         wait_for(reconciling).await?;
         sealing.await.context("the sealing of receipts panicked")?;
+        noticing.await.context("the delivery of notices panicked")?;
     }
     drained.cancel();
     if let Some((_, task)) = side {
@@ -120,6 +123,23 @@ pub fn start_sealing(
 ) -> JoinHandle<()> {
     let key = config.receipt_key.0.clone();
     tokio::spawn(seal::run(pool.clone(), key, shutdown.clone()))
+}
+
+/// Starts the delivery of notices, if they are configured. It ends at `shutdown`.
+pub fn start_notices(
+    config: &Worker,
+    pool: &PgPool,
+    metrics: &Arc<Metrics>,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
+    tokio::spawn(deliver::run(
+        pool.clone(),
+        config.notices.0.clone(),
+        Patience::default(),
+        config.cleanup.retention_days,
+        Arc::clone(metrics),
+        shutdown.clone(),
+    ))
 }
 
 /// The host and the process id, for people who read the audit.

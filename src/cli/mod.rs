@@ -4,6 +4,7 @@ pub mod args;
 pub mod check;
 pub mod evidence;
 pub mod map;
+pub mod notices;
 pub mod openapi;
 pub mod print;
 pub mod receipts;

@@ -39,10 +39,10 @@ topics! {
     /// What `serve` reads.
     Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Safety Lifetime Security;
+    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Security;
     /// What `migrate` reads.
     Migrating(false): Database Receipts Security;
-    /// What `tasks`, `pause`, `resume` and `erasures` read, with their subcommands.
+    /// What `tasks`, `notices`, `pause`, `resume` and `erasures` read, with their subcommands.
     Queueing(true): Database Security;
     /// What `map` and each of its subcommands read.
     Mapping(true): Database Map Security;
@@ -51,7 +51,7 @@ topics! {
     /// What `receipts` and each of its subcommands read.
     Receipting(true): Database Receipts Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Safety Lifetime Security;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Notices Safety Lifetime Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

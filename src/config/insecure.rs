@@ -13,10 +13,17 @@ pub(super) enum Connection {
     Jwks,
     ClerkApi,
     S3,
+    Notices,
 }
 
 impl Connection {
-    const ALL: [Self; 4] = [Self::Database, Self::Jwks, Self::ClerkApi, Self::S3];
+    const ALL: [Self; 5] = [
+        Self::Database,
+        Self::Jwks,
+        Self::ClerkApi,
+        Self::S3,
+        Self::Notices,
+    ];
 
     const fn word(self) -> &'static str {
         match self {
@@ -24,6 +31,7 @@ impl Connection {
             Self::Jwks => "jwks",
             Self::ClerkApi => "clerk-api",
             Self::S3 => "s3",
+            Self::Notices => "notices",
         }
     }
 
@@ -38,6 +46,7 @@ impl Connection {
             Self::S3 => {
                 "would send object keys unencrypted, and believe anybody on the way about what is deleted"
             }
+            Self::Notices => "would send the ids of erased users unencrypted",
         }
     }
 }
@@ -89,7 +98,7 @@ fn allowed(reader: &mut Reader<'_>) -> Vec<Connection> {
             None => reader.fault(
                 &ALLOW_INSECURE,
                 &format!("has the entry `{entry}`"),
-                "Give any of database, jwks, clerk-api and s3, separated by commas.",
+                "Give any of database, jwks, clerk-api, s3 and notices, separated by commas.",
             ),
         }
     }

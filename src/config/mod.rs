@@ -16,6 +16,7 @@ mod insecure;
 mod layer;
 mod log;
 mod map;
+mod notices;
 mod reader;
 mod receipts;
 mod reconcile;
@@ -36,6 +37,7 @@ pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
 pub use map::MapFile;
+pub use notices::Notices;
 pub use reader::{Reader, Section};
 pub use receipts::ReceiptKey;
 pub use source::Source;
@@ -123,6 +125,7 @@ pub struct Worker {
     pub cleanup: Cleanup,
     pub reconcile: ReconcileOptions,
     pub receipt_key: ReceiptKey,
+    pub notices: Notices,
     pub safety: SafetyOptions,
     /// Where metrics and health are served; nowhere if unset.
     pub metrics_addr: Option<SocketAddr>,
@@ -137,6 +140,7 @@ impl Section for Worker {
             cleanup: Cleanup::read(reader),
             reconcile: ReconcileOptions::read(reader),
             receipt_key: ReceiptKey::read(reader),
+            notices: Notices::read(reader),
             safety: SafetyOptions::read(reader),
             metrics_addr: Some(reader.address(&METRICS_ADDR)),
         })

@@ -14,6 +14,8 @@ pub enum Topic {
     Cleanup,
     Reconcile,
     Receipts,
+    /// What the application is told.
+    Notices,
     /// What keeps erasures within bounds.
     Safety,
     /// How long an erasure waits, and how long a process may take to stop.
@@ -37,6 +39,7 @@ impl Topic {
             Self::Cleanup => "Cleanup",
             Self::Reconcile => "Reconciliation",
             Self::Receipts => "Receipts",
+            Self::Notices => "Notices",
             Self::Safety => "Safety",
             Self::Lifetime => "Lifetimes",
             Self::Log => "Logging",

@@ -123,7 +123,7 @@ variables! {
         "Comma-separated `name:token` or `name@role:token`, with tokens of at least 20 characters and the roles \
          `viewer`, `operator` and `admin` (the default); the name goes to the audit trail. Read again at SIGHUP";
     ALLOW_INSECURE: Security, Text("LIST"), Rule("unset"),
-        "Comma-separated list of `database`, `jwks`, `clerk-api` and `s3`: what may go unencrypted to another \
+        "Comma-separated list of `database`, `jwks`, `clerk-api`, `s3` and `notices`: what may go unencrypted to another \
          machine. Else such a configuration is refused";
     CLEANUP_POLL_INTERVAL_MS: Cleanup, number(MS, MIN_PAUSE_MS, MAX_POLL_MS), Count(5_000),
         "Fallback poll of the queue, and its full scan";
@@ -167,6 +167,11 @@ variables! {
     RECEIPT_SIGNING_KEY: Receipts, Secret, Rule("made at the first migration, kept in the database"),
         "Ed25519 private key (PKCS#8 PEM) that signs receipts; may carry `\\n` escapes. Its public half is at \
          `/.well-known/lethe-receipts.json`";
+    NOTIFY_WEBHOOK_URL: Notices, Text("URL"), Rule("unset"),
+        "Where the workers send notices (Standard Webhooks). Unset, none are written. Set the same for all workers: the one \
+         that started last counts";
+    NOTIFY_WEBHOOK_SECRET: Notices, Secret, Rule("required with `NOTIFY_WEBHOOK_URL`"),
+        "Secret that signs notices (`whsec_…`, at least 16 bytes); several, comma-separated, while rotating";
     SHUTDOWN_TIMEOUT_MS: Lifetime, number(MS, 0, MAX_SHUTDOWN_MS), Count(25_000),
         "At SIGTERM or SIGINT, work in flight is finished or released within this time";
     LOG_FORMAT: Log, Text("pretty|json"), Rule("`pretty` on a terminal, else `json`"),

@@ -89,6 +89,8 @@ pub const TABLES: &[TableNeed] = &[
     table("lethe.settings", &["select"], &["select"]),
     table("lethe.process_settings", &["select"], &["select"]),
     table("lethe.erasure_slots", &["select"], &["select"]),
+    table("lethe.notices", &["select"], ALL_BUT_INSERT),
+    table("lethe.notice_settings", &["select"], &["select"]),
 ];
 
 const BOTH: &[ProcessRole] = &[Serve, Worker];
@@ -172,6 +174,11 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.cancel_erasure(text,text,text)", &[Serve]),
     ("lethe.is_touched(lethe.cleanup_tasks)", &[Worker]),
     ("lethe.may_name_any_actor()", BOTH),
+    ("lethe.notices_wanted()", INTERNAL),
+    ("lethe.notice_time(timestamp with time zone)", INTERNAL),
+    ("lethe.configure_notices(bytea)", &[Worker]),
+    ("lethe.disable_notices(bytea)", &[Worker]),
+    ("lethe.retry_notices(uuid[])", &[Serve]),
     ("lethe.check_actor(text)", INTERNAL),
 ];
 

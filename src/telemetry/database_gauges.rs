@@ -16,6 +16,7 @@ pub(super) struct DatabaseGauges {
     pub(super) queue: QueueGauges,
     pub(super) reconciliations: ReconcileGauges,
     pub(super) safety: SafetyGauges,
+    pub(super) notices: NoticeGauges,
 }
 
 impl DatabaseGauges {
@@ -32,6 +33,7 @@ impl DatabaseGauges {
             queue: QueueGauges::new()?,
             reconciliations: ReconcileGauges::new()?,
             safety: SafetyGauges::new()?,
+            notices: NoticeGauges::new()?,
         })
     }
 
@@ -46,6 +48,7 @@ impl DatabaseGauges {
                 &self.reconciliations.is_read,
             ),
             (&self.safety.registry, &self.safety.is_read),
+            (&self.notices.registry, &self.notices.is_read),
         ] {
             if is_up && is_read.load(Ordering::Relaxed) {
                 shown.push(registry);
@@ -137,6 +140,46 @@ impl ReconcileGauges {
                 &registry,
                 "lethe_reconcile_failed",
                 "1 while the last reconciliation did not come to its end.",
+            )?,
+            registry,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct NoticeGauges {
+    registry: Registry,
+    pub(super) is_read: AtomicBool,
+    pub(super) waiting: IntGauge,
+    pub(super) given_up: IntGauge,
+    pub(super) disabled: IntGauge,
+    pub(super) oldest: Gauge,
+}
+
+impl NoticeGauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            is_read: AtomicBool::new(false),
+            waiting: gauge(
+                "lethe_notices_waiting",
+                "Notices that are not delivered yet.",
+            )?,
+            given_up: gauge(
+                "lethe_notices_given_up",
+                "Notices that failed at their last attempt.",
+            )?,
+            disabled: gauge(
+                "lethe_notices_disabled",
+                "1 while the receiver of notices is gone (410).",
+            )?,
+            oldest: register(
+                &registry,
+                Gauge::new(
+                    "lethe_oldest_waiting_notice_age_seconds",
+                    "How long ago the oldest notice that is not delivered was written.",
+                )?,
             )?,
             registry,
         })

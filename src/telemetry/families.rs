@@ -7,8 +7,8 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::vocabulary::{
-    AuthFailure, EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
-    TaskStatus, WakeSource, WebhookOutcome,
+    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
+    TaskKind, TaskStatus, WakeSource, WebhookOutcome,
 };
 
 /// The labels of one series.
@@ -66,6 +66,7 @@ label! {
     WebhookOutcome: "outcome",
     ReconcileSource: "source",
     AuthFailure: "reason",
+    NoticeOutcome: "outcome",
 }
 
 pair_of_labels! {

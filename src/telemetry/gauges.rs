@@ -102,6 +102,10 @@ impl GaugeReader {
         report("pause and held erasures", &safety);
         let is_read = &gauges.safety.is_read;
         is_read.store(safety.is_ok(), Ordering::Relaxed);
+        let notices = with_timeout(READ_LIMIT, self.read_notices()).await;
+        report("notices", &notices);
+        let is_read = &gauges.notices.is_read;
+        is_read.store(notices.is_ok(), Ordering::Relaxed);
         *due = Some(begun + MIN_AGE.max(begun.elapsed() * REST_FACTOR));
     }
 
@@ -125,6 +129,20 @@ impl GaugeReader {
         let gauges = &self.metrics.database.safety;
         gauges.paused.set(i64::from(state.pause.is_some()));
         gauges.held.set(state.held);
+        Ok(())
+    }
+
+    async fn read_notices(&self) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let state = query_file!("sql/telemetry/notices.sql")
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let gauges = &self.metrics.database.notices;
+        gauges.waiting.set(state.waiting);
+        gauges.given_up.set(state.given_up);
+        gauges.disabled.set(i64::from(state.disabled));
+        gauges.oldest.set(state.oldest_seconds);
         Ok(())
     }
 

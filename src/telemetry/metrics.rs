@@ -9,8 +9,8 @@ use super::database_gauges::DatabaseGauges;
 use super::families::{CounterFamily, register};
 use super::http_metrics::HttpMetrics;
 use crate::vocabulary::{
-    AuthFailure, EntityType, ReconcileSource, S3Outcome, SettleOutcome, TableName, TaskKind,
-    WakeSource, WebhookOutcome,
+    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
+    TaskKind, WakeSource, WebhookOutcome,
 };
 
 /// Seconds: from a fast local answer to the end of an operation's time.
@@ -39,6 +39,7 @@ pub struct Metrics {
     pub wakeups: CounterFamily<WakeSource>,
     pub webhook_events: CounterFamily<WebhookOutcome>,
     pub auth_failures: CounterFamily<AuthFailure>,
+    pub notice_attempts: CounterFamily<NoticeOutcome>,
     pub http: HttpMetrics,
     pub task_wait: Histogram,
     pub reconciled: CounterFamily<(ReconcileSource, EntityType)>,
@@ -105,6 +106,11 @@ impl Metrics {
                 &registry,
                 "lethe_auth_failures_total",
                 "Requests whose credentials were refused.",
+            )?,
+            notice_attempts: CounterFamily::register(
+                &registry,
+                "lethe_notice_attempts_total",
+                "Deliveries of notices that this process tried.",
             )?,
             http: HttpMetrics::register(&registry)?,
             task_wait: histogram(

@@ -51,6 +51,18 @@ impl From<ErrorClass> for S3Outcome {
 }
 
 labels! {
+    /// How a delivery of a notice ended: `lethe_notice_attempts_total{outcome}`.
+    pub enum NoticeOutcome {
+        /// The receiver answered with 2xx.
+        Delivered = "delivered",
+        /// It is tried again later.
+        Failed = "failed",
+        /// That was the last attempt.
+        GivenUp = "given-up",
+    }
+}
+
+labels! {
     /// What woke a worker: `lethe_wakeups_total{source}`.
     pub enum WakeSource {
         /// A notification.

@@ -20,7 +20,7 @@ pub use audit::AuditEvent;
 pub use erasure::{ErasureStatus, UserStatus};
 pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};
 pub use labels::{
-    ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
+    NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };
 pub use problem::ProblemCode;
 pub use process::ProcessRole;

@@ -55,6 +55,7 @@ test("the overview shows first what a person must look at", needs("listErasures"
 
 test("an overdue erasure is an alarm", needs("listErasures"), panel("", {}, async (page) => {
   await lethe.sql("update lethe.cleanup_tasks set created_at = now() - interval '28 days' where user_id = 'user_seed_2' and kind = 'user-delete'");
+  await lethe.sql("update lethe.user_tombstones set deleted_at = now() - interval '28 days' where user_id = 'user_seed_2'");
   await visit(page, lethe, "");
   await page.locator(".sentence.alarm").getByText(/overdue/).waitFor();
   await page.getByRole("img", { name: "28 days of 30" }).waitFor();

@@ -95,7 +95,10 @@ fn row(table: &str, name: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_needs_names_what_the_migrations_create() {
     // PostgreSQL asks for the right to execute these when their trigger is created.
-    const OF_TRIGGERS: [&str; 5] = [
+    const OF_TRIGGERS: [&str; 8] = [
+        "lethe.notice_audit()",
+        "lethe.notice_held()",
+        "lethe.notice_receipts()",
         "lethe.refuse_audit_change()",
         "lethe.refuse_receipt_change()",
         "lethe.refuse_receipt_key_change()",

@@ -45,6 +45,8 @@ mod nemesis;
 #[cfg(all(feature = "dev", target_os = "linux"))]
 mod network;
 #[cfg(feature = "dev")]
+mod notices;
+#[cfg(feature = "dev")]
 mod panel;
 #[cfg(feature = "dev")]
 mod pgbouncer;

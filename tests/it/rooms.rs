@@ -35,14 +35,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("evidence", &["safety", "tasks"]),
     ("telemetry", &["db", "safety", "tasks"]),
     ("reconcile", &["db", "telemetry"]),
+    ("notices", &["db", "telemetry"]),
     ("worker", &["db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
     ("http", &["db", "deletion", "evidence", "receipts", "safety", "tasks", "telemetry"]),
     // It parses into the types of the rooms, so these do not know it.
-    ("config", &["db", "http", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),
+    ("config", &["db", "http", "notices", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
     ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
-    ("cli", &["bench", "config", "db", "deletion", "evidence", "http", "map", "receipts", "reconcile", "safety", "schema", "storage", "tasks", "worker"]),
-    ("app", &["config", "db", "embedded", "http", "receipts", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
+    ("cli", &["bench", "config", "db", "deletion", "evidence", "http", "map", "notices", "receipts", "reconcile", "safety", "schema", "storage", "tasks", "worker"]),
+    ("app", &["config", "db", "embedded", "http", "notices", "receipts", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
     ("commands", &["app", "bench", "cli", "config", "embedded", "http", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),
 ];

@@ -119,6 +119,7 @@ impl Machine<'_> {
         let reconciling =
             worker::start_reconciliation(&self.worker, &work_pool, &metrics, &shutdown);
         let sealing = worker::start_sealing(&self.worker, &work_pool, &shutdown);
+        let noticing = worker::start_notices(&self.worker, &work_pool, &metrics, &shutdown);
         let progress = tokio::spawn(progress::show(api_pool.clone(), shutdown.clone()));
 
         let banner = self
@@ -139,7 +140,8 @@ impl Machine<'_> {
         )
         .await;
         note("stopping …");
-        for task in workers.into_iter().chain([reconciling, sealing, progress]) {
+        let others = [reconciling, sealing, noticing, progress];
+        for task in workers.into_iter().chain(others) {
             task.await.context("a worker panicked")?;
         }
         pool::close(&work_pool).await;

@@ -5,6 +5,7 @@
 mod dev;
 mod evidence;
 mod map;
+mod notices;
 mod receipts;
 mod reconcile;
 mod safety;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 pub use self::map::{MapArgs, MapCommand, MapFormat};
+pub use self::notices::{NoticesArgs, NoticesCommand, RetryNoticesArgs};
 pub use self::receipts::{ExportArgs, ReceiptsArgs, ReceiptsCommand};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
@@ -314,14 +316,17 @@ Exit codes:
   2  bad flags or bad configuration")]
     Erasures(ErasuresArgs),
 
+    /// Show and retry the notices that NOTIFY_WEBHOOK_URL did not take
+    #[command(after_long_help = notices::HELP)]
+    Notices(NoticesArgs),
+
     /// Find what was soft-deleted without a task, and with --apply write the task
     ///
-    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for
-    /// users who were erased and whose row is there again, as after a backup was restored.
-    /// Reports what it finds and changes nothing, unless --apply is given. Workers do the same
-    /// every RECONCILE_INTERVAL_MS. What would take more than RECONCILE_MAX_USER_SHARE percent of
-    /// all users within 24 hours takes nothing: look at it, and if it is right, apply it with a
-    /// higher --reconcile-max-user-share.
+    /// Looks for users and samples whose deleted_at was set by something else than Lethe, and for users who were
+    /// erased and whose row is there again, as after a backup was restored. Reports what it finds and changes
+    /// nothing, unless --apply is given. Workers do the same every RECONCILE_INTERVAL_MS. What would take more than
+    /// RECONCILE_MAX_USER_SHARE percent of all users within 24 hours takes nothing: look at it, and if it is right,
+    /// apply it with a higher --reconcile-max-user-share.
     #[command(after_long_help = "\
 Examples:
   lethe reconcile                                       # report, change nothing
@@ -414,6 +419,7 @@ impl Cli {
             }
             Command::Pause(args) | Command::Resume(args) => args.settings.pairs(),
             Command::Erasures(erasures) => erasures.settings.pairs(),
+            Command::Notices(notices) => notices.settings.pairs(),
             Command::Reconcile(reconcile) => reconcile.settings.pairs(),
             Command::Receipts(receipts) => receipts.settings.pairs(),
             #[cfg(feature = "dev")]

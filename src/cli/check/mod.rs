@@ -3,6 +3,7 @@
 
 mod clerk;
 mod database;
+mod notices;
 mod rights;
 mod storage;
 mod table;
@@ -41,6 +42,7 @@ pub async fn run(
     match worker {
         Some((worker, store)) => {
             findings.extend(storage::check(worker, store).await);
+            findings.push(notices::check(worker, ANSWER_LIMIT).await);
             if let Some(backend) = &worker.reconcile.clerk {
                 findings.push(clerk::backend(backend, ANSWER_LIMIT).await);
             }

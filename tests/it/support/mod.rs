@@ -10,6 +10,7 @@ pub mod outage;
 pub mod own_postgres;
 pub mod pgbouncer;
 pub mod real_stores;
+pub mod receiver;
 pub mod service;
 #[cfg(target_os = "linux")]
 pub mod small_disk;
