@@ -133,7 +133,8 @@ func deleteSample(ctx context.Context, client *lethe.ClientWithResponses, sample
 }
 
 func eraseUser(ctx context.Context, client *lethe.ClientWithResponses, user string) error {
-	erased, err := client.EraseUserWithResponse(ctx, user, nil)
+	reason := "a test of the generated client"
+	erased, err := client.EraseUserWithResponse(ctx, user, &lethe.EraseUserParams{Reason: &reason})
 	if err != nil {
 		return err
 	}
