@@ -21,8 +21,10 @@ async fn victims(app: &Application) {
 }
 
 async fn until_every_slot_works(app: &Application) {
-    app.until("(select count(*) >= 8000 from lethe.cleanup_tasks where status <> 'pending' or attempts > 0)")
-        .await;
+    app.until(
+        "(select count(*) >= 8000 from lethe.tasks where status <> 'pending' or attempts > 0)",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
