@@ -170,6 +170,8 @@ test("a row is reached and opened by keys", panel("tasks?status=dead", {}, async
   await page.keyboard.press("g");
   await page.keyboard.press("a");
   await until("the audit trail", () => page.url().endsWith("/panel/audit"));
+  await settled(page);
+  await page.locator("[name=actor]").waitFor();
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("name")), "actor");
   await page.keyboard.press("Escape");
