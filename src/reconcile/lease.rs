@@ -105,24 +105,30 @@ impl LeaderLease {
         tokio::select! {
             result = pass => result,
             () = self.keep_renewing(pool) => Err(ReconcileError::LostLease),
+            () = self.expired() => Err(ReconcileError::LostLease),
         }
     }
 
-    /// Returns when the lease is lost.
+    /// Returns when another process has the lease. A database that is away is asked again.
     async fn keep_renewing(&self, pool: &PgPool) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            match self.renew_if_due(pool).await {
-                Ok(()) => {}
-                Err(ReconcileError::LostLease) => return,
-                // A database that is away for a moment is asked again while the lease lasts.
-                Err(_) if self.renewed.lock().elapsed() < LEASE => {}
-                Err(_) => {
-                    record_timeout();
-                    return;
-                }
+            if let Err(ReconcileError::LostLease) = self.renew_if_due(pool).await {
+                return;
             }
         }
+    }
+
+    /// Returns at the moment at which this lease expires, even if a renewal still waits for the database.
+    async fn expired(&self) {
+        loop {
+            let age = self.renewed.lock().elapsed();
+            let Some(left) = LEASE.checked_sub(age) else {
+                break;
+            };
+            tokio::time::sleep(left).await;
+        }
+        record_timeout();
     }
 
     /// Renews the lease if that is due. A process that stood still asks before its next step.
