@@ -116,7 +116,11 @@ pub async fn run(
         let digest = endpoint.as_ref().map(Endpoint::digest);
         record(&pool, digest.as_deref(), &patience).await;
         let Some(endpoint) = endpoint else {
-            return;
+            // What was written for an endpoint of before names users, so it goes when its time is over.
+            loop {
+                prune(&pool, retention_days).await;
+                sleep(PRUNE_INTERVAL).await;
+            }
         };
         let client = endpoint::client(patience.connect, patience.request);
         match client {
@@ -149,6 +153,16 @@ async fn record(pool: &PgPool, digest: Option<&[u8]>, patience: &Patience) {
     }
 }
 
+async fn prune(pool: &PgPool, retention_days: u32) {
+    let pruning = manage::prune(pool, retention_days);
+    if let Err(error) = with_timeout(STATEMENT_LIMIT, pruning).await {
+        tracing::warn!(
+            error = chain(&error),
+            "cannot prune notices; trying again later"
+        );
+    }
+}
+
 struct Sender {
     pool: PgPool,
     endpoint: Endpoint,
@@ -162,7 +176,7 @@ impl Sender {
         let mut pruned: Option<Instant> = None;
         loop {
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
-                self.prune(retention_days).await;
+                prune(&self.pool, retention_days).await;
                 pruned = Some(Instant::now());
             }
             match with_timeout(STATEMENT_LIMIT, self.claim()).await {
@@ -179,16 +193,6 @@ impl Sender {
                 ),
             }
             sleep(self.patience.poll).await;
-        }
-    }
-
-    async fn prune(&self, retention_days: u32) {
-        let pruning = manage::prune(&self.pool, retention_days);
-        if let Err(error) = with_timeout(STATEMENT_LIMIT, pruning).await {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot prune notices; trying again later"
-            );
         }
     }
 

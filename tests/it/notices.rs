@@ -152,6 +152,38 @@ async fn without_an_endpoint_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_an_endpoint_old_notices_go_all_the_same() {
+    let world = World::new().await;
+    world
+        .execute(
+            "insert into lethe.notices (type, data, created_at, delivered_at)
+             values ('cleanup.paused', '{}', now() - interval '31 days', now() - interval '31 days'),
+                    ('cleanup.paused', '{}', now() - interval '29 days', now() - interval '29 days')",
+        )
+        .await;
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(deliver::run(
+        world.pool.clone(),
+        None,
+        Patience::default(),
+        30,
+        Metrics::new().unwrap(),
+        stop.clone(),
+    ));
+    world
+        .until("(select count(*) = 1 from lethe.notices)")
+        .await;
+    world
+        .expect_rows(
+            "lethe.notices where created_at > now() - interval '30 days'",
+            1,
+        )
+        .await;
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_task_and_held_erasures_are_told_of_in_the_same_transaction() {
     let world = World::new().await;
     manage::configure(&world.pool, Some(b"digest"))
