@@ -38,13 +38,16 @@ create table lethe.cleanup_tasks (
     -- `remove` (the rows without objects), and the last row that the phase has dealt with.
     phase        text,
     plan_cursor  text[],
+    -- The rows that this deletion soft-deleted before it was claimed, by type: what a restore or a cancellation makes live.
+    marked       jsonb,
+    -- Rows that stay for a reason of the map: [{"type", "rows", "why"}].
+    kept_rows    jsonb,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
     -- Always null here. It stands here for the columns of the view lethe.tasks.
     finished_at  timestamptz,
     is_dead      boolean not null generated always as (status = 'dead') stored,
-    constraint cleanup_tasks_kind_known check (kind in ('sample-delete', 'image-delete', 'user-delete', 'user-delete-part')),
-    constraint cleanup_tasks_entity_type_known check (entity_type in ('user', 'collection', 'sample', 'sample-image')),
+    constraint cleanup_tasks_kind_known check (kind in ('sample-delete', 'image-delete', 'entity-delete', 'user-delete', 'user-delete-part')),
     constraint cleanup_tasks_status_known check (status in ('pending', 'running', 'failed', 'dead')),
     constraint cleanup_tasks_error_class_known
         check (error_class in ('transient', 'throttle', 'outage', 'blocked', 'permanent', 'crash')),
@@ -52,7 +55,8 @@ create table lethe.cleanup_tasks (
     constraint cleanup_tasks_attempts_not_negative check (attempts >= 0),
     constraint cleanup_tasks_owned_while_running check ((status = 'running') = (lease_owner is not null)),
     constraint cleanup_tasks_held_while_pending check (held_reason is null or status = 'pending'),
-    constraint cleanup_tasks_phase_of_roots check ((kind = 'user-delete') = (phase is not null)),
+    constraint cleanup_tasks_phase_of_roots check (case when phase is null then kind <> 'user-delete'
+                                                        else kind in ('user-delete', 'entity-delete') end),
     constraint cleanup_tasks_phase_known check (phase in ('rows', 'plan', 'parts', 'remove')),
     constraint cleanup_tasks_rows_have_a_type check (row_type is not null or row_ids = '{}'),
     constraint cleanup_tasks_is_open check (finished_at is null)

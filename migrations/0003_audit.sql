@@ -32,7 +32,7 @@ create index cleanup_audit_task_id_idx on lethe.cleanup_audit (task_id, id) wher
 create index cleanup_audit_user_id_idx on lethe.cleanup_audit (user_id, id) where user_id is not null;
 -- The tasks of a sample or an image, finished ones too.
 create index cleanup_audit_entity_idx on lethe.cleanup_audit (entity_id, task_id)
-    where event in ('sample-deletion-requested', 'image-deletion-requested');
+    where event in ('sample-deletion-requested', 'image-deletion-requested', 'entity-deletion-requested');
 
 create function lethe.refuse_audit_change() returns trigger
 language plpgsql set search_path = lethe, pg_temp as $$
@@ -77,6 +77,8 @@ create table lethe.finished_tasks (
     row_type     text,
     row_ids      text[] not null,
     more_rows    jsonb,
+    -- Rows that stay for a reason of the map: [{"type", "rows", "why"}].
+    kept_rows    jsonb,
     constraint finished_tasks_status_known check (status in ('completed', 'cancelled'))
 ) partition by range (finished_at);
 
@@ -194,6 +196,8 @@ create table lethe.receipts (
     objects_kept    bigint not null,
     -- Numbers of rows removed, by type: {"sample": 5}.
     rows_deleted    jsonb not null,
+    -- Rows that stay for a reason of the map: [{"type", "rows", "why"}].
+    rows_kept       jsonb not null default '[]',
     constraint receipts_one_a_task unique (task_id)
 );
 create index receipts_user_id_idx on lethe.receipts (user_id, id);

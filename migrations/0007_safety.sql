@@ -4,7 +4,8 @@
 
 alter table lethe.cleanup_audit drop constraint if exists cleanup_audit_event_known;
 alter table lethe.cleanup_audit add constraint cleanup_audit_event_known check (event in (
-    'user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested', 'sample-restored',
+    'user-deletion-requested', 'sample-deletion-requested', 'image-deletion-requested', 'entity-deletion-requested',
+    'sample-restored', 'entity-restored',
     'task-continued', 'task-failed', 'task-dead', 'task-retried', 'cleanup-paused', 'cleanup-resumed',
     'erasure-released', 'erasure-cancelled'));
 
@@ -197,23 +198,6 @@ language sql stable set search_path = lethe, pg_temp as $$
                             where f.user_id = root.user_id and f.parent_id = root.id and f.kind = 'user-delete-part')))
 $$;
 
--- Makes the rows live again that this erasure soft-deleted. It runs triggers of the application, with its search path.
-create function lethe.unmark(root lethe.cleanup_tasks) returns void
-language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
-begin
-    perform set_config('search_path', lethe.application_path(), true);
-    update public.sample_images i set deleted_at = null, deleted_by = null
-    from public.samples s
-    where s.user_id = root.user_id and i.sample_id = s.id and i.deleted_at = root.created_at;
-    update public.samples s set deleted_at = null, deleted_by = null
-    where s.user_id = root.user_id and s.deleted_at = root.created_at;
-    update public.collections c set deleted_at = null, deleted_by = null
-    where c.user_id = root.user_id and c.deleted_at = root.created_at;
-    update public.users u set deleted_at = null, deleted_by = null
-    where u.id = root.user_id and u.deleted_at = root.created_at;
-end
-$$;
-
 -- Takes a user's erasure back, as long as no task of it was ever claimed. What the erasure soft-deleted is live again,
 -- and nothing else: its rows bear the time at which the root task was written, to the microsecond, and what was
 -- soft-deleted before bears another. Returns `cancelled`; `begun` if a worker has claimed the root or a part of it, or if it has
@@ -227,7 +211,7 @@ declare
 begin
     -- Against a deletion of the same user, and a sign-up that waits for the tombstone's end.
     perform lethe.lock_user(cancel_erasure.user_id, true);
-    perform from public.users u where u.id = cancel_erasure.user_id for no key update;
+    perform lethe_map.lock_user(cancel_erasure.user_id, true);
     -- A claim that locked the row first is waited for, and seen. A claim that comes later passes over a locked row.
     select * into root from lethe.cleanup_tasks t
     where t.entity_id = cancel_erasure.user_id and t.kind = 'user-delete'
@@ -241,7 +225,7 @@ begin
         return 'begun';
     end if;
 
-    perform lethe.unmark(root);
+    perform lethe_map.unmark(root);
     -- A deletion that was asked for by itself goes on by itself.
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';

@@ -39,10 +39,10 @@ language plpgsql set search_path = lethe, pg_temp as $$
 begin
     if tg_op = 'UPDATE' and old.sequence is null and new.sequence is not null
        and (new.id, new.user_id, new.task_id, new.requested_at, new.requested_by, new.completed_at, new.objects_deleted,
-            new.objects_kept, new.rows_deleted)
+            new.objects_kept, new.rows_deleted, new.rows_kept)
            is not distinct from
            (old.id, old.user_id, old.task_id, old.requested_at, old.requested_by, old.completed_at, old.objects_deleted,
-            old.objects_kept, old.rows_deleted) then
+            old.objects_kept, old.rows_deleted, old.rows_kept) then
         return new;
     end if;
     raise exception 'receipts is append-only' using errcode = 'insufficient_privilege',

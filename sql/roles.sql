@@ -35,6 +35,8 @@ $$;
 revoke all on schema lethe from public;
 revoke all on all tables in schema lethe from public, lethe_serve, lethe_worker, lethe_application, lethe_reader;
 revoke all on all sequences in schema lethe from public, lethe_serve, lethe_worker, lethe_application, lethe_reader;
+-- The functions of schema lethe_map run with the rights of their caller, so the right to use the schema is enough.
+revoke all on schema lethe_map from public;
 revoke all on all functions in schema lethe from public, lethe_serve, lethe_worker, lethe_application, lethe_reader;
 revoke all on public.users, public.collections, public.samples, public.sample_images
     from lethe_serve, lethe_worker, lethe_reader;
@@ -45,26 +47,26 @@ grant select, update, delete, references, trigger
     on public.users, public.collections, public.samples, public.sample_images to lethe_owner;
 
 -- The API.
-grant usage on schema lethe, public to lethe_serve;
+grant usage on schema lethe, lethe_map, public to lethe_serve;
 grant select, update on public.users, public.samples, public.sample_images to lethe_serve;
 grant select on public.collections to lethe_serve;
 grant select on
-    lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
+    lethe._sqlx_migrations, lethe.maps, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
     lethe.receipts, lethe.receipt_public_keys, lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings,
     lethe.erasure_slots, lethe.notices, lethe.notice_settings to lethe_serve;
 grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
 grant select, insert on lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
 grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
-    lethe.delete_image (uuid, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
+    lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
     lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor (),
     lethe.retry_notices (uuid[]) to lethe_serve;
 
 -- The workers.
-grant usage on schema lethe, public to lethe_worker;
+grant usage on schema lethe, lethe_map, public to lethe_worker;
 grant select, update, delete on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
 grant select on
-    lethe._sqlx_migrations, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
+    lethe._sqlx_migrations, lethe.maps, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
     lethe.settings, lethe.process_settings, lethe.erasure_slots, lethe.notice_settings to lethe_worker;
 grant select, update, delete on lethe.notices to lethe_worker;
 grant select, insert, update, delete on lethe.cleanup_tasks, lethe.cleanup_workers to lethe_worker;
@@ -73,17 +75,13 @@ grant select, update on lethe.cleanup_reconciliations to lethe_worker;
 grant select, delete on lethe.webhook_events to lethe_worker;
 grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
-    lethe.delete_image (uuid, text, interval), lethe.plan_user (bigint, int),
-    lethe.mark_collections (lethe.cleanup_tasks, text, int), lethe.choose_rows (text, bigint, uuid, uuid, int),
-    lethe.application_path (), lethe.mark (text[], uuid[], uuid[], uuid[], timestamptz, text), lethe.adopt (text[], text, bigint),
-    lethe.protected_keys (text[], text[]), lethe.is_touched (lethe.cleanup_tasks),
-    lethe.remove_images (uuid[], bigint[], text[], text[], boolean),
-    lethe.remove_samples (uuid[], boolean), lethe.remove_upwards (text[], uuid, int, boolean), lethe.leftover (text),
+    lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval),
+    lethe.application_path (), lethe.adopt (text[], text, bigint), lethe.is_touched (lethe.cleanup_tasks),
+    lethe.is_going_user (text, text), lethe.is_resting_user (text, text), lethe.is_going_entity (text, text),
+    lethe.is_resting_entity (text, text),
     lethe.finish_tasks (text, bigint[], bigint[], jsonb[], bigint[], text[]), lethe.removed_since (text, timestamptz),
     lethe.audit_progress (text, lethe.cleanup_tasks, text[], text[], jsonb),
-    lethe.keep_rest (lethe.cleanup_tasks), lethe.keep_root (bigint, text, boolean),
-    lethe.removed_rows (lethe.cleanup_tasks, jsonb), lethe.settle_tasks (text, bigint[], bigint[], text[], boolean),
-    lethe.settle_partly (bigint[], text[]), lethe.step_erasure (text, bigint, boolean), lethe.make_partitions (int),
+    lethe.make_partitions (int),
     lethe.drop_partitions (int), lethe.configure (text, int, interval, text), lethe.may_name_any_actor (),
     lethe.keys_digest (text, timestamptz, timestamptz), lethe.add_receipt_key (text, bytea, bytea, bytea),
     lethe.receipt_signing_key (), lethe.receipt_subject_keys (), lethe.seal_receipt (bigint, text, bytea, bytea, text),
@@ -94,12 +92,13 @@ grant execute on function
 -- own tables are its own matter.
 grant usage on schema lethe to lethe_application;
 grant execute on function
-    lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval), lethe.delete_image (uuid, text, interval)
+    lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval), lethe.delete_image (uuid, text, interval),
+    lethe.delete (text, text, text, interval)
     to lethe_application;
 
 -- Dashboards and auditors: everything of Lethe's own, and nothing of the application's.
 grant usage on schema lethe to lethe_reader;
 grant select on
     lethe.cleanup_tasks, lethe.tasks, lethe.audit, lethe.cleanup_audit, lethe.cleanup_workers, lethe.receipts,
-    lethe.receipt_public_keys, lethe.user_tombstones,
+    lethe.receipt_public_keys, lethe.user_tombstones, lethe.maps,
     lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings, lethe.notices, lethe.notice_settings to lethe_reader;

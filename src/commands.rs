@@ -9,13 +9,13 @@ use anyhow::Context;
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
     AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
-    NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
+    MigrateArgs, NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
     ReconcileCommand, SpecFormat, TasksArgs,
 };
 use lethe::cli::print::TasksOutput;
 use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, Log, MapFile, ReceiptKey, Section, Serve, Source, Worker};
+use lethe::config::{Database, GivenMap, Log, MapFile, ReceiptKey, Section, Serve, Source, Worker};
 use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
@@ -93,17 +93,20 @@ pub async fn dev(source: Source, args: &lethe::cli::args::DevArgs) -> anyhow::Re
     }
 }
 
-pub async fn migrate(source: &Source, only_check: bool) -> anyhow::Result<ExitCode> {
-    let (log, database, key) = <(Log, Database, ReceiptKey)>::parse(source)?;
+pub async fn migrate(source: &Source, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
+    let (log, database, key, map) = <(Log, Database, ReceiptKey, GivenMap)>::parse(source)?;
     start_log(&log)?;
-    if only_check {
-        let state = migrate::check(&database).await?;
-        print(&migrate::tell_state(&state));
-        return Ok(success_if(state.is_current()));
+    if args.check {
+        let (state, map_is_due) = migrate::check(&database, map.digest()).await?;
+        print(&migrate::tell_state(&state, map_is_due));
+        return Ok(success_if(state.is_current() && !map_is_due));
     }
-    let before = migrate::run(&database, key.0.as_ref()).await?;
+    let given = map.0.as_ref();
+    let before = migrate::run(&database, given, key.0.as_ref()).await?;
     print(&migrate::tell_applied(&before));
-    Ok(ExitCode::SUCCESS)
+    let mut connection = pool::connect(&database.listen_url).await?;
+    let applied = migrate::apply_map(&mut connection, given, args.allow_incomplete).await?;
+    Ok(show(&map::tell_applied("the erasure map", applied)?))
 }
 
 /// Tries the role that is asked for, or the roles of which something is configured; without any, all is asked for.

@@ -31,6 +31,9 @@ pub enum ListError {
     /// The cursor is of another list or of other filters.
     #[error("the cursor {0}")]
     Cursor(#[from] InvalidCursor),
+    /// The applied map has no such type of rows; these it has.
+    #[error("the type must be one of {}", .0.join(", "))]
+    Type(Vec<String>),
     /// The database refused.
     #[error(transparent)]
     Database(#[from] sqlx::Error),

@@ -54,7 +54,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => commands::dev(source, &args).await,
         Command::Serve { .. } => commands::serve(&source, flags).await,
         Command::Worker { .. } => commands::worker(&source).await,
-        Command::Migrate { check, .. } => commands::migrate(&source, check).await,
+        Command::Migrate(args) => commands::migrate(&source, &args).await,
         Command::Openapi { format } => Ok(commands::openapi(format)),
         Command::Check { role, json, .. } => commands::check(&source, role, json).await,
         Command::Tasks(args) => commands::tasks(&source, &args).await,

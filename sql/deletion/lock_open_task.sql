@@ -2,5 +2,5 @@
 -- its user's erasure cannot be taken back.
 select id, status = 'pending' and lease_token = 0 and parent_id is null as "untouched!"
 from lethe.cleanup_tasks
-where entity_id = $1 and kind = 'sample-delete'
+where entity_id = $1 and entity_type = $2 and kind <> 'user-delete-part'
 for update

@@ -1,3 +1,2 @@
 -- The next step of an erasure (the function says how).
-select result as "result!", error, samples as "samples!", collections as "collections!", users as "users!"
-from lethe.step_erasure($1, $2, $3)
+select result as "result!", error, other_rows from lethe_map.step_erasure($1, $2, $3)

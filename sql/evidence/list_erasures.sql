@@ -2,7 +2,7 @@
 -- (src/evidence/receipt.rs). Those that are rare are found by their tasks and rows, not by reading every tombstone.
 select b.user_id, b.deleted_at as "requested_at: Timestamp", b.deleted_at as "exact_requested_at: ExactTime",
        b.deleted_by as requested_by, s.status as "status!: ErasureStatus",
-       exists (select from public.users u where u.id = b.user_id)
+       lethe_map.has_user(b.user_id)
            or exists (select from lethe.receipts r
                       where r.user_id = b.user_id and (r.rows_deleted ->> 'user')::bigint > 0)
            or exists (select from lethe.cleanup_audit a
@@ -14,9 +14,7 @@ from lethe.user_tombstones b
 cross join lateral (
     select case
         when not exists (select from lethe.cleanup_tasks t where t.user_id = b.user_id)
-             and not exists (select from public.users u where u.id = b.user_id)
-             and not exists (select from public.samples p where p.user_id = b.user_id)
-             and not exists (select from public.collections c where c.user_id = b.user_id) then 'complete'
+             and not lethe_map.has_rows(b.user_id) then 'complete'
         when exists (select from lethe.cleanup_tasks t where t.user_id = b.user_id and t.is_dead) then 'incomplete'
         when exists (select from lethe.cleanup_tasks t
                      where t.user_id = b.user_id and t.held_reason is not null) then 'held'
@@ -30,7 +28,7 @@ where ($1::text is null or s.status = $1)
        or b.user_id in (select t.user_id from lethe.cleanup_tasks t where t.held_reason is not null))
   and ($1 is distinct from 'in-progress'
        or b.user_id in (select t.user_id from lethe.cleanup_tasks t
-                        union select u.id from public.users u where u.deleted_at is not null))
+                        union select unnest((lethe_map.soft_deleted('user', null, null, 100000)).ids)))
   and ($2::timestamptz is null or b.deleted_at >= $2)
   and ($3::timestamptz is null or b.deleted_at < $3)
   and ($4::text is null or b.deleted_by = $4)

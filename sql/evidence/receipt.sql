@@ -4,14 +4,16 @@ select b.deleted_at as "requested_at: Timestamp", b.deleted_by as requested_by,
        r.completed_at as "completed_at?: Timestamp", r.sequence as "sequence?", r.signature as "signature?",
        coalesce(r.objects_deleted, a.objects_deleted, 0) as "objects_deleted!",
        coalesce(r.objects_kept, a.objects_kept, 0) as "objects_kept!",
-       coalesce(r.rows_deleted, a.rows_deleted, '{}') as "rows_deleted!",
+       (select coalesce(jsonb_object_agg(coalesce(n.plural, d.key), coalesce(d.value, '0')), '{}')
+        from lethe_map.types() n
+        full join jsonb_each(coalesce(r.rows_deleted, a.rows_deleted, '{}')) d on d.key = n.type) as "rows_deleted!",
+       coalesce(r.rows_kept, '[]') as "rows_kept!",
+       coalesce((select m.is_incomplete from lethe.maps m order by m.id desc limit 1), false) as "is_map_incomplete!",
        t.tasks as "tasks!", t.objects as "objects!", t.is_held as "is_held!",
-       exists (select from public.users u where u.id = b.user_id)
-           or exists (select from public.samples s where s.user_id = b.user_id)
-           or exists (select from public.collections c where c.user_id = b.user_id) as "rows_left!"
+       lethe_map.has_rows(b.user_id) as "rows_left!"
 from lethe.user_tombstones b
 left join lateral (
-    select completed_at, objects_deleted, objects_kept, rows_deleted, sequence, signature from lethe.receipts
+    select completed_at, objects_deleted, objects_kept, rows_deleted, rows_kept, sequence, signature from lethe.receipts
     where user_id = b.user_id
       and not exists (select from lethe.cleanup_tasks t where t.entity_id = b.user_id and t.kind = 'user-delete')
     order by id desc limit 1

@@ -1,12 +1,8 @@
--- Enqueues the erasure of a user if it is still needed. The row is checked again, and locked, because its
+-- Enqueues the erasure of a user if it is still needed. The row is checked again after it was locked, because its
 -- deletion may have begun, ended or been taken back since it was found.
-with locked as materialized (
-    select u.id from public.users u
-    where u.id = $1
-      and (u.deleted_at <= now() or exists (select from lethe.user_tombstones b where b.user_id = u.id))
-      and not exists (
-          select from lethe.cleanup_tasks t
-          where t.entity_id = u.id and t.kind = 'user-delete')
-    for no key update of u
-)
-select lethe.delete_user(locked.id, 'reconcile') as task_id from locked
+select lethe.delete_user($1, 'reconcile') as task_id
+where (lethe_map.user_deleted_at($1) <= now()
+       or (exists (select from lethe.user_tombstones b where b.user_id = $1) and lethe_map.has_rows($1)))
+  and not exists (
+      select from lethe.cleanup_tasks t
+      where t.entity_id = $1 and t.kind = 'user-delete')

@@ -2,4 +2,4 @@
 -- no row is locked by an advisory lock. Without $2: the deletion of a user without a row either is visible to us or
 -- waits for us.
 select lethe.lock_user($1, $2)::text as locked,
-       case when $2 then (select u.id from public.users u where u.id = $1 for no key update) end as user_id
+       case when $2 then lethe_map.lock_user($1, true) end as has_row

@@ -3,16 +3,13 @@
 -- else holds are passed over: a worker is trying them already. The keys are read again from the rows that the task
 -- names: a person may have corrected one. A row that is gone cannot say its key, so then the old keys are kept too.
 with held as (
-    select id, error_class, row_ids, object_keys from lethe.cleanup_tasks
+    select id, error_class, user_id, row_type, row_ids, object_keys from lethe.cleanup_tasks
     where id = any ($1) and status in ('failed', 'dead')
     order by id for no key update skip locked
 ), named as (
     select h.id, h.error_class, h.object_keys,
-           (select array_agg(distinct i.object_key) from public.sample_images i
-            where i.id = any (h.row_ids::uuid[])) as keys,
-           (select count(*) from public.sample_images i where i.id = any (h.row_ids::uuid[]))
-               = cardinality(h.row_ids) as is_whole
-    from held h
+           r.keys, r.is_whole
+    from held h cross join lateral lethe_map.read_keys(h.user_id, h.row_type, h.row_ids) r
 ), retried as (
     update lethe.cleanup_tasks t
     set status = 'pending', scheduled_at = clock_timestamp(), attempts = 0, updated_at = now(),

@@ -5,8 +5,10 @@ use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{Connection, PgConnection};
 
 use super::pool;
-use crate::config::Database;
+use crate::config::{Database, MapText};
 use crate::db::sqlstate::{Meaning, meaning};
+use crate::map::apply::{self, Applied, ApplyError};
+use crate::map::format::{BUILT_IN, ErasureMap};
 use crate::receipts::key::SigningKey;
 use crate::receipts::keys;
 use crate::schema::{self, MIGRATOR, MigrationState, application};
@@ -18,12 +20,15 @@ use crate::schema::{self, MIGRATOR, MigrationState, application};
 /// When the database is away or refuses.
 pub async fn run(
     database: &Database,
+    map: Option<&MapText>,
     receipt_key: Option<&SigningKey>,
 ) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let mut before = state(&mut connection).await?;
     if !before.is_current() {
-        refuse_unfit(&mut connection).await?;
+        if map.is_none_or(|given| given.map.is_built_in()) {
+            refuse_unfit(&mut connection).await?;
+        }
         before = apply(&mut connection).await?;
     }
     keys::prepare(&mut connection, receipt_key).await?;
@@ -31,15 +36,48 @@ pub async fn run(
     Ok(before)
 }
 
-/// Reads the state for `lethe migrate --check`. Changes nothing.
+/// Applies the given map, else the one that the database has, as this binary compiles it; the built-in one where it has
+/// none. A map that was applied incomplete may stay so.
+///
+/// # Errors
+/// When the database is away. The result says why the map was not applied.
+pub async fn apply_map(
+    connection: &mut PgConnection,
+    given: Option<&MapText>,
+    allow_incomplete: bool,
+) -> anyhow::Result<Result<Applied, ApplyError>> {
+    if let Some(given) = given {
+        let applied = apply::apply(connection, &given.map, &given.text, allow_incomplete);
+        return Ok(applied.await);
+    }
+    let newest = apply::newest(connection).await?;
+    let is_incomplete = newest.as_ref().is_some_and(|newest| newest.is_incomplete);
+    let text = newest.map_or_else(|| BUILT_IN.to_owned(), |newest| newest.map);
+    let map = ErasureMap::parse(&text).context("the map that the database has")?;
+    let allow_incomplete = allow_incomplete || is_incomplete;
+    Ok(apply::apply(connection, &map, &text, allow_incomplete).await)
+}
+
+/// Reads the state for `lethe migrate --check`, and whether the map is due. Changes nothing.
 ///
 /// # Errors
 /// When the database is away or refuses.
-pub async fn check(database: &Database) -> anyhow::Result<MigrationState> {
+pub async fn check(
+    database: &Database,
+    map_digest: Option<String>,
+) -> anyhow::Result<(MigrationState, bool)> {
     let mut connection = pool::connect(&database.listen_url).await?;
     let state = state(&mut connection).await?;
+    let map_is_due = match state.is_current() {
+        false => false,
+        true => {
+            let newest = apply::newest(&mut connection).await?;
+            let digest = newest.map(|newest| newest.digest);
+            digest.is_none() || (map_digest.is_some() && map_digest != digest)
+        }
+    };
     connection.close().await?;
-    Ok(state)
+    Ok((state, map_is_due))
 }
 
 /// One line for each thing that [`run`] did, from the state before.
@@ -57,7 +95,7 @@ pub fn tell_applied(before: &MigrationState) -> String {
 }
 
 /// One line for each thing that [`check`] found.
-pub fn tell_state(state: &MigrationState) -> String {
+pub fn tell_state(state: &MigrationState, map_is_due: bool) -> String {
     let mut lines: Vec<String> = state
         .due
         .iter()
@@ -72,9 +110,12 @@ pub fn tell_state(state: &MigrationState) -> String {
             .iter()
             .map(|version| format!("unfinished {version:04}: it was begun and never finished")),
     );
+    if map_is_due {
+        lines.push("due: the erasure map".to_owned());
+    }
     if lines.is_empty() {
         lines.push("the database is migrated".to_owned());
-    } else if !state.due.is_empty() {
+    } else if !state.due.is_empty() || map_is_due {
         lines.push("run `lethe migrate` as the database's owner".to_owned());
     }
     lines.extend(newer(state));

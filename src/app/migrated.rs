@@ -12,29 +12,35 @@ use tokio_util::sync::CancellationToken;
 use crate::cause::chain;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::http::api::health::{ReadyCheck, why_not_ready};
+use crate::map::apply;
 use crate::pauses::Pauses;
 use crate::schema;
 
 const NOT_MIGRATED: &str =
     "The database lacks tables, functions or migrations of this version: run `lethe migrate`.";
+const OTHER_MAP: &str =
+    "The erasure map that is applied is another than that of ERASURE_MAP: run `lethe map apply`.";
 /// Readiness waits no longer for the database.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 /// Pauses between two tries of a database that is away or not migrated.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Ready means that the database answers, and has everything that this binary brings.
-pub fn ready(pool: PgPool) -> ReadyCheck {
+/// Ready means that the database answers, has everything that this binary brings, and the map of this digest, if there
+/// is one.
+pub fn ready(pool: PgPool, map_digest: Option<String>) -> ReadyCheck {
     let is_failing = Arc::new(AtomicBool::new(false));
     Arc::new(move || {
         let (pool, is_failing) = (pool.clone(), Arc::clone(&is_failing));
+        let map_digest = map_digest.clone();
         Box::pin(async move {
-            match with_timeout(READY_LIMIT, is_complete(&pool)).await {
-                Ok(true) => {
+            let lacking = lacking(&pool, map_digest.as_deref());
+            match with_timeout(READY_LIMIT, lacking).await {
+                Ok(None) => {
                     is_failing.store(false, Ordering::Relaxed);
                     Ok(None)
                 }
-                Ok(false) => Err(NOT_MIGRATED.to_owned()),
+                Ok(Some(lacking)) => Err(lacking.to_owned()),
                 Err(error) => {
                     // Once an outage, however often the platform asks.
                     if !is_failing.swap(true, Ordering::Relaxed) {
@@ -52,13 +58,13 @@ pub fn ready(pool: PgPool) -> ReadyCheck {
 }
 
 /// Waits until the database has everything that this binary brings. False if `shutdown` came first.
-pub async fn wait(pool: &PgPool, shutdown: &CancellationToken) -> bool {
+pub async fn wait(pool: &PgPool, map_digest: Option<&str>, shutdown: &CancellationToken) -> bool {
     let mut pauses = Pauses::new(FIRST_PAUSE, MAX_PAUSE);
     let mut said = String::new();
     loop {
-        let problem = match with_timeout(STATEMENT_LIMIT, is_complete(pool)).await {
-            Ok(true) => return true,
-            Ok(false) => NOT_MIGRATED.to_owned(),
+        let problem = match with_timeout(STATEMENT_LIMIT, lacking(pool, map_digest)).await {
+            Ok(None) => return true,
+            Ok(Some(lacking)) => lacking.to_owned(),
             Err(error) => chain(&error),
         };
         if problem != said {
@@ -72,6 +78,20 @@ pub async fn wait(pool: &PgPool, shutdown: &CancellationToken) -> bool {
     }
 }
 
-async fn is_complete(pool: &PgPool) -> Result<bool, sqlx::Error> {
-    schema::is_complete(&mut *pool.acquire().await?).await
+/// What the database lacks, and the remedy.
+async fn lacking(
+    pool: &PgPool,
+    map_digest: Option<&str>,
+) -> Result<Option<&'static str>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    if !schema::is_complete(&mut connection).await? {
+        return Ok(Some(NOT_MIGRATED));
+    }
+    if let Some(digest) = map_digest {
+        let newest = apply::newest(&mut connection).await?;
+        if newest.is_none_or(|newest| newest.digest != digest) {
+            return Ok(Some(OTHER_MAP));
+        }
+    }
+    Ok(None)
 }

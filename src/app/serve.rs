@@ -120,15 +120,15 @@ async fn side(
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let ready = ready(pool, recorded);
+    let ready = ready(pool, config.map.digest(), recorded);
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(
         side_server::start(address, shown, shutdown.clone()).await?,
     ))
 }
 
-fn ready(pool: &PgPool, recorded: &Arc<Recorded>) -> ReadyCheck {
-    let migrated = migrated::ready(pool.clone());
+fn ready(pool: &PgPool, map: Option<String>, recorded: &Arc<Recorded>) -> ReadyCheck {
+    let migrated = migrated::ready(pool.clone(), map);
     safety::noted(migrated, pool.clone(), Arc::clone(recorded))
 }
 
@@ -142,7 +142,7 @@ pub async fn serve(
     recorded: Arc<Recorded>,
     shutdown: CancellationToken,
 ) {
-    let ready = ready(&pool, &recorded);
+    let ready = ready(&pool, config.map.digest(), &recorded);
     safety::start(
         pool.clone(),
         (ProcessRole::Serve, host_and_pid()),

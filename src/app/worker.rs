@@ -42,7 +42,7 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let side = match config.metrics_addr {
         None => None,
         Some(address) => {
-            let ready = ready(pool.clone(), Arc::clone(&status));
+            let ready = ready(pool.clone(), config.map.digest(), Arc::clone(&status));
             let ready = safety::noted(ready, pool.clone(), Arc::clone(&recorded));
             let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
@@ -50,7 +50,7 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     };
     let store = Store::connect(config.storage.clone()).await;
     let options = options(&config, host_and_pid());
-    if migrated::wait(&pool, &shutdown).await {
+    if migrated::wait(&pool, config.map.digest().as_deref(), &shutdown).await {
         safety::start(
             pool.clone(),
             (ProcessRole::Worker, host_and_pid()),
@@ -155,8 +155,8 @@ pub fn host_and_pid() -> String {
 
 /// Ready means that the database is reachable and migrated, and that the worker can work. A reconciliation that
 /// was stopped is shown in the detail, and the worker stays ready, because all other work goes on.
-fn ready(pool: PgPool, status: Arc<WorkerStatus>) -> ReadyCheck {
-    let database = migrated::ready(pool.clone());
+fn ready(pool: PgPool, map: Option<String>, status: Arc<WorkerStatus>) -> ReadyCheck {
+    let database = migrated::ready(pool.clone(), map);
     Arc::new(move || {
         let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());
         Box::pin(async move {

@@ -139,7 +139,7 @@ async fn plan(pool: PgPool, root: Option<i64>) -> Result<(), sqlx::Error> {
     let Some(root) = root else { return Ok(()) };
     let mut is_open = true;
     while is_open {
-        sqlx::query("select lethe.plan_user($1, 5000)")
+        sqlx::query("select lethe_map.plan_user($1, 5000)")
             .bind(root)
             .execute(&pool)
             .await?;

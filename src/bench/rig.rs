@@ -14,6 +14,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::memory_s3::{ACCESS_KEY, SECRET_KEY};
 use crate::embedded::{PostgresOptions, PrivatePostgres};
+use crate::map::{
+    self,
+    format::{BUILT_IN, ErasureMap},
+};
 use crate::schema::MIGRATOR;
 
 /// Settings of the private server: durable, with the memory of a small production server.
@@ -116,6 +120,8 @@ impl Rig {
             .connect_with(options)
             .await?;
         MIGRATOR.run(&pool).await?;
+        let map = ErasureMap::built_in()?;
+        map::apply::apply(&mut *pool.acquire().await?, &map, BUILT_IN, false).await?;
         // What is measured is the rate, not the limit; the processes are started without one, too.
         sqlx::query("select lethe.configure('worker', 0, null, 'bench')")
             .execute(&pool)

@@ -63,14 +63,13 @@ fn confirm(found: &User, user_id: &UserId) -> Result<(), TasksError> {
 }
 
 fn user_text(user: &User) -> String {
-    let rows = [
-        ("user", user.user_id.clone()),
-        ("status", user.status.to_string()),
-        ("collections", user.counts.collections.to_string()),
-        ("samples", user.counts.samples.to_string()),
-        ("images", user.counts.sample_images.to_string()),
+    let head = [
+        ["user".to_owned(), user.user_id.clone()],
+        ["status".to_owned(), user.status.to_string()],
     ];
-    let rows = rows.map(|(name, value)| [name.to_owned(), value]);
+    let counts = user.counts.rows.iter();
+    let counts = counts.map(|(of_type, rows)| [of_type.clone(), rows.to_string()]);
+    let rows = head.into_iter().chain(counts);
     let mut text = new_table(&[]).add_rows(rows).trim_fmt();
     if !user.known {
         text.push_str("\n\nNobody knows this user: is the id mistyped?");
@@ -101,11 +100,12 @@ pub async fn receipt(pool: &PgPool, args: &ReceiptArgs) -> Result<TasksOutput, T
 }
 
 fn receipt_text(receipt: &Receipt) -> String {
-    let rows = &receipt.rows_deleted;
-    let removed = format!(
-        "{} users, {} collections, {} samples, {} images",
-        rows.users, rows.collections, rows.samples, rows.sample_images
-    );
+    let removed: Vec<String> = receipt
+        .rows_deleted
+        .iter()
+        .map(|(of_type, rows)| format!("{rows} {of_type}"))
+        .collect();
+    let removed = removed.join(", ");
     let objects = format!(
         "{} deleted, {} kept",
         receipt.objects_deleted, receipt.objects_kept
@@ -150,7 +150,7 @@ pub async fn audit(pool: &PgPool, args: &AuditArgs) -> Result<TasksOutput, Tasks
         event: args.event,
         actor: args.actor.clone(),
         task_id: args.task_id,
-        entity_type: args.entity_type,
+        entity_type: args.entity_type.clone(),
         entity_id: args.entity_id.clone(),
         user_id: args.user_id.clone(),
         after: args.after,
@@ -189,7 +189,7 @@ fn audit_text(page: &AuditPage) -> String {
 /// When the database refuses, or the cursor is of another list.
 pub async fn deleted(pool: &PgPool, args: &DeletedArgs) -> Result<TasksOutput, TasksError> {
     let filter = DeletedFilter {
-        entity_type: args.entity_type,
+        entity_type: args.entity_type.clone(),
         entity_id: args.entity_id.clone(),
         deleted_by: args.deleted_by.clone(),
         user_id: args.user_id.clone(),

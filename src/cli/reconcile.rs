@@ -30,10 +30,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// A spinner of indicatif: `⠋ compared 1200 users, 3 not listed`.
 const SPINNER: &str = "{spinner} {msg}";
 /// What a report names, in this order.
-const NAMES: [(&str, EntityType); 3] = [
-    ("user", EntityType::User),
-    ("sample", EntityType::Sample),
-    ("image", EntityType::SampleImage),
+const NAMES: [(&str, &str); 3] = [
+    ("user", EntityType::User.as_str()),
+    ("sample", EntityType::Sample.as_str()),
+    ("image", EntityType::SampleImage.as_str()),
 ];
 
 /// Why a reconciliation by hand failed.
@@ -198,20 +198,23 @@ impl ReconcileRun<'_> {
             let text = serde_json::to_string_pretty(&self.database_json(report, candidates))?;
             return Ok(ReconcileOutput { text, is_done });
         }
+        let names = names(&report.found);
         let count = |counts: &Counts| {
-            format!(
-                "{} users, {} samples and {} images",
-                counts.of(EntityType::User),
-                counts.of(EntityType::Sample),
-                counts.of(EntityType::SampleImage)
-            )
+            let counts: Vec<String> = names
+                .iter()
+                .map(|(name, of_type)| format!("{} {name}s", counts.of(of_type)))
+                .collect();
+            match counts.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+                _ => counts.concat(),
+            }
         };
         let mut text = format!(
             "{} are soft-deleted, or are back after their erasure, and have no task",
             count(&report.found)
         );
         if let Some(candidates) = candidates {
-            for (name, entity_type) in NAMES {
+            for (name, entity_type) in &names {
                 let ids = candidates.ids(entity_type);
                 add_ids(&mut text, name, ids, report.found.of(entity_type));
             }
@@ -243,7 +246,7 @@ impl ReconcileRun<'_> {
         if let Some(stopped) = &report.stopped {
             value["stopped"] = json!(stopped);
         }
-        for (name, entity_type) in NAMES {
+        for (name, entity_type) in names(&report.found) {
             value[format!("{name}sFound")] = json!(report.found.of(entity_type));
             value[format!("{name}sEnqueued")] = json!(report.enqueued.of(entity_type));
             if let Some(candidates) = candidates {
@@ -367,4 +370,16 @@ impl Screen {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What is counted: the types of the built-in map, and those of the applied one of which something was found.
+fn names(found: &Counts) -> Vec<(&str, &str)> {
+    let others = found
+        .iter()
+        .map(|(of_type, _)| of_type)
+        .filter(|of_type| NAMES.iter().all(|(_, known)| known != of_type));
+    NAMES
+        .into_iter()
+        .chain(others.map(|of_type| (of_type, of_type)))
+        .collect()
 }

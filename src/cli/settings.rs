@@ -37,11 +37,11 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Api Metrics Clerk Admin Safety Lifetime Security;
+    Serving(false): Database Map Api Metrics Clerk Admin Safety Lifetime Security;
     /// What `worker` reads.
-    Working(false): Database Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Security;
+    Working(false): Database Map Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Security;
     /// What `migrate` reads.
-    Migrating(false): Database Receipts Security;
+    Migrating(false): Database Map Receipts Security;
     /// What `tasks`, `notices`, `pause`, `resume` and `erasures` read, with their subcommands.
     Queueing(true): Database Security;
     /// What `map` and each of its subcommands read.

@@ -37,6 +37,9 @@ pub enum TasksError {
     /// Of another list, or of other filters.
     #[error("the cursor {0}")]
     Cursor(InvalidCursor),
+    /// The applied map has no such type of rows; these it has.
+    #[error("--entity-type must be one of {}", .0.join(", "))]
+    Type(Vec<String>),
     /// No erasure of this user.
     #[error("the erasure of {0} was never asked for")]
     NoErasure(UserId),
@@ -49,6 +52,7 @@ impl From<ListError> for TasksError {
     fn from(error: ListError) -> Self {
         match error {
             ListError::Cursor(error) => Self::Cursor(error),
+            ListError::Type(types) => Self::Type(types),
             ListError::Database(error) => error.into(),
         }
     }
@@ -98,7 +102,7 @@ fn filter(args: &ListArgs) -> TaskFilter {
     TaskFilter {
         status: args.status,
         kind: args.kind,
-        entity_type: args.entity_type,
+        entity_type: args.entity_type.clone(),
         entity_id: args.entity_id.clone(),
         user_id: args.user_id.clone(),
         error_class: args.error_class,

@@ -36,7 +36,7 @@ pub use database::Database;
 pub use fault::{ConfigError, Fault};
 pub use layer::Origin;
 pub use log::Log;
-pub use map::MapFile;
+pub use map::{GivenMap, MapFile, MapText};
 pub use notices::Notices;
 pub use reader::{Reader, Section};
 pub use receipts::ReceiptKey;
@@ -58,6 +58,7 @@ use variables::{
 #[derive(Debug, Clone)]
 pub struct Serve {
     pub database: Database,
+    pub map: GivenMap,
     pub clerk: Clerk,
     pub admin_tokens: AdminTokens,
     /// Where the API listens.
@@ -88,6 +89,7 @@ impl Section for Serve {
         }
         read_all!(Self {
             database: Database::read(reader),
+            map: GivenMap::read(reader),
             clerk: Clerk::read(reader),
             admin_tokens: AdminTokens::read(reader),
             bind_addr: addresses.0,
@@ -119,6 +121,7 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
 #[derive(Debug, Clone)]
 pub struct Worker {
     pub database: Database,
+    pub map: GivenMap,
     pub storage: StoreConfig,
     /// Most objects deleted per second by all workers together.
     pub delete_rate: Option<u32>,
@@ -135,6 +138,7 @@ impl Section for Worker {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         read_all!(Self {
             database: Database::read(reader),
+            map: GivenMap::read(reader),
             storage: StoreConfig::read(reader),
             delete_rate: Some(reader.number(&S3_DELETE_RATE)),
             cleanup: Cleanup::read(reader),

@@ -74,6 +74,14 @@ impl<A: Section, B: Section, C: Section> Section for (A, B, C) {
     }
 }
 
+impl<A: Section, B: Section, C: Section, D: Section> Section for (A, B, C, D) {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (a, b) = (A::read(reader), B::read(reader));
+        let (c, d) = (C::read(reader), D::read(reader));
+        Some((a?, b?, c?, d?))
+    }
+}
+
 /// Reads values from a [`Source`] and collects their faults.
 pub struct Reader<'a> {
     source: &'a Source,

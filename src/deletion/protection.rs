@@ -1,11 +1,20 @@
-//! Protects live data: a key is kept if a live image names it, or an image that a restore would bring back.
+//! Protects live data: a key is kept if a live row names it, or a row that a restore would bring back.
 
 use std::collections::HashSet;
 
 use sqlx::PgPool;
 
-/// Returns those of these keys that must not be deleted. `owners` says for each key which entity is being deleted: its
-/// own images protect nothing. It is called right before the store is asked to delete.
+/// What the database says of keys before the store is asked to delete them.
+#[derive(Debug, Default)]
+pub struct Protection {
+    /// Those that must not be deleted.
+    pub kept: HashSet<String>,
+    /// Whether the keys are references in the form of [`crate::storage::ObjectRef`], and not plain keys.
+    pub are_references: bool,
+}
+
+/// Says which of these keys must not be deleted. `owners` says for each key which entity is being deleted: its
+/// own rows protect nothing. It is called right before the store is asked to delete.
 ///
 /// # Errors
 /// When the query fails. Nothing may be deleted then.
@@ -13,9 +22,18 @@ pub async fn protected_keys(
     pool: &PgPool,
     keys: &[String],
     owners: &[String],
-) -> Result<HashSet<String>, sqlx::Error> {
-    let protected = sqlx::query_file_scalar!("sql/deletion/protected_keys.sql", keys, owners)
+) -> Result<Protection, sqlx::Error> {
+    let rows = sqlx::query_file_scalar!("sql/deletion/protected_keys.sql", keys, owners)
         .fetch_all(pool)
         .await?;
-    Ok(protected.into_iter().collect())
+    let mut protection = Protection::default();
+    for row in rows {
+        match row {
+            Some(key) => {
+                protection.kept.insert(key);
+            }
+            None => protection.are_references = true,
+        }
+    }
+    Ok(protection)
 }

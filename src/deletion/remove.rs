@@ -1,17 +1,54 @@
 //! Removes the rows whose objects were answered for, within the settle's transaction. What is removed, and why a row
-//! stays, is decided in one place: the functions of `migrations/0006_settle.sql`.
+//! stays, is decided in one place: the functions of schema `lethe_map`, which know the application's tables.
+
+use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
 use crate::vocabulary::{TaskId, WorkerId};
 
-/// Numbers of removed rows, by table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RemovedRows {
-    pub images: u64,
-    pub samples: u64,
-    pub collections: u64,
-    pub users: u64,
+/// Numbers of removed rows, by the type that the map gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedRows(BTreeMap<String, u64>);
+
+impl RemovedRows {
+    /// Rows of one type.
+    #[must_use]
+    pub fn of(of_type: &str, rows: u64) -> Self {
+        let mut removed = Self::default();
+        removed.add(of_type, rows);
+        removed
+    }
+
+    fn add(&mut self, of_type: &str, rows: u64) {
+        if rows > 0 {
+            *self.0.entry(of_type.to_owned()).or_default() += rows;
+        }
+    }
+
+    /// From a JSON object of numbers, by type; null is none.
+    fn add_json(&mut self, rows: Option<&serde_json::Value>) {
+        for (of_type, rows) in rows
+            .and_then(serde_json::Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            self.add(of_type, rows.as_u64().unwrap_or_default());
+        }
+    }
+
+    /// Each type with its number of rows.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0
+            .iter()
+            .map(|(of_type, rows)| (of_type.as_str(), *rows))
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
 }
 
 /// What is left of a task after its rows were removed.
@@ -30,7 +67,7 @@ pub enum Rest {
 }
 
 impl Rest {
-    /// From the words of `lethe.settle_tasks`.
+    /// From the words of `lethe_map.settle_tasks`.
     fn parse(result: &str, table: Option<String>) -> Result<Self, sqlx::Error> {
         let table = table.unwrap_or_default();
         match result {
@@ -103,15 +140,15 @@ pub async fn settle_tasks(
     .await?;
     rows.into_iter()
         .map(|row| {
+            let mut removed = RemovedRows::default();
+            if let Some(of_type) = &row.row_type {
+                removed.add(of_type, count(row.named_rows));
+            }
+            removed.add_json(row.other_rows.as_ref());
             Ok(TaskRest {
                 task: TaskId(row.task_id),
                 rest: Rest::parse(&row.result, row.error)?,
-                removed: RemovedRows {
-                    images: count(row.images),
-                    samples: count(row.samples),
-                    collections: count(row.collections),
-                    users: count(row.users),
-                },
+                removed,
             })
         })
         .collect()
@@ -161,15 +198,12 @@ pub async fn step_erasure(
     )
     .fetch_one(connection)
     .await?;
+    let mut removed = RemovedRows::default();
+    removed.add_json(row.other_rows.as_ref());
     Ok(TaskRest {
         task: root,
         rest: Rest::parse(&row.result, row.error)?,
-        removed: RemovedRows {
-            images: 0,
-            samples: count(row.samples),
-            collections: count(row.collections),
-            users: count(row.users),
-        },
+        removed,
     })
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool, query_file, query_file_scalar};
-use uuid::Uuid;
 
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
@@ -14,10 +13,10 @@ pub const WEBHOOK_ACTOR: &str = "clerk:user.deleted";
 /// The only event type that causes a deletion.
 pub const USER_DELETED: &str = "user.deleted";
 
-/// On whose behalf a sample is deleted or restored.
+/// On whose behalf a row is deleted or restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority<'a> {
-    /// This user, and only for samples of their own.
+    /// This user, and only for rows of their own.
     Owner(&'a str),
     Admin,
 }
@@ -96,29 +95,39 @@ pub async fn delete_user(
     .await
 }
 
-/// Requests the deletion of a sample, which can be restored for `grace`, and returns its task's id.
-/// `None` if there is no such sample for this caller, or if its user is deleted.
+/// A row that may be deleted alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntityRef<'a> {
+    /// The type that the erasure map gives it.
+    pub of_type: &'a str,
+    /// Its id as text; of a composite key the JSON array of its parts.
+    pub id: &'a str,
+}
+
+/// Requests the deletion of a row, which can be restored for `grace`, and returns its task's id.
+/// `None` if there is no such row for this caller, or if its user is deleted.
 ///
 /// # Errors
 /// When the database fails. Nothing was written then.
-pub async fn delete_sample(
+pub async fn delete_entity(
     pool: &PgPool,
-    sample_id: Uuid,
+    entity: EntityRef<'_>,
     authority: Authority<'_>,
     actor: &str,
     grace: Duration,
 ) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
         let mut tx = begin(pool).await?;
-        let Some(sample) = lock_sample(&mut tx, sample_id, authority).await? else {
+        let Some(locked) = lock_entity(&mut tx, entity, authority).await? else {
             return Ok(None);
         };
-        if sample.owner_deleted {
+        if locked.owner_deleted {
             return Ok(None);
         }
         let task = query_file_scalar!(
-            "sql/deletion/request_sample.sql",
-            sample_id,
+            "sql/deletion/request_entity.sql",
+            entity.of_type,
+            locked.id,
             actor,
             grace.as_secs_f64()
         )
@@ -130,28 +139,41 @@ pub async fn delete_sample(
     .await
 }
 
-/// A sample's row, locked.
+/// Whether there is such a row that may be deleted alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_entity(pool: &PgPool, entity: EntityRef<'_>) -> Result<bool, sqlx::Error> {
+    let (of_type, id) = (entity.of_type, entity.id);
+    let mut tx = begin(pool).await?;
+    let owner = query_file_scalar!("sql/deletion/owner_of_entity.sql", of_type, id)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(owner.is_some())
+}
+
+/// A row that may be deleted alone, locked.
 #[derive(Debug)]
-pub(super) struct LockedSample {
-    pub id: Uuid,
+pub(super) struct LockedEntity {
+    pub id: String,
     pub user_id: String,
-    pub collection_id: Option<Uuid>,
-    pub name: Option<String>,
-    pub created_at: chrono::DateTime<chrono::Utc>,
     pub deleted: bool,
     pub deleted_by: Option<String>,
     pub owner_deleted: bool,
+    /// Other columns, of the types of the built-in map.
+    pub details: serde_json::Value,
 }
 
-/// Locks the sample against its owner's deletion and against other requests. The owner is locked first, as in the
-/// erasure. `None` if there is no such sample, or if `authority` does not cover it.
-pub(super) async fn lock_sample(
+/// Locks the row against its owner's deletion and against other requests. The owner is locked first, as in the
+/// erasure. `None` if there is no such row, or if `authority` does not cover it.
+pub(super) async fn lock_entity(
     connection: &mut PgConnection,
-    sample_id: Uuid,
+    entity: EntityRef<'_>,
     authority: Authority<'_>,
-) -> Result<Option<LockedSample>, sqlx::Error> {
-    let owner = query_file_scalar!("sql/deletion/sample_owner.sql", sample_id)
-        .fetch_optional(&mut *connection)
+) -> Result<Option<LockedEntity>, sqlx::Error> {
+    let (of_type, id) = (entity.of_type, entity.id);
+    let owner = query_file_scalar!("sql/deletion/owner_of_entity.sql", of_type, id)
+        .fetch_one(&mut *connection)
         .await?
         .filter(|owner| authority.covers(owner));
     let Some(owner) = owner else {
@@ -160,11 +182,11 @@ pub(super) async fn lock_sample(
     query_file!("sql/deletion/lock_owner.sql", owner)
         .fetch_one(&mut *connection)
         .await?;
-    let sample = sqlx::query_file_as!(LockedSample, "sql/deletion/lock_sample.sql", sample_id)
+    let locked = sqlx::query_file_as!(LockedEntity, "sql/deletion/lock_entity.sql", of_type, id)
         .fetch_optional(&mut *connection)
         .await?;
-    // The sample may have been given to another user since its owner was read.
-    Ok(sample.filter(|sample| sample.user_id == owner))
+    // The row may have been given to another user since its owner was read.
+    Ok(locked.filter(|locked| locked.user_id == owner))
 }
 
 async fn request_user(

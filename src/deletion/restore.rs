@@ -1,29 +1,27 @@
-//! Takes a sample's deletion back, as long as its cleanup has not begun.
+//! Takes the deletion of a row back, as long as its cleanup has not begun.
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgPool, query_file};
-use uuid::Uuid;
 
-use super::requests::{Authority, LockedSample, lock_sample};
+use super::requests::{Authority, EntityRef, LockedEntity, lock_entity};
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
+use crate::vocabulary::AuditEvent;
 
-/// A sample that is not deleted.
+/// A row that is not deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveSample {
-    pub id: Uuid,
+pub struct LiveEntity {
+    pub id: String,
     pub user_id: String,
-    pub collection_id: Option<Uuid>,
-    pub name: Option<String>,
-    pub created_at: DateTime<Utc>,
+    /// Other columns, of the types of the built-in map.
+    pub details: serde_json::Value,
 }
 
 /// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoreOutcome {
-    /// The sample is live. It was restored, or it had not been deleted.
-    Live(LiveSample),
-    /// This caller has no such sample, or it no longer exists.
+    /// The row is live. It was restored, or it had not been deleted.
+    Live(LiveEntity),
+    /// This caller has no such row, or it no longer exists.
     NotFound,
     /// Its user is deleted, and so everything of this user will be deleted.
     UserDeleted,
@@ -35,72 +33,78 @@ pub enum RestoreOutcome {
     NotRequested,
 }
 
-/// Restores a sample and the images that were deleted with it. Its task is cancelled and keeps its
-/// keys. An owner can take a deletion back only if `actor`, which is the owner, requested it.
+/// Restores a row and what was deleted with it. Its task is cancelled and keeps its keys. An owner can take a deletion
+/// back only if `actor`, which is the owner, requested it.
 ///
 /// # Errors
 /// When the database fails. Nothing was written then.
-pub async fn restore_sample(
+pub async fn restore_entity(
     pool: &PgPool,
-    sample_id: Uuid,
+    entity: EntityRef<'_>,
     authority: Authority<'_>,
     actor: &str,
 ) -> Result<RestoreOutcome, sqlx::Error> {
     retry_on_conflict(async || {
         let mut tx = begin(pool).await?;
-        let Some(sample) = lock_sample(&mut tx, sample_id, authority).await? else {
+        let Some(locked) = lock_entity(&mut tx, entity, authority).await? else {
             return Ok(RestoreOutcome::NotFound);
         };
-        if sample.owner_deleted {
+        if locked.owner_deleted {
             return Ok(RestoreOutcome::UserDeleted);
         }
-        if !sample.deleted {
-            return Ok(RestoreOutcome::Live(sample.into()));
-        }
-        if authority != Authority::Admin && sample.deleted_by.as_deref() != Some(actor) {
-            return Ok(RestoreOutcome::DeletedByOther);
-        }
-        let id = sample_id.to_string();
-        let task = query_file!("sql/deletion/lock_open_task.sql", id)
+        let task = query_file!("sql/deletion/lock_open_task.sql", locked.id, entity.of_type)
             .fetch_optional(&mut *tx)
             .await?;
+        // A row whose table has no column for it is deleted as long as its task is open.
+        if !locked.deleted && task.is_none() {
+            return Ok(RestoreOutcome::Live(locked.into()));
+        }
+        if authority != Authority::Admin
+            && locked.deleted
+            && locked.deleted_by.as_deref() != Some(actor)
+        {
+            return Ok(RestoreOutcome::DeletedByOther);
+        }
         let task = match task {
             None => return Ok(RestoreOutcome::NotRequested),
             Some(task) if !task.untouched => return Ok(RestoreOutcome::Begun),
             Some(task) => task.id,
         };
-        query_file!("sql/deletion/restore_images.sql", sample_id, task)
-            .execute(&mut *tx)
-            .await?;
-        query_file!("sql/deletion/cancel_task.sql", task)
-            .fetch_one(&mut *tx)
-            .await?;
-        query_file!("sql/deletion/restore_sample.sql", sample_id)
-            .execute(&mut *tx)
-            .await?;
+        query_file!(
+            "sql/deletion/restore_entity.sql",
+            entity.of_type,
+            locked.id,
+            task
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let event = match entity.of_type {
+            "sample" => AuditEvent::SampleRestored,
+            _ => AuditEvent::EntityRestored,
+        };
         query_file!(
             "sql/deletion/audit_restore.sql",
+            event as AuditEvent,
             actor,
-            task,
-            id,
-            sample.user_id
+            task
         )
         .execute(&mut *tx)
         .await?;
+        query_file!("sql/deletion/cancel_task.sql", task)
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(RestoreOutcome::Live(sample.into()))
+        Ok(RestoreOutcome::Live(locked.into()))
     })
     .await
 }
 
-impl From<LockedSample> for LiveSample {
-    fn from(sample: LockedSample) -> Self {
+impl From<LockedEntity> for LiveEntity {
+    fn from(entity: LockedEntity) -> Self {
         Self {
-            id: sample.id,
-            user_id: sample.user_id,
-            collection_id: sample.collection_id,
-            name: sample.name,
-            created_at: sample.created_at,
+            id: entity.id,
+            user_id: entity.user_id,
+            details: entity.details,
         }
     }
 }

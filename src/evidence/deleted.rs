@@ -2,11 +2,11 @@
 
 use poem_openapi::Object;
 use sqlx::{PgConnection, query_file_as};
-use uuid::Uuid;
 
 use super::exact_time::ExactTime;
 use crate::cursor::{InvalidCursor, ListError, ListId, Page, rows_to_read};
-use crate::vocabulary::{EntityType, TaskId, Timestamp};
+use crate::tasks::check_type;
+use crate::vocabulary::{TaskId, Timestamp};
 
 /// Something that is soft-deleted.
 #[derive(Debug, Object)]
@@ -48,7 +48,7 @@ struct DeletedRow {
 /// Which rows are listed; what is `None` does not filter.
 #[derive(Debug, Default)]
 pub struct DeletedFilter {
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     pub entity_id: Option<String>,
     pub deleted_by: Option<String>,
     pub user_id: Option<String>,
@@ -68,24 +68,28 @@ pub async fn list_deleted(
     page: Page<'_>,
 ) -> Result<DeletedPage, ListError> {
     let list = ListId::new("deleted", filter);
-    let place = Place::parse(list.decode(&page)?)?;
-    let entity_uuid = filter.entity_id.as_deref().and_then(|id| id.parse().ok());
+    let [at, of_type, id] = match list.decode::<3>(&page)? {
+        Some(place) => place.map(Some),
+        None => [None, None, None],
+    };
+    let at: Option<ExactTime> = match at {
+        Some(at) => Some(at.parse().map_err(|_| InvalidCursor)?),
+        None => None,
+    };
+    check_type(&mut *connection, filter.entity_type.as_deref()).await?;
     let mut rows = query_file_as!(
         DeletedRow,
         "sql/evidence/list_deleted.sql",
-        filter.entity_type as Option<EntityType>,
-        filter.deleted_by.as_deref(),
+        filter.entity_type.as_deref(),
+        filter.entity_id.as_deref(),
         filter.user_id.as_deref(),
+        filter.deleted_by.as_deref(),
         filter.deleted_after as Option<Timestamp>,
         filter.deleted_before as Option<Timestamp>,
-        place.at as Option<ExactTime>,
-        place.user,
-        place.others[0],
-        place.others[1],
-        place.others[2],
-        rows_to_read(page.size),
-        filter.entity_id.as_deref(),
-        entity_uuid as Option<Uuid>
+        at as Option<ExactTime>,
+        of_type,
+        id,
+        rows_to_read(page.size)
     )
     .fetch_all(connection)
     .await?;
@@ -108,42 +112,5 @@ impl From<DeletedRow> for Deleted {
             task_id: row.task_id,
             scheduled_at: row.scheduled_at,
         }
-    }
-}
-
-/// Where a page begins. Of the rows of one time, users come first, then collections, samples and images. For
-/// each there is the id below which its rows of that time are still to be shown: the least id means none of
-/// them, the greatest means all.
-#[derive(Debug)]
-struct Place {
-    at: Option<ExactTime>,
-    user: String,
-    others: [Uuid; 3],
-}
-
-impl Place {
-    fn parse(cursor: Option<[String; 3]>) -> Result<Self, InvalidCursor> {
-        let mut place = Self {
-            at: None,
-            user: String::new(),
-            others: [Uuid::max(); 3],
-        };
-        let Some([at, entity_type, id]) = cursor else {
-            return Ok(place);
-        };
-        place.at = Some(at.parse().map_err(|_| InvalidCursor)?);
-        let rank = match EntityType::parse(&entity_type) {
-            Some(EntityType::User) => {
-                place.user = id;
-                return Ok(place);
-            }
-            Some(EntityType::Collection) => 0,
-            Some(EntityType::Sample) => 1,
-            Some(EntityType::SampleImage) => 2,
-            None => return Err(InvalidCursor),
-        };
-        place.others[..rank].fill(Uuid::nil());
-        place.others[rank] = id.parse().map_err(|_| InvalidCursor)?;
-        Ok(place)
     }
 }

@@ -10,6 +10,6 @@ mod users;
 
 pub use deleted::{Deleted, DeletedFilter, DeletedPage, list_deleted};
 pub use erasures::{Erasure, ErasureFilter, ErasurePage, ErasureTask, list_erasures};
-pub use receipt::{Parked, Receipt, Remaining, RowsDeleted, receipt};
-pub use samples::deletion_of_sample;
+pub use receipt::{KeptRows, Parked, Receipt, Remaining, receipt};
+pub use samples::{deletion_of_entity, deletion_of_sample};
 pub use users::{User, UserCounts, is_user_known, user};

@@ -1,26 +1,18 @@
 //! The receipt of a user's erasure: the request, what was removed, and what is left.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file};
 
-use super::users::is_user_known;
+use super::users::{counts_by_type, example_counts, is_user_known};
 use crate::safety;
 use crate::tasks::{EXAMPLE_USER, example_time};
-use crate::vocabulary::{EntityType, ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
+use crate::vocabulary::{ErasureStatus, ErrorClass, TaskId, Timestamp, UserId};
 
 /// The most dead tasks that a receipt shows; the list of tasks has them all.
 const MAX_PARKED: i64 = 100;
-
-/// Rows removed for good, by table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Object)]
-#[oai(rename_all = "camelCase")]
-pub struct RowsDeleted {
-    pub users: i64,
-    pub collections: i64,
-    pub samples: i64,
-    pub sample_images: i64,
-}
 
 /// The work that is left.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Object)]
@@ -40,6 +32,17 @@ pub struct Parked {
     pub last_error: Option<String>,
 }
 
+/// Rows that stay for a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Object)]
+pub struct KeptRows {
+    /// The type that the erasure map gives them.
+    #[oai(rename = "type")]
+    pub of_type: String,
+    pub rows: i64,
+    /// The reason that the map gives.
+    pub why: String,
+}
+
 /// The state of a user's erasure, and what it removed.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
@@ -55,7 +58,11 @@ pub struct Receipt {
     pub objects_deleted: i64,
     /// Objects kept, because a live image of somebody else names them.
     pub objects_kept: i64,
-    pub rows_deleted: RowsDeleted,
+    /// By the type that the erasure map gives the rows; those of the built-in map are `users`, `collections`, `samples`
+    /// and `sampleImages`.
+    pub rows_deleted: BTreeMap<String, i64>,
+    /// Rows that stay for a reason of the erasure map.
+    pub kept: Vec<KeptRows>,
     pub remaining: Remaining,
     /// At most 100.
     pub parked: Vec<Parked>,
@@ -76,12 +83,8 @@ impl Example for Receipt {
             completed_at: Some(example_time().into()),
             objects_deleted: 12,
             objects_kept: 0,
-            rows_deleted: RowsDeleted {
-                users: 1,
-                collections: 2,
-                samples: 4,
-                sample_images: 12,
-            },
+            rows_deleted: example_counts(),
+            kept: vec![],
             remaining: Remaining {
                 tasks: 0,
                 objects: 0,
@@ -91,6 +94,19 @@ impl Example for Receipt {
             signature: Some("mHo0…".into()),
         }
     }
+}
+
+/// From the JSON of the database; an entry of another form is left out.
+fn kept_rows(rows: &serde_json::Value) -> Vec<KeptRows> {
+    let rows = rows.as_array().into_iter().flatten();
+    rows.filter_map(|row| {
+        Some(KeptRows {
+            of_type: row.get("type")?.as_str()?.to_owned(),
+            rows: row.get("rows")?.as_i64()?,
+            why: row.get("why")?.as_str()?.to_owned(),
+        })
+    })
+    .collect()
 }
 
 /// The receipt of a user's erasure. `None` if it was never asked for.
@@ -116,7 +132,8 @@ pub async fn receipt(
             completed_at: None,
             objects_deleted: 0,
             objects_kept: 0,
-            rows_deleted: RowsDeleted::default(),
+            rows_deleted: BTreeMap::new(),
+            kept: Vec::new(),
             remaining: Remaining::default(),
             parked: Vec::new(),
             sequence: None,
@@ -130,14 +147,9 @@ pub async fn receipt(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let rows = |of_type: EntityType| {
-        let count = row.rows_deleted.get(of_type.as_str());
-        count
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_default()
-    };
     let status = match (row.tasks, row.rows_left) {
-        (0, false) => ErasureStatus::Complete,
+        (0, false) if !row.is_map_incomplete => ErasureStatus::Complete,
+        (0, false) => ErasureStatus::Incomplete,
         _ if !parked.is_empty() => ErasureStatus::Incomplete,
         _ if row.is_held => ErasureStatus::Held,
         _ => ErasureStatus::InProgress,
@@ -158,12 +170,8 @@ pub async fn receipt(
             .filter(|_| status == ErasureStatus::Complete),
         objects_deleted: row.objects_deleted,
         objects_kept: row.objects_kept,
-        rows_deleted: RowsDeleted {
-            users: rows(EntityType::User),
-            collections: rows(EntityType::Collection),
-            samples: rows(EntityType::Sample),
-            sample_images: rows(EntityType::SampleImage),
-        },
+        rows_deleted: counts_by_type(&row.rows_deleted),
+        kept: kept_rows(&row.rows_kept),
         remaining: Remaining {
             tasks: row.tasks,
             objects: row.objects,

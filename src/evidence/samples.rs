@@ -1,4 +1,4 @@
-//! The deletion of a sample, also after its row is gone.
+//! The deletion of one row, also after it is gone.
 
 use sqlx::{PgConnection, query_file_scalar};
 use uuid::Uuid;
@@ -15,11 +15,20 @@ pub async fn deletion_of_sample(
     sample_id: Uuid,
     owner: Option<&str>,
 ) -> Result<Option<TaskId>, sqlx::Error> {
-    query_file_scalar!(
-        "sql/evidence/deletion_of_sample.sql",
-        sample_id.to_string(),
-        owner
-    )
-    .fetch_optional(connection)
-    .await
+    deletion_of_entity(connection, "sample", &sample_id.to_string(), owner).await
+}
+
+/// The same for a row of any type.
+///
+/// # Errors
+/// Those of the database.
+pub async fn deletion_of_entity(
+    connection: &mut PgConnection,
+    of_type: &str,
+    id: &str,
+    owner: Option<&str>,
+) -> Result<Option<TaskId>, sqlx::Error> {
+    query_file_scalar!("sql/evidence/deletion_of_entity.sql", id, owner, of_type)
+        .fetch_optional(connection)
+        .await
 }

@@ -1,5 +1,7 @@
 //! One user: whether there is such a one, and what is theirs.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file, query_file_scalar};
 
@@ -27,9 +29,8 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(rename_all = "camelCase")]
 pub struct UserCounts {
-    pub collections: i64,
-    pub samples: i64,
-    pub sample_images: i64,
+    /// By the type that the erasure map gives them.
+    pub rows: BTreeMap<String, i64>,
     /// Tasks that are not finished.
     pub open_tasks: i64,
 }
@@ -44,13 +45,31 @@ impl Example for User {
             requested_at: Some(example_time().into()),
             requested_by: Some("clerk:user.deleted".into()),
             counts: UserCounts {
-                collections: 2,
-                samples: 4,
-                sample_images: 12,
+                rows: example_counts(),
                 open_tasks: 1,
             },
         }
     }
+}
+
+/// Numbers of rows by type, from JSON.
+pub(super) fn counts_by_type(counts: &serde_json::Value) -> BTreeMap<String, i64> {
+    let counts = counts.as_object().into_iter().flatten();
+    counts
+        .map(|(of_type, rows)| (of_type.clone(), rows.as_i64().unwrap_or_default()))
+        .collect()
+}
+
+/// For the documentation.
+pub(super) fn example_counts() -> BTreeMap<String, i64> {
+    [
+        ("users", 1),
+        ("collections", 2),
+        ("samples", 4),
+        ("sampleImages", 12),
+    ]
+    .map(|(of_type, rows)| (of_type.to_owned(), rows))
+    .into()
 }
 
 /// What is known of this user.
@@ -63,12 +82,10 @@ pub async fn user(connection: &mut PgConnection, user_id: &UserId) -> Result<Use
         .fetch_one(connection)
         .await?;
     let counts = UserCounts {
-        collections: row.collections,
-        samples: row.samples,
-        sample_images: row.sample_images,
+        rows: counts_by_type(&row.rows),
         open_tasks: row.open_tasks,
     };
-    let anything_left = row.has_row || counts.collections > 0 || counts.samples > 0;
+    let anything_left = row.has_row || counts.rows.values().any(|rows| *rows > 0);
     let is_deleted = row.requested_at.is_some() || row.deleted_at.is_some();
     let status = match (is_deleted, anything_left || counts.open_tasks > 0) {
         (true, true) => UserStatus::Deleted,

@@ -1,8 +1,9 @@
 //! The erasure map: what a person consists of in an application's own tables. One TOML file says it; this room
 //! parses the file ([`mod@format`]), finds its names in PostgreSQL's catalog ([`catalog`], [`bind`]), says what it leaves
 //! out and what would be dangerous ([`gate`]), drafts it ([`draft`]), compiles it into SQL functions ([`generate`],
-//! [`plan`]), and lists the rights that Lethe needs ([`grants`]).
+//! [`plan`]), installs these ([`apply`]), proves them on a user ([`prove`]), and lists the rights that Lethe needs ([`grants`]).
 
+pub mod apply;
 pub mod bind;
 pub mod catalog;
 pub mod draft;
@@ -11,3 +12,4 @@ pub mod gate;
 pub mod generate;
 pub mod grants;
 pub mod plan;
+pub mod prove;

@@ -21,6 +21,8 @@ pub struct Claim {
     pub user_id: UserId,
     /// The keys of the objects that remain to be deleted.
     pub object_keys: Vec<String>,
+    /// The type of the rows that the task names.
+    pub row_type: Option<String>,
     /// Where an erasure stands; None for other tasks. In phase `rows` the task itself names all rows and keys.
     pub phase: Option<String>,
     /// This attempt's number, from 1.

@@ -189,15 +189,32 @@ pub async fn keep_keys(
     Ok(())
 }
 
-/// Wakes the parents whose last part has ended. Call it after the commit that ended the part.
+/// Which parts of a task hold it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// All that are not finished.
+    Open,
+    /// Those that are waiting or running for the first time.
+    Fresh,
+}
+
+/// Wakes the parents which no part holds up any more. Call it after the commit that ended a part or an attempt.
 ///
 /// # Errors
 /// When the statement fails. A parent that is not woken runs by itself later.
-pub async fn wake_parents(pool: &PgPool, parents: &[TaskId]) -> Result<(), sqlx::Error> {
+pub async fn wake_parents(
+    pool: &PgPool,
+    parents: &[TaskId],
+    parts: Parts,
+) -> Result<(), sqlx::Error> {
     if !parents.is_empty() {
-        sqlx::query_file!("sql/queue/wake_parents.sql", parents as &[TaskId])
-            .execute(pool)
-            .await?;
+        sqlx::query_file!(
+            "sql/queue/wake_parents.sql",
+            parents as &[TaskId],
+            parts == Parts::Open
+        )
+        .execute(pool)
+        .await?;
     }
     Ok(())
 }

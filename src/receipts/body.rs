@@ -8,14 +8,24 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the format that this program writes and reads.
 pub const VERSION: u32 = 1;
-/// The name of the built-in erasure map. Its SHA-256 is the map's digest.
-const BUILT_IN_MAP: &str = "lethe built-in map 1";
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
 
 /// The hash before the first receipt.
 pub const START: Hash = [0; 32];
+
+/// Rows that stay for a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptRows {
+    /// The type that the erasure map gives them.
+    #[serde(rename = "type")]
+    pub of_type: String,
+    pub rows: i64,
+    /// The reason that the map gives.
+    pub why: String,
+}
 
 /// What is signed. The fields stand in this order in the JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +45,9 @@ pub struct Body {
     pub completed_at: String,
     /// Numbers of removed rows, by type.
     pub rows_deleted: BTreeMap<String, i64>,
+    /// Rows that stay for a reason of the erasure map.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptRows>,
     /// Objects that the store confirmed to be gone.
     pub objects_deleted: i64,
     /// Objects kept, because a live row of somebody else names them.
@@ -48,12 +61,6 @@ pub struct Body {
     pub key_id: String,
     /// The hash of the receipt before, in hex; 64 zeros in the first one.
     pub previous_hash: String,
-}
-
-/// The digest of the built-in erasure map, in hex.
-#[must_use]
-pub fn map_digest() -> String {
-    hex(digest(&SHA256, BUILT_IN_MAP.as_bytes()).as_ref())
 }
 
 /// The hash of the receipt with this body that follows the receipt with the hash `previous`.
@@ -90,13 +97,5 @@ mod tests {
             "fb1634c4e6cd4b1f1afe3ce2d6ef080f7ac5d1f357d723ad4dfca782733b62db"
         );
         assert_eq!(hex(&[0, 15, 255]), "000fff");
-    }
-
-    #[test]
-    fn the_digest_of_the_built_in_map_does_not_change() {
-        assert_eq!(
-            map_digest(),
-            "8e6b1a95a49a29fe882d1727eefa0004750e9e98ff6c3f90a6134529055adf85"
-        );
     }
 }

@@ -45,6 +45,9 @@ struct Unsealed {
     objects_deleted: i64,
     objects_kept: i64,
     rows_deleted: serde_json::Value,
+    rows_kept: serde_json::Value,
+    /// Of the map that held when the erasure ended.
+    map_digest: String,
     /// Of the deleted keys, before the HMAC.
     digest: Vec<u8>,
     /// The number of keys in the digest.
@@ -180,10 +183,11 @@ fn body_of(
         requested_at: receipt.requested_at.to_string(),
         completed_at: receipt.completed_at.to_string(),
         rows_deleted,
+        kept: serde_json::from_value(receipt.rows_kept.clone())?,
         objects_deleted: receipt.objects_deleted,
         objects_kept: receipt.objects_kept,
         keys_digest: is_whole.then(|| hex(&key.subjects.of(&receipt.digest))),
-        map_digest: body::map_digest(),
+        map_digest: receipt.map_digest.clone(),
         key_id: key.public.id(),
         previous_hash: hex(previous),
     })

@@ -1,5 +1,5 @@
-//! The search for rows without a task, in batches that follow an index: soft-deleted users, samples and
-//! images without an open task, and users whose row is there again although they were erased.
+//! The search for rows without a task, in batches that follow an index: soft-deleted users and rows that may be deleted
+//! alone, without an open task, and users of whom rows are there again although they were erased.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,16 +16,18 @@ const MAX_CANDIDATES: u64 = 10_000;
 /// How many different owners of samples and images are remembered. Above this it is not known how many there are, and
 /// the safety limit stops the pass.
 const MAX_OWNERS: usize = 100_000;
-/// A pass stops reading soft-deleted images, oldest first, after so many batches of 5,000 in a row without a
-/// candidate. These belong to samples whose erasure is under way; the next passes see the rest. Batches with
+/// A pass stops reading soft-deleted rows of a type, oldest first, after so many batches of 5,000 in a row without a
+/// candidate. These hang on rows whose deletion is under way; the next passes see the rest. Batches with
 /// candidates are all read, so that the safety limit counts every owner.
-const MAX_EMPTY_IMAGE_BATCHES: u32 = 20;
+const MAX_EMPTY_BATCHES: u32 = 20;
+/// The type of users in every map.
+const USER: &str = EntityType::User.as_str();
 
 /// A row that should have a task and has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// A user, a sample or an image.
-    pub entity_type: EntityType,
+    /// The type that the erasure map gives it.
+    pub entity_type: String,
     /// Its id, as text.
     pub id: String,
     /// Its owner; of a user the user.
@@ -34,13 +36,20 @@ pub struct Candidate {
 
 /// How many there are of each type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<EntityType, u64>);
+pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     /// How many of this type.
     #[must_use]
-    pub fn of(&self, entity_type: EntityType) -> u64 {
-        self.0.get(&entity_type).copied().unwrap_or_default()
+    pub fn of(&self, entity_type: &str) -> u64 {
+        self.0.get(entity_type).copied().unwrap_or_default()
+    }
+
+    /// Each type of which there are some, with their number.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0
+            .iter()
+            .map(|(of_type, count)| (of_type.as_str(), *count))
     }
 
     /// How many of all types.
@@ -49,9 +58,9 @@ impl Counts {
         self.0.values().sum()
     }
 
-    pub(super) fn add(&mut self, entity_type: EntityType, count: u64) {
+    pub(super) fn add(&mut self, entity_type: &str, count: u64) {
         if count > 0 {
-            *self.0.entry(entity_type).or_default() += count;
+            *self.0.entry(entity_type.to_owned()).or_default() += count;
         }
     }
 }
@@ -69,11 +78,11 @@ pub struct Candidates {
 impl Candidates {
     /// The users who lose data.
     pub(super) fn affected_users(&self) -> AffectedUsers {
-        let listed: HashSet<&str> = self.ids(EntityType::User).collect();
+        let listed: HashSet<&str> = self.ids(USER).collect();
         let owners = self.owners.iter().map(String::as_str);
         let others: Vec<&str> = owners.filter(|owner| !listed.contains(owner)).collect();
         AffectedUsers {
-            count: self.counts.of(EntityType::User) + others.len() as u64,
+            count: self.counts.of(USER) + others.len() as u64,
             is_capped: self.owners.len() >= MAX_OWNERS,
             known: listed
                 .into_iter()
@@ -84,7 +93,7 @@ impl Candidates {
     }
 
     /// The ids of the first of this type.
-    pub fn ids(&self, entity_type: EntityType) -> impl Iterator<Item = &str> {
+    pub fn ids<'s>(&'s self, entity_type: &'s str) -> impl Iterator<Item = &'s str> {
         self.first
             .iter()
             .filter(move |one| one.entity_type == entity_type)
@@ -96,9 +105,9 @@ impl Candidates {
         self.counts.total() > self.first.len() as u64
     }
 
-    fn add(&mut self, entity_type: EntityType, rows: impl Iterator<Item = (String, String)>) {
+    fn add(&mut self, entity_type: &str, rows: impl Iterator<Item = (String, String)>) {
         for (id, user_id) in rows {
-            if entity_type != EntityType::User
+            if entity_type != USER
                 && self.owners.len() < MAX_OWNERS
                 && !self.owners.contains(&user_id)
             {
@@ -106,7 +115,7 @@ impl Candidates {
             }
             if self.counts.of(entity_type) < MAX_CANDIDATES {
                 self.first.push(Candidate {
-                    entity_type,
+                    entity_type: entity_type.to_owned(),
                     id,
                     user_id,
                 });
@@ -122,49 +131,44 @@ impl Candidates {
 /// When the database is away or refuses, or the pass has to end.
 pub(super) async fn find(context: PassContext<'_>) -> Result<Candidates, ReconcileError> {
     let mut candidates = Candidates::default();
-    for search in [
-        Search::SoftDeletedUsers,
-        Search::TombstonedUsers,
-        Search::SoftDeletedSamples,
-        Search::SoftDeletedImages,
-    ] {
-        search.run(context, &mut candidates).await?;
+    Search::SoftDeleted(USER)
+        .run(context, &mut candidates)
+        .await?;
+    Search::Tombstoned.run(context, &mut candidates).await?;
+    let mut tx = begin(context.pool).await?;
+    let types = sqlx::query_file_scalar!("sql/reconcile/types.sql")
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    for of_type in types {
+        Search::SoftDeleted(&of_type)
+            .run(context, &mut candidates)
+            .await?;
     }
     Ok(candidates)
 }
 
 #[derive(Clone, Copy)]
-enum Search {
-    SoftDeletedUsers,
-    TombstonedUsers,
-    SoftDeletedSamples,
-    SoftDeletedImages,
+enum Search<'t> {
+    /// Rows of this type that are soft-deleted.
+    SoftDeleted(&'t str),
+    /// Users of whom rows are there again.
+    Tombstoned,
 }
 
-impl Search {
-    const fn entity_type(self) -> EntityType {
-        match self {
-            Self::SoftDeletedUsers | Self::TombstonedUsers => EntityType::User,
-            Self::SoftDeletedSamples => EntityType::Sample,
-            Self::SoftDeletedImages => EntityType::SampleImage,
-        }
-    }
-
-    const fn max_empty_batches(self) -> u32 {
-        match self {
-            Self::SoftDeletedImages => MAX_EMPTY_IMAGE_BATCHES,
-            _ => u32::MAX,
-        }
-    }
-
+impl Search<'_> {
     async fn run(
         self,
         context: PassContext<'_>,
         candidates: &mut Candidates,
     ) -> Result<(), ReconcileError> {
+        let (of_type, max_empty_batches) = match self {
+            Self::Tombstoned | Self::SoftDeleted(USER) => (USER, u32::MAX),
+            Self::SoftDeleted(of_type) => (of_type, MAX_EMPTY_BATCHES),
+        };
         let mut after = Cursor::default();
         let mut empty_batches = 0;
-        while empty_batches < self.max_empty_batches() {
+        while empty_batches < max_empty_batches {
             context.keep().await?;
             let mut tx = begin(context.pool).await?;
             let batch = self.next_batch(&mut tx, &after).await?;
@@ -179,10 +183,7 @@ impl Search {
             } else {
                 0
             };
-            candidates.add(
-                self.entity_type(),
-                batch.ids.into_iter().zip(batch.user_ids),
-            );
+            candidates.add(of_type, batch.ids.into_iter().zip(batch.user_ids));
         }
         Ok(())
     }
@@ -194,35 +195,16 @@ impl Search {
     ) -> Result<CandidatePage, sqlx::Error> {
         let id = after.id.as_deref();
         match self {
-            Self::TombstonedUsers => {
+            Self::Tombstoned => {
                 sqlx::query_file_as!(CandidatePage, "sql/reconcile/tombstoned_users.sql", id)
                     .fetch_one(&mut **tx)
                     .await
             }
-            Self::SoftDeletedUsers => {
+            Self::SoftDeleted(of_type) => {
                 sqlx::query_file_as!(
                     CandidatePage,
-                    "sql/reconcile/soft_deleted_users.sql",
-                    after.deleted_at as Option<DeletedAt>,
-                    id
-                )
-                .fetch_one(&mut **tx)
-                .await
-            }
-            Self::SoftDeletedSamples => {
-                sqlx::query_file_as!(
-                    CandidatePage,
-                    "sql/reconcile/soft_deleted_samples.sql",
-                    after.deleted_at as Option<DeletedAt>,
-                    id
-                )
-                .fetch_one(&mut **tx)
-                .await
-            }
-            Self::SoftDeletedImages => {
-                sqlx::query_file_as!(
-                    CandidatePage,
-                    "sql/reconcile/soft_deleted_images.sql",
+                    "sql/reconcile/soft_deleted.sql",
+                    of_type,
                     after.deleted_at as Option<DeletedAt>,
                     id
                 )
@@ -291,19 +273,19 @@ mod tests {
     #[test]
     fn a_user_counts_once_with_all_of_their_samples() {
         let mut found = Candidates::default();
-        found.add(EntityType::User, rows(&["user_a", "user_b"]));
-        found.add(EntityType::Sample, rows(&["user_b", "user_c", "user_c"]));
+        found.add(USER, rows(&["user_a", "user_b"]));
+        found.add("sample", rows(&["user_b", "user_c", "user_c"]));
         assert_eq!(found.affected_users().count, 3);
         assert!(!found.affected_users().is_capped);
-        assert_eq!(found.counts.of(EntityType::User), 2);
-        assert_eq!(found.counts.of(EntityType::Sample), 3);
+        assert_eq!(found.counts.of(USER), 2);
+        assert_eq!(found.counts.of("sample"), 3);
     }
 
     #[test]
     fn candidates_above_the_maximum_of_one_pass_are_counted_all_the_same() {
         let mut found = Candidates::default();
         let users = (0..MAX_CANDIDATES + 5).map(|n| (format!("user_{n}"), format!("user_{n}")));
-        found.add(EntityType::User, users);
+        found.add(USER, users);
         assert_eq!(found.first.len() as u64, MAX_CANDIDATES);
         assert_eq!(found.affected_users().count, MAX_CANDIDATES + 5);
         assert!(found.has_more());
@@ -313,7 +295,7 @@ mod tests {
     fn owners_above_the_maximum_are_not_taken_for_all() {
         let mut found = Candidates::default();
         let owners = (0..MAX_OWNERS + 5).map(|n| (n.to_string(), format!("user_{n}")));
-        found.add(EntityType::Sample, owners);
+        found.add("sample", owners);
         assert!(found.affected_users().is_capped);
     }
 }

@@ -225,7 +225,7 @@ impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
         let all = self.report.missing.len() as u64;
         for (done, id) in (1..).zip(&self.report.missing) {
             let candidate = Candidate {
-                entity_type: EntityType::User,
+                entity_type: EntityType::User.to_string(),
                 id: id.clone(),
                 user_id: id.clone(),
             };

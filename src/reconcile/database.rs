@@ -91,7 +91,7 @@ pub async fn run(
     };
     for candidate in &candidates.first {
         match enqueue(context, candidate, reason).await? {
-            EnqueueResult::Enqueued => report.enqueued.add(candidate.entity_type, 1),
+            EnqueueResult::Enqueued => report.enqueued.add(&candidate.entity_type, 1),
             EnqueueResult::Refused => report.refused += 1,
             EnqueueResult::NotNeeded => {}
         }

@@ -97,37 +97,29 @@ async fn write_task(
     reason: EnqueueReason,
 ) -> Result<Option<i64>, sqlx::Error> {
     let id = &candidate.id;
-    let is_user = candidate.entity_type == EntityType::User;
+    let of_type = candidate.entity_type.as_str();
+    let is_user = of_type == EntityType::User.as_str();
     let mut tx = begin(context.pool).await?;
     sqlx::query_file!("sql/reconcile/lock_user.sql", candidate.user_id, is_user)
         .fetch_one(&mut *tx)
         .await?;
-    let task = match (reason, candidate.entity_type) {
-        (EnqueueReason::MissingInClerk { created_before }, _) => {
+    let task = match reason {
+        EnqueueReason::MissingInClerk { created_before } => {
             sqlx::query_file_scalar!("sql/reconcile/enqueue_missing_user.sql", id, created_before)
                 .fetch_optional(&mut *tx)
                 .await?
         }
-        (EnqueueReason::Deleted { grace_period }, EntityType::Sample) => {
-            sqlx::query_file!("sql/reconcile/lock_sample.sql", id)
-                .fetch_optional(&mut *tx)
-                .await?;
-            let grace = grace_period.as_secs_f64();
-            sqlx::query_file_scalar!("sql/reconcile/enqueue_sample.sql", id, grace)
-                .fetch_optional(&mut *tx)
-                .await?
-        }
-        (EnqueueReason::Deleted { grace_period }, EntityType::SampleImage) => {
-            sqlx::query_file!("sql/reconcile/lock_sample_of_image.sql", id)
-                .fetch_optional(&mut *tx)
-                .await?;
-            let grace = grace_period.as_secs_f64();
-            sqlx::query_file_scalar!("sql/reconcile/enqueue_image.sql", id, grace)
-                .fetch_optional(&mut *tx)
-                .await?
-        }
-        (EnqueueReason::Deleted { .. }, _) => {
+        EnqueueReason::Deleted { .. } if is_user => {
             sqlx::query_file_scalar!("sql/reconcile/enqueue_user.sql", id)
+                .fetch_optional(&mut *tx)
+                .await?
+        }
+        EnqueueReason::Deleted { grace_period } => {
+            sqlx::query_file!("sql/reconcile/lock_entity.sql", of_type, id)
+                .fetch_optional(&mut *tx)
+                .await?;
+            let grace = grace_period.as_secs_f64();
+            sqlx::query_file_scalar!("sql/reconcile/enqueue_entity.sql", of_type, id, grace)
                 .fetch_optional(&mut *tx)
                 .await?
         }

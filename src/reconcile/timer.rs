@@ -147,21 +147,11 @@ impl Timer {
             grace_period: self.config.grace_period,
         };
         let report = database::run(context, pass).await?;
-        let [users, samples, images] = [
-            EntityType::User,
-            EntityType::Sample,
-            EntityType::SampleImage,
-        ]
-        .map(|entity_type| {
-            let enqueued = report.enqueued.of(entity_type);
-            self.count(ReconcileSource::Database, entity_type, enqueued);
-            enqueued
-        });
-        if report.enqueued.total() > 0 {
+        for (of_type, enqueued) in report.enqueued.iter() {
+            self.count(ReconcileSource::Database, of_type, enqueued);
             tracing::warn!(
-                users,
-                samples,
-                images,
+                of_type,
+                enqueued,
                 "reconciliation enqueued deletions that had no task"
             );
         }
@@ -181,7 +171,7 @@ impl Timer {
         let report = clerk::run(context, &api, pass, |_| {}).await?;
         self.count(
             ReconcileSource::Clerk,
-            EntityType::User,
+            EntityType::User.as_str(),
             report.users_enqueued,
         );
         if !report.missing.is_empty() {
@@ -202,9 +192,8 @@ impl Timer {
         }
     }
 
-    fn count(&self, source: ReconcileSource, entity_type: EntityType, enqueued: u64) {
-        let reconciled = &self.metrics.reconciled;
-        reconciled.of((source, entity_type)).inc_by(enqueued);
+    fn count(&self, source: ReconcileSource, of_type: &str, enqueued: u64) {
+        self.metrics.reconciled.add(source, of_type, enqueued);
     }
 }
 

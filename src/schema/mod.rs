@@ -102,7 +102,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Er
 /// # Errors
 /// Of the database.
 pub async fn is_complete(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    if !is_migrated(&mut *connection).await? {
+    if !is_migrated(&mut *connection).await? || !has_map(&mut *connection).await? {
         return Ok(false);
     }
     let record = sqlx::query_file!("sql/schema/record.sql")
@@ -113,6 +113,29 @@ pub async fn is_complete(connection: &mut PgConnection) -> Result<bool, sqlx::Er
     }
     let state = state(connection).await?;
     Ok(state.due.is_empty() && state.unfinished.is_empty())
+}
+
+/// Whether an erasure map is applied.
+///
+/// # Errors
+/// Of the database.
+pub async fn has_map(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_file_scalar!("sql/schema/has_map.sql")
+        .fetch_one(connection)
+        .await
+}
+
+/// The tables of the applied map; none before the first map was applied.
+///
+/// # Errors
+/// Of the database.
+pub async fn application_tables(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    if !has_map(&mut *connection).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_file_scalar!("sql/schema/application_tables.sql")
+        .fetch_all(connection)
+        .await
 }
 
 /// Whether the tables and functions of [`needs`] are there.
@@ -130,11 +153,12 @@ pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx
 ///
 /// # Errors
 /// Of the database.
-pub async fn missing_rights<'e>(
-    executor: impl PgExecutor<'e>,
+pub async fn missing_rights(
+    connection: &mut PgConnection,
     roles: &[ProcessRole],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let (tables, rights) = needs::table_rights(roles);
+    let application = application_tables(&mut *connection).await?;
+    let (tables, rights) = needs::table_rights(roles, &application);
     let functions = needs::functions_of(roles);
     sqlx::query_file_scalar!(
         "sql/schema/missing_rights.sql",
@@ -142,7 +166,7 @@ pub async fn missing_rights<'e>(
         &rights,
         &functions
     )
-    .fetch_all(executor)
+    .fetch_all(connection)
     .await
 }
 
@@ -151,21 +175,22 @@ pub async fn missing_rights<'e>(
 ///
 /// # Errors
 /// Of the database.
-pub async fn surplus_rights<'e>(
-    executor: impl PgExecutor<'e>,
+pub async fn surplus_rights(
+    connection: &mut PgConnection,
     roles: &[ProcessRole],
 ) -> Result<Vec<String>, sqlx::Error> {
-    let (tables, rights) = needs::table_rights(roles);
+    let application = application_tables(&mut *connection).await?;
+    let (tables, rights) = needs::table_rights(roles, &application);
     let functions = needs::functions_of(roles);
     sqlx::query_file_scalar!(
         "sql/schema/surplus_rights.sql",
-        &needs::table_names(),
+        &[needs::table_names(), application].concat(),
         &tables,
         &rights,
         &needs::function_names(),
         &functions
     )
-    .fetch_all(executor)
+    .fetch_all(connection)
     .await
 }
 
@@ -173,10 +198,15 @@ pub async fn surplus_rights<'e>(
 ///
 /// # Errors
 /// Of the database.
-pub async fn tables_with_hidden_rows<'e>(
-    executor: impl PgExecutor<'e>,
+pub async fn tables_with_hidden_rows(
+    connection: &mut PgConnection,
 ) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_file_scalar!("sql/schema/row_security.sql", &needs::table_names())
-        .fetch_all(executor)
+    let tables = [
+        needs::table_names(),
+        application_tables(&mut *connection).await?,
+    ]
+    .concat();
+    sqlx::query_file_scalar!("sql/schema/row_security.sql", &tables)
+        .fetch_all(connection)
         .await
 }

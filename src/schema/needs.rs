@@ -42,8 +42,8 @@ const fn table(
 
 const ALL_BUT_INSERT: &[&str] = &["select", "update", "delete"];
 
-/// The tables.
-pub const TABLES: &[TableNeed] = &[
+/// The tables of the application, if the built-in map is applied.
+pub const BUILT_IN_TABLES: &[TableNeed] = &[
     table("public.users", &["select", "update"], ALL_BUT_INSERT),
     table("public.collections", &["select"], ALL_BUT_INSERT),
     table("public.samples", &["select", "update"], ALL_BUT_INSERT),
@@ -52,6 +52,11 @@ pub const TABLES: &[TableNeed] = &[
         &["select", "update"],
         ALL_BUT_INSERT,
     ),
+];
+
+/// The tables of Lethe's own.
+pub const TABLES: &[TableNeed] = &[
+    table("lethe.maps", &["select"], &["select"]),
     table("lethe.user_tombstones", &["select"], &["select"]),
     table(
         "lethe.cleanup_tasks",
@@ -103,36 +108,12 @@ const INTERNAL: &[ProcessRole] = &[];
 pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.lock_user(text,boolean)", BOTH),
     ("lethe.delete_user(text,text)", BOTH),
+    ("lethe.delete(text,text,text,interval)", BOTH),
     ("lethe.delete_sample(uuid,text,interval)", BOTH),
     ("lethe.delete_image(uuid,text,interval)", BOTH),
     ("lethe.erasure_of(text)", INTERNAL),
-    ("lethe.plan_user(bigint,integer)", &[Worker]),
-    (
-        "lethe.mark_collections(lethe.cleanup_tasks,text,integer)",
-        &[Worker],
-    ),
-    (
-        "lethe.choose_rows(text,bigint,uuid,uuid,integer)",
-        &[Worker],
-    ),
     ("lethe.application_path()", &[Worker]),
-    (
-        "lethe.mark(text[],uuid[],uuid[],uuid[],timestamp with time zone,text)",
-        &[Worker],
-    ),
-    ("lethe.unmark(lethe.cleanup_tasks)", INTERNAL),
     ("lethe.adopt(text[],text,bigint)", &[Worker]),
-    ("lethe.protected_keys(text[],text[])", &[Worker]),
-    (
-        "lethe.remove_images(uuid[],bigint[],text[],text[],boolean)",
-        &[Worker],
-    ),
-    ("lethe.remove_samples(uuid[],boolean)", &[Worker]),
-    (
-        "lethe.remove_upwards(text[],uuid,integer,boolean)",
-        &[Worker],
-    ),
-    ("lethe.leftover(text)", &[Worker]),
     (
         "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
         &[Worker],
@@ -144,15 +125,6 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
         "lethe.audit_progress(text,lethe.cleanup_tasks,text[],text[],jsonb)",
         &[Worker],
     ),
-    ("lethe.keep_rest(lethe.cleanup_tasks)", &[Worker]),
-    ("lethe.keep_root(bigint,text,boolean)", &[Worker]),
-    ("lethe.removed_rows(lethe.cleanup_tasks,jsonb)", &[Worker]),
-    (
-        "lethe.settle_tasks(text,bigint[],bigint[],text[],boolean)",
-        &[Worker],
-    ),
-    ("lethe.settle_partly(bigint[],text[])", &[Worker]),
-    ("lethe.step_erasure(text,bigint,boolean)", &[Worker]),
     ("lethe.make_partitions(integer)", &[Worker]),
     ("lethe.drop_partitions(integer)", &[Worker]),
     (
@@ -173,6 +145,10 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.resume(text,text,integer)", &[Serve]),
     ("lethe.cancel_erasure(text,text,text)", &[Serve]),
     ("lethe.is_touched(lethe.cleanup_tasks)", &[Worker]),
+    ("lethe.is_going_user(text,text)", &[Worker]),
+    ("lethe.is_resting_user(text,text)", &[Worker]),
+    ("lethe.is_going_entity(text,text)", &[Worker]),
+    ("lethe.is_resting_entity(text,text)", &[Worker]),
     ("lethe.may_name_any_actor()", BOTH),
     ("lethe.notices_wanted()", INTERNAL),
     ("lethe.notice_time(timestamp with time zone)", INTERNAL),
@@ -208,12 +184,24 @@ pub fn functions_of(roles: &[ProcessRole]) -> Vec<String> {
 }
 
 /// Every right on a table that processes of these roles need, as two lists of the same length: the table and the right.
-/// To read the record of migrations is one of them.
+/// To read the record of migrations is one of them. `application` are the tables of the applied map. Of those of the
+/// built-in map all rights are known, of others the one to read; the rest are those that `lethe map grants` prints.
 #[must_use]
-pub fn table_rights(roles: &[ProcessRole]) -> (Vec<String>, Vec<String>) {
-    TABLES
+pub fn table_rights(roles: &[ProcessRole], application: &[String]) -> (Vec<String>, Vec<String>) {
+    let own = TABLES
         .iter()
-        .flat_map(|need| need.rights(roles).map(|right| (need.table, right)))
+        .flat_map(|need| need.rights(roles).map(|right| (need.table, right)));
+    let of_application = application.iter().flat_map(|name| {
+        let built_in = BUILT_IN_TABLES.iter().find(|need| need.table == name);
+        match built_in {
+            Some(need) => need
+                .rights(roles)
+                .map(|right| (need.table, right))
+                .collect(),
+            None => vec![(name.as_str(), "select")],
+        }
+    });
+    own.chain(of_application)
         .chain([(RECORD, "select")])
         .map(|(table, right)| (table.to_owned(), right.to_owned()))
         .unzip()

@@ -6,7 +6,7 @@
 //! that refuses everything (`batch`). `calls` sends the single requests. `match_answers` reads their answers key
 //! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends. `capabilities` remembers
 //! what the store cannot do, `wire` reads answers to their end, `urlcode` decodes keys in listings, `target` is a key
-//! or a version of one, `key_prefixes` says which keys may be deleted, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
+//! or a version of one, `key_prefixes` says which keys may be deleted, `reference` is how a task names an object, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
 //! `lethe check`.
 
 mod batch;
@@ -19,6 +19,7 @@ mod locks;
 mod match_answers;
 mod objects;
 mod probe;
+mod reference;
 mod target;
 mod uploads;
 mod urlcode;
@@ -47,6 +48,7 @@ pub use classify::Failure;
 pub use delete::{Deletion, KeyOutcome};
 pub use key_prefixes::KeyPrefixes;
 pub use probe::Probe;
+pub use reference::ObjectRef;
 pub use target::MAX_KEY_BYTES;
 
 use crate::secret::Secret;
@@ -142,6 +144,16 @@ impl Store {
             bucket: config.bucket.into(),
             capabilities: Arc::default(),
             key_prefixes: Arc::new(config.key_prefixes),
+        }
+    }
+
+    /// The same store with another bucket.
+    #[must_use]
+    pub fn with_bucket(&self, bucket: &str) -> Self {
+        Self {
+            bucket: bucket.into(),
+            capabilities: Arc::default(),
+            ..self.clone()
         }
     }
 

@@ -1,11 +1,14 @@
 //! The audit trail: who asked for what, and what was deleted.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file_as};
 use uuid::Uuid;
 
 use super::entity_tasks;
 use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
+use super::types::check_type;
 use crate::cursor::{ListError, ListId, Page, rows_to_read};
 use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
 
@@ -30,7 +33,9 @@ pub struct AuditEntry {
     pub object_keys: Vec<String>,
     /// Objects that were kept, because a live image names them.
     pub kept_keys: Vec<String>,
-    /// Rows that were removed, by id.
+    /// The ids of the rows that were removed, by the type that the erasure map gives them.
+    pub rows_removed: BTreeMap<String, Vec<String>>,
+    /// The same for the types of the built-in map.
     pub image_ids: Vec<Uuid>,
     pub sample_ids: Vec<Uuid>,
     pub collection_ids: Vec<Uuid>,
@@ -57,6 +62,7 @@ impl Example for AuditEntry {
             attempt: None,
             object_keys: vec![],
             kept_keys: vec![],
+            rows_removed: BTreeMap::new(),
             image_ids: vec![],
             sample_ids: vec![],
             collection_ids: vec![],
@@ -92,29 +98,28 @@ struct AuditRow {
 }
 
 impl AuditRow {
-    /// The ids of the removed rows of this type.
-    fn removed(&self, of_type: EntityType) -> Vec<&str> {
-        let of_type = of_type.as_str();
-        let named = (self.row_type.as_deref() == Some(of_type)).then_some(&self.row_ids);
-        let more = self
-            .more_rows
-            .as_ref()
-            .and_then(|rows| rows.get(of_type)?.as_array());
-        let more = more.into_iter().flatten().filter_map(|id| id.as_str());
-        named
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .chain(more)
-            .collect()
+    /// The ids of the removed rows of each type.
+    fn by_type(&self) -> BTreeMap<String, Vec<String>> {
+        let mut removed = BTreeMap::new();
+        if let Some(of_type) = self.row_type.as_ref().filter(|_| !self.row_ids.is_empty()) {
+            removed.insert(of_type.clone(), self.row_ids.clone());
+        }
+        let more = self.more_rows.as_ref().and_then(|rows| rows.as_object());
+        for (of_type, ids) in more.into_iter().flatten() {
+            let ids = ids.as_array().into_iter().flatten();
+            let ids = ids.filter_map(|id| id.as_str()).map(str::to_owned);
+            removed.entry(of_type.clone()).or_default().extend(ids);
+        }
+        removed
     }
 }
 
 impl From<AuditRow> for AuditEntry {
     fn from(row: AuditRow) -> Self {
-        let uuids = |of_type| {
-            let ids = row.removed(of_type);
-            ids.into_iter()
+        let removed = row.by_type();
+        let of = |entity: EntityType| removed.get(entity.as_str()).into_iter().flatten();
+        let uuids = |entity| {
+            of(entity)
                 .filter_map(|id| Uuid::parse_str(id).ok())
                 .collect()
         };
@@ -122,7 +127,8 @@ impl From<AuditRow> for AuditEntry {
             image_ids: uuids(EntityType::SampleImage),
             sample_ids: uuids(EntityType::Sample),
             collection_ids: uuids(EntityType::Collection),
-            user_rows: i32::try_from(row.removed(EntityType::User).len()).unwrap_or(i32::MAX),
+            user_rows: i32::try_from(of(EntityType::User).count()).unwrap_or(i32::MAX),
+            rows_removed: removed,
             id: row.id,
             at: row.at,
             event: row.event,
@@ -157,7 +163,7 @@ pub struct AuditFilter {
     pub event: Option<AuditEvent>,
     pub actor: Option<String>,
     pub task_id: Option<TaskId>,
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// A sample's, an image's or a user's id.
     pub entity_id: Option<String>,
     pub user_id: Option<String>,
@@ -178,14 +184,15 @@ pub async fn list_audit(
 ) -> Result<AuditPage, ListError> {
     let list = ListId::new("audit", filter);
     let older_than = list.decode_number(&page)?.map(AuditId);
-    let entity_tasks = entity_tasks(connection, filter.entity_id.as_deref()).await?;
+    check_type(&mut *connection, filter.entity_type.as_deref()).await?;
+    let entity_tasks = entity_tasks(&mut *connection, filter.entity_id.as_deref()).await?;
     let rows = query_file_as!(
         AuditRow,
         "sql/tasks/list_audit.sql",
         filter.event as Option<AuditEvent>,
         filter.actor.as_deref(),
         filter.task_id as Option<TaskId>,
-        filter.entity_type as Option<EntityType>,
+        filter.entity_type.as_deref(),
         filter.entity_id.as_deref(),
         filter.user_id.as_deref(),
         filter.after as Option<Timestamp>,

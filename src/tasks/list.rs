@@ -5,9 +5,10 @@ use sqlx::{PgConnection, query_file_as};
 
 use super::entity_tasks;
 use super::task::Task;
+use super::types::check_type;
 use crate::cursor::{ListError, ListId, Page, rows_to_read};
 use crate::db::transaction::read_only;
-use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
+use crate::vocabulary::{ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
 
 /// A page of tasks, newest first.
 #[derive(Debug, Object)]
@@ -23,7 +24,7 @@ pub struct TaskPage {
 pub struct TaskFilter {
     pub status: Option<TaskStatus>,
     pub kind: Option<TaskKind>,
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// A sample's, an image's or a user's id.
     pub entity_id: Option<String>,
     pub user_id: Option<String>,
@@ -44,12 +45,13 @@ pub async fn list(
     let list = ListId::new("tasks", filter);
     let older_than = list.decode_number(&page)?.map(TaskId);
     let mut tx = read_only(connection).await?;
+    check_type(&mut tx, filter.entity_type.as_deref()).await?;
     let entity_tasks = entity_tasks(&mut tx, filter.entity_id.as_deref()).await?;
     let mut items = query_file_as!(
         Task,
         "sql/tasks/list.sql",
         filter.status as Option<TaskStatus>,
-        filter.entity_type as Option<EntityType>,
+        filter.entity_type.as_deref(),
         filter.entity_id.as_deref(),
         filter.user_id.as_deref(),
         filter.error_class as Option<ErrorClass>,

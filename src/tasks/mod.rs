@@ -8,6 +8,7 @@ mod series;
 mod show;
 mod stats;
 mod task;
+mod types;
 mod workers;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
@@ -17,6 +18,7 @@ pub use series::{Bucket, Series, series};
 pub use show::{TaskWithHistory, find, show};
 pub use stats::{QueueState, Stats, TaskCounts, Throughput, stats};
 pub use task::{EXAMPLE_SAMPLE, EXAMPLE_USER, Task, example_time};
+pub use types::check_type;
 pub use workers::{Worker, workers};
 
 /// The tasks of the sample or image with this id, also the finished ones. `None` if no deletion of a sample or

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, query_file, query_file_scalar};
 use super::show::find;
 use super::task::Task;
 use crate::db::transaction::planned;
-use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskStatus};
+use crate::vocabulary::{ErrorClass, TaskId, TaskStatus};
 
 /// The most tasks that are retried in one transaction.
 const MAX_BATCH: i64 = 1000;
@@ -42,7 +42,7 @@ impl Reason {
 pub struct RetryFilter {
     /// `failed` or `dead`; `None` means both. Others have nothing to retry.
     pub status: Option<TaskStatus>,
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     pub entity_id: Option<String>,
     pub user_id: Option<String>,
     pub error_class: Option<ErrorClass>,
@@ -115,7 +115,7 @@ pub async fn retry_all(
         let batch = query_file_scalar!(
             "sql/tasks/retry_candidates.sql",
             filter.status as Option<TaskStatus>,
-            filter.entity_type as Option<EntityType>,
+            filter.entity_type.as_deref(),
             filter.entity_id.as_deref(),
             filter.user_id.as_deref(),
             filter.error_class as Option<ErrorClass>,

@@ -60,7 +60,6 @@ macro_rules! pair_of_labels {
 
 label! {
     TaskStatus: "status",
-    TableName: "table",
     S3Outcome: "outcome",
     WakeSource: "source",
     WebhookOutcome: "outcome",
@@ -71,7 +70,6 @@ label! {
 
 pair_of_labels! {
     (TaskKind, SettleOutcome): ["kind", "outcome"],
-    (ReconcileSource, EntityType): ["source", "entity_type"],
 }
 
 macro_rules! family {
@@ -112,6 +110,57 @@ family! {
 family! {
     /// A gauge for each combination of labels.
     GaugeFamily: IntGauge = IntGaugeVec
+}
+
+/// `lethe_rows_deleted_total{table}`. The tables of a map of one's own are not known when the program is built, so their
+/// series begin with the first row; their label is the type that the map gives them.
+#[derive(Debug)]
+pub struct RowsDeleted(IntCounterVec);
+
+impl RowsDeleted {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let options = Opts::new("lethe_rows_deleted_total", "Rows removed for good.");
+        let vector = register(registry, IntCounterVec::new(options, &["table"])?)?;
+        for table in TableName::ALL {
+            vector.with_label_values(&[table.as_str()]);
+        }
+        Ok(Self(vector))
+    }
+
+    /// Counts removed rows of a type.
+    pub fn add(&self, of_type: &str, rows: u64) {
+        let entity = EntityType::parse(of_type);
+        let label = entity.map_or(of_type, |entity| TableName::of(entity).as_str());
+        self.0.with_label_values(&[label]).inc_by(rows);
+    }
+}
+
+/// `lethe_reconciled_total{source,entity_type}`, with the types of the built-in map from the start.
+#[derive(Debug)]
+pub struct Reconciled(IntCounterVec);
+
+impl Reconciled {
+    pub(super) fn register(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+    ) -> Result<Self, prometheus::Error> {
+        let options = Opts::new(name, help);
+        let vector = IntCounterVec::new(options, &["source", "entity_type"])?;
+        let vector = register(registry, vector)?;
+        for source in ReconcileSource::ALL {
+            for entity in EntityType::ALL {
+                vector.with_label_values(&[source.as_str(), entity.as_str()]);
+            }
+        }
+        Ok(Self(vector))
+    }
+
+    /// Counts rows of a type that reconciliation found without a task.
+    pub fn add(&self, source: ReconcileSource, of_type: &str, rows: u64) {
+        let labels = [source.as_str(), of_type];
+        self.0.with_label_values(&labels).inc_by(rows);
+    }
 }
 
 /// Registers one metric, and returns it.

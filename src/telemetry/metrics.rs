@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use super::database_gauges::DatabaseGauges;
-use super::families::{CounterFamily, register};
+use super::families::{CounterFamily, Reconciled, RowsDeleted, register};
 use super::http_metrics::HttpMetrics;
 use crate::vocabulary::{
-    AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
-    TaskKind, WakeSource, WebhookOutcome,
+    AuthFailure, NoticeOutcome, S3Outcome, SettleOutcome, TaskKind, WakeSource, WebhookOutcome,
 };
 
 /// Seconds: from a fast local answer to the end of an operation's time.
@@ -32,7 +31,7 @@ pub struct Metrics {
     registry: Registry,
     pub tasks_settled: CounterFamily<(TaskKind, SettleOutcome)>,
     pub objects_deleted: IntCounter,
-    pub rows_deleted: CounterFamily<TableName>,
+    pub rows_deleted: RowsDeleted,
     pub s3_requests: CounterFamily<S3Outcome>,
     pub s3_request_duration: Histogram,
     pub claim_duration: Histogram,
@@ -42,7 +41,7 @@ pub struct Metrics {
     pub notice_attempts: CounterFamily<NoticeOutcome>,
     pub http: HttpMetrics,
     pub task_wait: Histogram,
-    pub reconciled: CounterFamily<(ReconcileSource, EntityType)>,
+    pub reconciled: Reconciled,
     pub(super) database: DatabaseGauges,
     listen: ListenGauge,
 }
@@ -70,11 +69,7 @@ impl Metrics {
                     "Objects that the store confirmed to be gone.",
                 )?,
             )?,
-            rows_deleted: CounterFamily::register(
-                &registry,
-                "lethe_rows_deleted_total",
-                "Rows removed for good.",
-            )?,
+            rows_deleted: RowsDeleted::register(&registry)?,
             s3_requests: CounterFamily::register(
                 &registry,
                 "lethe_s3_requests_total",
@@ -119,7 +114,7 @@ impl Metrics {
                 "From a task's due time to its claim.",
                 &WAIT_BUCKETS,
             )?,
-            reconciled: CounterFamily::register(
+            reconciled: Reconciled::register(
                 &registry,
                 "lethe_reconciled_total",
                 "Deletions that this process asked for because there was no task.",
@@ -195,6 +190,7 @@ fn histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::TableName;
 
     #[test]
     fn every_label_value_is_shown_from_the_start() {

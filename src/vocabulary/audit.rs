@@ -11,8 +11,12 @@ words! {
         SampleDeletionRequested = "sample-deletion-requested",
         /// Somebody asked for the deletion of an image.
         ImageDeletionRequested = "image-deletion-requested",
+        /// Somebody asked for the deletion of a row of another type.
+        EntityDeletionRequested = "entity-deletion-requested",
         /// A sample was restored before its cleanup began.
         SampleRestored = "sample-restored",
+        /// A row of another type was restored before its cleanup began.
+        EntityRestored = "entity-restored",
         /// A task ended with nothing left.
         TaskCompleted = "task-completed",
         /// A task did a part of its work and was released. (The word is older than the name.)

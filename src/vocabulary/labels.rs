@@ -1,7 +1,7 @@
 //! The values of metric labels that stand nowhere else.
 
-use super::ErrorClass;
 use super::macros::labels;
+use super::{EntityType, ErrorClass};
 
 labels! {
     /// How a claim of a task ended: `lethe_tasks_settled_total{outcome}`.
@@ -105,7 +105,7 @@ labels! {
 }
 
 labels! {
-    /// The tables from which rows are removed: `lethe_rows_deleted_total{table}`.
+    /// The tables of the built-in map, from which rows are removed: `lethe_rows_deleted_total{table}`.
     pub enum TableName {
         /// One row a user.
         Users = "users",
@@ -115,5 +115,18 @@ labels! {
         Samples = "samples",
         /// Images of samples; each names an object.
         SampleImages = "sample_images",
+    }
+}
+
+impl TableName {
+    /// The table of the rows of a type.
+    #[must_use]
+    pub const fn of(entity: EntityType) -> Self {
+        match entity {
+            EntityType::User => Self::Users,
+            EntityType::Collection => Self::Collections,
+            EntityType::Sample => Self::Samples,
+            EntityType::SampleImage => Self::SampleImages,
+        }
     }
 }

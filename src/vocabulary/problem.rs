@@ -35,6 +35,8 @@ words! {
         NotFound = "not-found",
         /// There is no such sample, or it belongs to someone else.
         SampleNotFound = "sample-not-found",
+        /// There is no such row for this caller, or rows of its type may not be deleted alone.
+        EntityNotFound = "entity-not-found",
         /// The deletion of this sample was never asked for, or it belongs to someone else.
         DeletionNotFound = "deletion-not-found",
         /// There is no such task.

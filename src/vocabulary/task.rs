@@ -27,9 +27,11 @@ words! {
         SampleDelete = "sample-delete",
         /// Deletes one image of a sample that stays.
         ImageDelete = "image-delete",
+        /// Deletes one row of another type of the erasure map, with what hangs on it.
+        EntityDelete = "entity-delete",
         /// Erases a user: plans the parts, waits for them, removes what is left.
         UserDelete = "user-delete",
-        /// Deletes at most 1,000 objects of a user's erasure, and their rows.
+        /// Deletes at most 1,000 objects of a larger deletion, and their rows.
         UserDeletePart = "user-delete-part",
     }
 }

@@ -1,5 +1,6 @@
 //! The state that the stages and loops of one worker share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,8 @@ impl WorkerStatus {
 pub struct Context {
     pub pool: PgPool,
     pub store: Store,
+    /// The other buckets of the erasure map, each from its first request on.
+    buckets: Mutex<HashMap<String, Store>>,
     pub options: WorkerOptions,
     pub metrics: Arc<Metrics>,
     pub status: Arc<WorkerStatus>,
@@ -113,6 +116,7 @@ impl Context {
         Self {
             pool,
             store,
+            buckets: Mutex::default(),
             metrics,
             status,
             leases: Leases::new(lease),
@@ -131,6 +135,18 @@ impl Context {
             abort: CancellationToken::new(),
             options,
         }
+    }
+
+    /// The store of a bucket; `None` is the one of `S3_BUCKET`.
+    pub fn store_of(&self, bucket: Option<&str>) -> Store {
+        let Some(bucket) = bucket.filter(|bucket| *bucket != self.store.bucket()) else {
+            return self.store.clone();
+        };
+        let mut buckets = self.buckets.lock();
+        let store = buckets.entry(bucket.to_owned());
+        store
+            .or_insert_with(|| self.store.with_bucket(bucket))
+            .clone()
     }
 
     /// Registers this process under a new id, which later claims use.

@@ -296,6 +296,7 @@ mod tests {
             entity_id: String::new(),
             user_id: "user_a".into(),
             object_keys: keys.iter().map(|&key| key.to_owned()).collect(),
+            row_type: None,
             phase: None,
             attempts: 1,
             lease_token: 1,

@@ -1,16 +1,16 @@
 //! The second stage: asks the store to delete the objects of a batch, and returns the result of each key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use super::context::{Context, WorkerProblem, database_pauses};
 use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
-use crate::deletion::protection::protected_keys;
+use crate::deletion::protection::{Protection, protected_keys};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::storage::{Failure, KeyOutcome, RequestRecord};
+use crate::storage::{Failure, KeyOutcome, ObjectRef, RequestRecord};
 use crate::vocabulary::ErrorClass;
 
 /// The result of one key.
@@ -96,29 +96,51 @@ async fn delete_chunk(context: &Context, chunk: &[KeyOfEntity<'_>]) -> Vec<(Stri
                 .collect();
         }
     };
-    let wanted: Vec<String> = chunk
+    let wanted = chunk
         .iter()
-        .filter(|key| !protected.contains(key.key))
-        .map(|key| key.key.to_owned())
-        .collect();
-    let mut results: Vec<(String, KeyResult)> = protected
-        .into_iter()
-        .map(|key| (key, KeyResult::Kept))
-        .collect();
-    if wanted.is_empty() {
-        return results;
+        .map(|key| key.key)
+        .filter(|key| !protected.kept.contains(*key));
+    let mut results: Vec<(String, KeyResult)> = Vec::with_capacity(chunk.len());
+    let mut by_bucket: BTreeMap<Option<&str>, Vec<(&str, String)>> = BTreeMap::new();
+    for name in wanted {
+        let object = match protected.are_references {
+            true => ObjectRef::parse(name),
+            false => ObjectRef {
+                bucket: None,
+                key: name,
+                is_outside: false,
+            },
+        };
+        if object.is_outside {
+            results.push((name.to_owned(), KeyResult::Failed(outside(object.key))));
+        } else {
+            let of_bucket = by_bucket.entry(object.bucket).or_default();
+            of_bucket.push((name, object.key.to_owned()));
+        }
     }
-    failpoint::reach("keys-checked");
-    let deletion = context.store.delete(&wanted).await;
-    failpoint::reach("objects-deleted");
-    count(context, &deletion.requests);
-    adapt(context, &deletion.outcomes);
-    let of_store = deletion.outcomes.into_iter().map(|outcome| match outcome {
-        KeyOutcome::Gone => KeyResult::Gone,
-        KeyOutcome::Failed(failure) => KeyResult::Failed(failure),
-    });
-    results.extend(wanted.into_iter().zip(of_store));
+    for (bucket, named) in by_bucket {
+        let (names, keys): (Vec<&str>, Vec<String>) = named.into_iter().unzip();
+        failpoint::reach("keys-checked");
+        let deletion = context.store_of(bucket).delete(&keys).await;
+        failpoint::reach("objects-deleted");
+        count(context, &deletion.requests);
+        adapt(context, &deletion.outcomes);
+        let of_store = deletion.outcomes.into_iter().map(|outcome| match outcome {
+            KeyOutcome::Gone => KeyResult::Gone,
+            KeyOutcome::Failed(failure) => KeyResult::Failed(failure),
+        });
+        results.extend(names.into_iter().map(str::to_owned).zip(of_store));
+    }
+    results.extend(protected.kept.into_iter().map(|key| (key, KeyResult::Kept)));
     results
+}
+
+/// The erasure map does not allow the deletion of this key; a person corrects the row, and a retry reads it again.
+fn outside(key: &str) -> Failure {
+    let message = format!(
+        "the key {key:?} is outside of what `within` of the erasure map allows; correct the row, then retry the task"
+    );
+    Failure::new(ErrorClass::Blocked, "OutsidePrefix", &message)
 }
 
 /// Waits for the database, because no key may be deleted before it is known which keys are live. The caller ends the
@@ -127,7 +149,7 @@ async fn delete_chunk(context: &Context, chunk: &[KeyOfEntity<'_>]) -> Vec<(Stri
 async fn ask_for_protection(
     context: &Context,
     chunk: &[KeyOfEntity<'_>],
-) -> Result<HashSet<String>, Failure> {
+) -> Result<Protection, Failure> {
     let keys: Vec<String> = chunk.iter().map(|key| key.key.to_owned()).collect();
     let entities: Vec<String> = chunk.iter().map(|key| key.entity_id.to_owned()).collect();
     let mut pauses = database_pauses();

@@ -13,7 +13,7 @@ use crate::deletion::remove::{HeldRows, Rest, TaskPairs, step_erasure};
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::queue::settle::{TaskVerdict, finish, lock_claims, wake_parents};
+use crate::queue::settle::{Parts, TaskVerdict, finish, lock_claims, wake_parents};
 use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
 
 /// Makes and settles one step. While the database is away it repeats. A step that is too slow, or meets rows that
@@ -117,7 +117,7 @@ async fn try_step(
 /// did not wake the root then, because the root was still running.
 async fn wake_if_parts_ended(context: &Context, root: TaskId) {
     let roots = [root];
-    let woken = wake_parents(&context.pool, &roots);
+    let woken = wake_parents(&context.pool, &roots, Parts::Open);
     if let Err(error) = with_timeout(STATEMENT_LIMIT, woken).await {
         tracing::warn!(task_id = root.0, %error, "cannot wake an erasure; it runs by itself within a minute");
     }

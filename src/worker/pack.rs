@@ -45,6 +45,7 @@ mod tests {
             entity_id: String::new(),
             user_id: "user_a".into(),
             object_keys: vec!["key".to_owned(); keys],
+            row_type: None,
             phase: None,
             attempts: 1,
             lease_token: 1,

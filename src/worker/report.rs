@@ -2,10 +2,9 @@
 
 use super::rest::SettledTask;
 use super::settle::SettleResult;
-use crate::deletion::remove::RemovedRows;
 use crate::queue::settle::Verdict;
 use crate::telemetry::metrics::Metrics;
-use crate::vocabulary::{TableName, TaskKind};
+use crate::vocabulary::TaskKind;
 
 pub fn report(metrics: &Metrics, result: &SettleResult) {
     for task in &result.tasks {
@@ -15,14 +14,9 @@ pub fn report(metrics: &Metrics, result: &SettleResult) {
         let labels = (task.outcome.claim.kind, task.outcome.verdict.outcome());
         metrics.tasks_settled.of(labels).inc();
     }
-    let rows = |table: TableName, count: fn(&RemovedRows) -> u64| {
-        let total = result.tasks.iter().map(|task| count(&task.removed)).sum();
-        metrics.rows_deleted.of(table).inc_by(total);
-    };
-    rows(TableName::SampleImages, |rows| rows.images);
-    rows(TableName::Samples, |rows| rows.samples);
-    rows(TableName::Collections, |rows| rows.collections);
-    rows(TableName::Users, |rows| rows.users);
+    for (of_type, rows) in result.tasks.iter().flat_map(|task| task.removed.iter()) {
+        metrics.rows_deleted.add(of_type, rows);
+    }
 }
 
 fn log(task: &SettledTask, gone: &[&str]) {
@@ -35,9 +29,7 @@ fn log(task: &SettledTask, gone: &[&str]) {
             user_id,
             objects = gone.len(),
             kept = task.outcome.kept.len(),
-            sample_images = removed.images,
-            samples = removed.samples,
-            collections = removed.collections,
+            rows = removed.total(),
             "user erased"
         ),
         Verdict::Completed => tracing::info!(
@@ -47,8 +39,7 @@ fn log(task: &SettledTask, gone: &[&str]) {
             user_id,
             objects = gone.len(),
             kept = task.outcome.kept.len(),
-            sample_images = removed.images,
-            samples = removed.samples,
+            rows = removed.total(),
             "task completed"
         ),
         // The root of an erasure is released after each step.

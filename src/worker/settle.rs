@@ -23,7 +23,7 @@ use crate::deletion::remove::{HeldRows, RemovedRows, TaskPairs, settle_partly, s
 use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
-use crate::queue::settle::{self as queue, TaskVerdict, Verdict};
+use crate::queue::settle::{self as queue, Parts, TaskVerdict, Verdict};
 use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
 
 /// How long a batch that does not settle at once is halved before the rest is released.
@@ -252,16 +252,12 @@ async fn write(
     let ids: Vec<TaskId> = partial.iter().map(|outcome| outcome.claim.id).collect();
     let removed = settle_partly(&mut tx, &ids, &answered(&partial)).await?;
     settled.extend(partial.iter().map(|outcome| {
+        let of_task = removed.tasks.iter();
+        let rows = of_task.filter(|task| **task == outcome.claim.id).count();
+        let of_type = outcome.claim.row_type.as_deref().unwrap_or_default();
         SettledTask {
             outcome: (*outcome).clone(),
-            removed: RemovedRows {
-                images: removed
-                    .tasks
-                    .iter()
-                    .filter(|task| **task == outcome.claim.id)
-                    .count() as u64,
-                ..RemovedRows::default()
-            },
+            removed: RemovedRows::of(of_type, rows as u64),
             to_bulk: false,
         }
     }));
@@ -345,17 +341,17 @@ async fn keep_remaining_keys(
     queue::keep_keys(connection, &touched, &left.tasks, &left.values).await
 }
 
-/// Wakes the parent tasks. Call it after the commit. A parent that is not woken runs by itself within a minute.
+/// Wakes the parents of tasks that ended or failed. Call it after the commit. A parent that is not woken runs by itself within a minute.
 async fn wake_parents(context: &Context, settled: &[SettledTask]) {
     let mut parents: Vec<TaskId> = settled
         .iter()
-        .filter(|task| task.outcome.verdict == Verdict::Completed)
+        .filter(|task| !matches!(task.outcome.verdict, Verdict::Released { .. }))
         .filter_map(|task| task.outcome.claim.parent_id)
         .collect();
     parents.sort_unstable();
     parents.dedup();
-    let woken = queue::wake_parents(&context.pool, &parents);
+    let woken = queue::wake_parents(&context.pool, &parents, Parts::Fresh);
     if let Err(error) = with_timeout(STATEMENT_LIMIT, woken).await {
-        tracing::warn!(%error, ?parents, "cannot wake the parents of completed tasks; they run by themselves within a minute");
+        tracing::warn!(%error, ?parents, "cannot wake the parents of these tasks; they run by themselves within a minute");
     }
 }

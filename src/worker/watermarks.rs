@@ -180,6 +180,7 @@ mod tests {
             entity_id: String::new(),
             user_id: "user_a".into(),
             object_keys: Vec::new(),
+            row_type: None,
             phase: None,
             attempts: 1,
             lease_token: 1,

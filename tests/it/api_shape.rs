@@ -106,7 +106,7 @@ fn every_operation_has_an_id_of_its_own_a_tag_and_a_summary() {
             );
         }
     }
-    assert_eq!(ids.len(), 25);
+    assert_eq!(ids.len(), 28);
 }
 
 /// An absent field is left out, in examples too, because no field of ours is nullable.
@@ -298,7 +298,7 @@ async fn all_answers_with_a_static_text_share_its_memory() {
         .connect_lazy("postgres://nobody@127.0.0.1:9/none")
         .unwrap();
     let state = ApiState {
-        ready: migrated::ready(pool.clone()),
+        ready: migrated::ready(pool.clone(), None),
         pool,
         webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
         grace: Duration::ZERO,

@@ -17,6 +17,11 @@ pub struct Role {
     pub url: String,
 }
 
+fn built_in_tables() -> Vec<String> {
+    let tables = needs::BUILT_IN_TABLES.iter();
+    tables.map(|need| need.table.to_owned()).collect()
+}
+
 /// A role that can log in and has no right.
 async fn role_without_rights(world: &World) -> Role {
     let name = format!("role_{}", Uuid::new_v4().simple());
@@ -32,8 +37,8 @@ async fn role_without_rights(world: &World) -> Role {
 pub async fn role_with_listed_rights(world: &World) -> Role {
     let role = role_without_rights(world).await;
     let name = &role.name;
-    let mut statements = vec![format!("grant usage on schema lethe to {name}")];
-    let (tables, rights) = needs::table_rights(ProcessRole::ALL);
+    let mut statements = vec![format!("grant usage on schema lethe, lethe_map to {name}")];
+    let (tables, rights) = needs::table_rights(ProcessRole::ALL, &built_in_tables());
     for (table, right) in tables.iter().zip(rights) {
         statements.push(format!("grant {right} on {table} to {name}"));
     }
@@ -95,11 +100,12 @@ fn row(table: &str, name: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_needs_names_what_the_migrations_create() {
     // PostgreSQL asks for the right to execute these when their trigger is created.
-    const OF_TRIGGERS: [&str; 8] = [
+    const OF_TRIGGERS: [&str; 9] = [
         "lethe.notice_audit()",
         "lethe.notice_held()",
         "lethe.notice_receipts()",
         "lethe.refuse_audit_change()",
+        "lethe.refuse_map_change()",
         "lethe.refuse_receipt_change()",
         "lethe.refuse_receipt_key_change()",
         "lethe.refuse_tombstoned_user()",
@@ -123,7 +129,8 @@ async fn the_list_of_needs_names_what_the_migrations_create() {
     .fetch_all(&world.pool)
     .await
     .unwrap();
-    let listed_tables = needs::TABLES.iter().map(|need| need.table);
+    let listed_tables = needs::TABLES.iter().chain(needs::BUILT_IN_TABLES);
+    let listed_tables = listed_tables.map(|need| need.table);
     assert_eq!(
         tables.iter().map(String::as_str).collect::<BTreeSet<_>>(),
         listed_tables.chain([needs::RECORD]).collect()
@@ -215,7 +222,7 @@ async fn each_missing_right_is_found() {
     let world = World::new().await;
     let role = role_with_listed_rights(&world).await;
     let mut connection = PgConnection::connect(&role.url).await.unwrap();
-    let (tables, rights) = needs::table_rights(ProcessRole::ALL);
+    let (tables, rights) = needs::table_rights(ProcessRole::ALL, &built_in_tables());
     let on_tables = tables.iter().zip(&rights).map(|(table, right)| {
         let missing = format!("{right} on {table}");
         (missing.clone(), missing)

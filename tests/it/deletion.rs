@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use lethe::deletion::protection::protected_keys;
-use lethe::deletion::requests::Authority;
-use lethe::deletion::restore::{RestoreOutcome, restore_sample};
+use lethe::deletion::requests::{Authority, EntityRef};
+use lethe::deletion::restore::{RestoreOutcome, restore_entity};
 use reqwest::Method;
 use sqlx::Connection as _;
 use uuid::Uuid;
@@ -15,7 +15,12 @@ use lethe::worker::WorkerProblem;
 
 impl World {
     async fn restore(&self, sample: Uuid) -> RestoreOutcome {
-        restore_sample(&self.pool, sample, Authority::Admin, "admin:ops")
+        let id = sample.to_string();
+        let entity = EntityRef {
+            of_type: "sample",
+            id: &id,
+        };
+        restore_entity(&self.pool, entity, Authority::Admin, "admin:ops")
             .await
             .unwrap()
     }
@@ -182,6 +187,7 @@ async fn a_sample_that_an_erasure_took_up_is_not_restored_and_keeps_no_key() {
         protected_keys(&world.pool, &keys, &vec![String::new(); keys.len()])
             .await
             .unwrap()
+            .kept
             .is_empty()
     );
 }
@@ -215,6 +221,7 @@ async fn keys_are_looked_up_one_by_one_whatever_the_statistics_say() {
             protected_keys(&world.pool, &keys, &vec![String::new(); keys.len()])
                 .await
                 .unwrap()
+                .kept
                 .len(),
             1000
         );
@@ -237,7 +244,7 @@ async fn rows_that_row_level_security_hides_stop_the_worker_instead_of_being_for
     let role = format!("tenant_{}", Uuid::new_v4().simple());
     for sql in [
         format!("create role {role} login password 'tenant'"),
-        format!("grant usage on schema lethe to {role}"),
+        format!("grant usage on schema lethe, lethe_map to {role}"),
         format!("grant all on all tables in schema public to {role}"),
         format!("grant all on all tables in schema lethe to {role}"),
         format!("grant execute on all functions in schema lethe to {role}"),

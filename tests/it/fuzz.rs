@@ -70,7 +70,7 @@ fn wait<F: Future>(future: F) -> F::Output {
 fn api(pool: PgPool) -> impl Endpoint<Output = Response> {
     let metrics = Metrics::new().unwrap();
     let state = ApiState {
-        ready: migrated::ready(pool.clone()),
+        ready: migrated::ready(pool.clone(), None),
         pool,
         webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
         grace: Duration::ZERO,

@@ -85,8 +85,8 @@ impl World {
 /// How many were found, and how many enqueued.
 fn counts(report: &DatabaseReport, entity_type: EntityType) -> (u64, u64) {
     (
-        report.found.of(entity_type),
-        report.enqueued.of(entity_type),
+        report.found.of(entity_type.as_str()),
+        report.enqueued.of(entity_type.as_str()),
     )
 }
 

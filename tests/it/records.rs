@@ -32,7 +32,7 @@ async fn the_end_of_an_erasure_reads_no_tombstone_of_others() {
         .await
         .unwrap();
     let settled =
-        sqlx::query("select result from lethe.settle_tasks('test', $1, null, null, false)")
+        sqlx::query("select result from lethe_map.settle_tasks('test', $1, null, null, false)")
             .bind(&tasks)
             .fetch_all(&mut *tx)
             .await

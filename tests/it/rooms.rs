@@ -39,11 +39,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("worker", &["db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
     ("http", &["db", "deletion", "evidence", "receipts", "safety", "tasks", "telemetry"]),
     // It parses into the types of the rooms, so these do not know it.
-    ("config", &["db", "http", "notices", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),
+    ("config", &["db", "http", "map", "notices", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),
     ("embedded", &[]),
-    ("bench", &["db", "deletion", "embedded", "queue", "schema"]),
+    ("bench", &["db", "deletion", "embedded", "map", "queue", "schema"]),
     ("cli", &["bench", "config", "db", "deletion", "evidence", "http", "map", "notices", "receipts", "reconcile", "safety", "schema", "storage", "tasks", "worker"]),
-    ("app", &["config", "db", "embedded", "http", "notices", "receipts", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
+    ("app", &["config", "db", "embedded", "http", "map", "notices", "receipts", "reconcile", "safety", "schema", "storage", "telemetry", "worker"]),
     ("commands", &["app", "bench", "cli", "config", "embedded", "http", "reconcile", "storage", "telemetry"]),
     ("main", &["cli", "commands", "config"]),
 ];

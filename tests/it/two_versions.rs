@@ -13,7 +13,7 @@ use crate::support::outage::{
     assert_promises_kept, delete_users, enqueue, until_completed,
 };
 use crate::support::service::{ADMIN_TOKEN, Service, answer};
-use crate::support::world::{Log, PATIENCE, World};
+use crate::support::world::{Log, PATIENCE, World, apply_built_in_map};
 
 /// What a newer program would bring: a step that widens, in a transaction, and an index that is built while
 /// everything goes on.
@@ -117,6 +117,7 @@ async fn a_program_newer_than_the_schema_waits_and_says_what_to_do() {
     let mut older: Vec<_> = MIGRATOR.iter().cloned().collect();
     older.pop().unwrap();
     schema::migrator(older).run(&world.pool).await.unwrap();
+    apply_built_in_map(&mut world.pool.acquire().await.unwrap()).await;
     world.user("user_a").await;
     let sample = world.sample("user_a", &["a/1"]).await;
     let task = world.delete_sample(sample).await;

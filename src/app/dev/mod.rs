@@ -151,7 +151,10 @@ impl Machine<'_> {
 
     /// Migrates, then seeds.
     async fn prepare(&self, volume: Option<Volume>) -> anyhow::Result<(PgPool, Store)> {
-        let before = migrate::run(&self.serve.database, self.worker.receipt_key.0.as_ref()).await?;
+        let (database, map) = (&self.serve.database, self.serve.map.0.as_ref());
+        let before = migrate::run(database, map, self.worker.receipt_key.0.as_ref()).await?;
+        let mut connection = pool::connect(&database.listen_url).await?;
+        migrate::apply_map(&mut connection, map, false).await??;
         if !before.due.is_empty() {
             note(&format!("applied {} migrations", before.due.len()));
         }
@@ -194,7 +197,7 @@ impl Machine<'_> {
         let Some(address) = self.serve.metrics_addr else {
             return Ok(None);
         };
-        let ready = migrated::ready(pool.clone());
+        let ready = migrated::ready(pool.clone(), None);
         let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
         let (address, _) = side_server::start(address, shown, shutdown.clone()).await?;
         Ok(Some(address))

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::tasks::{MAX_LISTING, task_id};
 use crate::cli::settings::{Queueing, Settings};
-use crate::vocabulary::{AuditEvent, EntityType, TaskId, Timestamp, UserId};
+use crate::vocabulary::{AuditEvent, TaskId, Timestamp, UserId};
 
 /// Of `lethe erase`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub struct AuditArgs {
     pub task_id: Option<TaskId>,
     /// Only entries about this type of thing
     #[arg(long, value_enum)]
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// Only entries about the sample, image or user with this id
     #[arg(long, value_name = "ID")]
     pub entity_id: Option<String>,
@@ -77,7 +77,7 @@ pub struct AuditArgs {
 pub struct DeletedArgs {
     /// Only rows of this type
     #[arg(long, value_enum)]
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// Only the row with this id
     #[arg(long, value_name = "ID")]
     pub entity_id: Option<String>,

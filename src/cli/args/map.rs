@@ -71,6 +71,44 @@ Exit codes:
   2  bad flags or bad configuration")]
     Init,
 
+    /// Compile the map and install its functions in the database, in one transaction
+    #[command(after_long_help = "\
+Run it as the database's owner, after `lethe migrate`, and again whenever the map or a mapped table changes.
+
+Examples:
+  lethe map apply --map lethe.toml
+
+Exit codes:
+  0  applied, or applied already
+  1  the database cannot be reached, or refuses; or open tasks need a type that the map does not have
+  2  bad flags or bad configuration, or the map's file is invalid
+  3  the map is dangerous, or incomplete without --allow-incomplete; `lethe map check` says where")]
+    Apply {
+        /// Apply a map that does not speak of every reference; every receipt then says `incomplete`
+        #[arg(long)]
+        allow_incomplete: bool,
+    },
+
+    /// Erase a user in a transaction that is rolled back, and fail if anything is left
+    #[command(after_long_help = "\
+The functions of the map are installed in the same transaction; objects are taken as gone, and none is deleted. Rows are
+locked until it ends, so use a copy of the database.
+
+Examples:
+  lethe map prove --map lethe.toml             # the user with the most rows
+  lethe map prove user_2abc --map lethe.toml
+
+Exit codes:
+  0  nothing was left, and each rule met a row
+  1  the database cannot be reached, or refuses
+  2  bad flags or bad configuration, or the map's file is invalid
+  3  something was left, a rule met no row, or the map is dangerous or incomplete")]
+    Prove {
+        /// The user's Clerk id; the one with the most rows if not given
+        #[arg(value_name = "USER")]
+        user: Option<String>,
+    },
+
     /// Say what an erasure of a user would remove, keep and leave; change nothing
     #[command(after_long_help = "\
 Examples:

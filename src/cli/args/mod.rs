@@ -5,6 +5,7 @@
 mod dev;
 mod evidence;
 mod map;
+mod migrate;
 mod notices;
 mod receipts;
 mod reconcile;
@@ -19,12 +20,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use self::dev::{BenchArgs, DevArgs, SendWebhookArgs};
 pub use self::evidence::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 pub use self::map::{MapArgs, MapCommand, MapFormat};
+pub use self::migrate::MigrateArgs;
 pub use self::notices::{NoticesArgs, NoticesCommand, RetryNoticesArgs};
 pub use self::receipts::{ExportArgs, ReceiptsArgs, ReceiptsCommand};
 pub use self::reconcile::{ReconcileArgs, ReconcileCommand};
 pub use self::safety::{CancelArgs, ErasuresArgs, ErasuresCommand, PauseArgs};
 pub use self::tasks::{ListArgs, RetryArgs, TasksArgs, TasksCommand};
-use super::settings::{Everything, Logging, Migrating, Serving, Settings, Working};
+use super::settings::{Everything, Logging, Serving, Settings, Working};
 use crate::config::Source;
 use crate::vocabulary::ProcessRole;
 
@@ -117,10 +119,10 @@ Exit codes:
         settings: Settings<Working>,
     },
 
-    /// Apply the database's migrations
+    /// Apply the database's migrations, then the erasure map
     ///
-    /// Needs the rights of the database's owner, not a superuser's. Running it again changes
-    /// nothing.
+    /// The map is that of ERASURE_MAP, else the one that the database has, else the built-in one.
+    /// Needs the rights of the database's owner, not a superuser's. Running it again changes nothing.
     #[command(after_long_help = "\
 Examples:
   lethe migrate
@@ -128,16 +130,10 @@ Examples:
 
 Exit codes:
   0  the database is migrated
-  1  failed, or with --check: migrations are due
-  2  bad flags or bad configuration; nothing was started")]
-    Migrate {
-        /// Only tell whether migrations are due; change nothing
-        #[arg(long)]
-        check: bool,
-        /// The settings given as flags.
-        #[command(flatten)]
-        settings: Settings<Migrating>,
-    },
+  1  failed, or with --check: migrations or the map are due
+  2  bad flags or bad configuration; nothing was started
+  3  the map is dangerous, or incomplete without --allow-incomplete; it was not applied")]
+    Migrate(MigrateArgs),
 
     /// Print the OpenAPI spec
     ///
@@ -405,7 +401,7 @@ impl Cli {
             Command::Dev(dev) => dev.settings.pairs(),
             Command::Serve { settings } => settings.pairs(),
             Command::Worker { settings } => settings.pairs(),
-            Command::Migrate { settings, .. } => settings.pairs(),
+            Command::Migrate(migrate) => migrate.settings.pairs(),
             Command::Openapi { .. } | Command::Completions { .. } => &[],
             Command::Check { settings, .. } => settings.pairs(),
             Command::Tasks(tasks) => tasks.settings.pairs(),

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use crate::cli::settings::{Queueing, Settings};
 use crate::tasks::Reason;
-use crate::vocabulary::{EntityType, ErrorClass, TaskId, TaskKind, TaskStatus};
+use crate::vocabulary::{ErrorClass, TaskId, TaskKind, TaskStatus};
 
 /// The most items that one listing shows, as in the API.
 pub(super) const MAX_LISTING: u16 = 200;
@@ -72,7 +72,7 @@ pub struct ListArgs {
     pub user_id: Option<String>,
     /// Only tasks about this type of thing
     #[arg(long, value_enum)]
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// Only tasks about the sample, image or user with this id
     #[arg(long, value_name = "ID")]
     pub entity_id: Option<String>,

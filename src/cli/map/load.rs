@@ -9,6 +9,7 @@ use crate::map::format::{BUILT_IN, ErasureMap, InvalidMap, MapFault};
 pub struct LoadedMap {
     /// The path as it was given; `built-in map` without a file.
     pub file: String,
+    pub text: String,
     pub map: ErasureMap,
 }
 
@@ -27,7 +28,7 @@ pub fn load(path: Option<&Path>) -> Result<LoadedMap, InvalidFile> {
     let file = path.map_or("built-in map".to_owned(), |path| path.display().to_string());
     let text = path.map_or_else(|| Ok(BUILT_IN.to_owned()), std::fs::read_to_string);
     let parsed = match text {
-        Ok(text) => ErasureMap::parse(&text),
+        Ok(text) => ErasureMap::parse(&text).map(|map| (text, map)),
         Err(error) => Err(InvalidMap(vec![MapFault {
             line: 1,
             key: String::new(),
@@ -36,7 +37,7 @@ pub fn load(path: Option<&Path>) -> Result<LoadedMap, InvalidFile> {
         }])),
     };
     match parsed {
-        Ok(map) => Ok(LoadedMap { file, map }),
+        Ok((text, map)) => Ok(LoadedMap { file, text, map }),
         Err(InvalidMap(faults)) => Err(InvalidFile { file, faults }),
     }
 }

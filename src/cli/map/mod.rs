@@ -7,4 +7,4 @@ mod run;
 
 pub use self::invalid::tell_invalid;
 pub use self::load::{InvalidFile, LoadedMap, load};
-pub use self::run::{MapOutput, run};
+pub use self::run::{MapOutput, run, tell_applied};

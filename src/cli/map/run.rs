@@ -5,9 +5,11 @@ use sqlx::PgConnection;
 use super::load::LoadedMap;
 use super::report;
 use crate::cli::args::{MapCommand, MapFormat};
+use crate::map::apply::{self, Applied, ApplyError};
 use crate::map::draft::draft;
 use crate::map::gate::{GateOptions, GateResult, inspect};
 use crate::map::plan::{self, CompileError};
+use crate::map::prove::{self, Proof};
 use crate::schema::needs;
 use crate::vocabulary::ProcessRole;
 
@@ -56,6 +58,14 @@ pub async fn run(
                 strict: *strict,
             };
             return check(connection, loaded, *format, options).await;
+        }
+        MapCommand::Apply { allow_incomplete } => {
+            let applied = apply::apply(connection, map, &loaded.text, *allow_incomplete).await;
+            return tell_applied(&loaded.file, applied);
+        }
+        MapCommand::Prove { user } => {
+            let proof = prove::prove(connection, map, user.as_deref()).await;
+            return tell_proof(&loaded.file, proof);
         }
         MapCommand::Init | MapCommand::Sql => plan::script(connection, map).await,
         MapCommand::Plan { user } => plan::plan(connection, map, user).await,
@@ -110,6 +120,57 @@ async fn check(
     })
 }
 
+/// What applying a map did, and its exit code.
+///
+/// # Errors
+/// Those of the database.
+pub fn tell_applied(
+    file: &str,
+    applied: Result<Applied, ApplyError>,
+) -> Result<MapOutput, sqlx::Error> {
+    let error = match applied {
+        Ok(applied) => {
+            let text = match applied {
+                Applied::Installed => format!("{file}: applied"),
+                Applied::Unchanged => format!("{file}: is applied already; nothing was changed"),
+            };
+            return Ok(MapOutput {
+                text,
+                ..MapOutput::default()
+            });
+        }
+        Err(ApplyError::Database(error)) => return Err(error),
+        Err(error) => error,
+    };
+    let (exit_code, remedy) = match error {
+        ApplyError::TypesInUse(_) => (1, ""),
+        _ => (
+            FOUND,
+            "; `lethe map check` lists all findings with their remedies",
+        ),
+    };
+    Ok(MapOutput {
+        errors: format!("error: {file}: {error}{remedy}; nothing was changed"),
+        exit_code,
+        ..MapOutput::default()
+    })
+}
+
+fn tell_proof(file: &str, proof: Result<Proof, ApplyError>) -> Result<MapOutput, sqlx::Error> {
+    let proof = match proof {
+        Ok(proof) => proof,
+        Err(error) => return tell_applied(file, Err(error)),
+    };
+    let mut text = proof.to_string();
+    let exit_code = if proof.is_complete() { 0 } else { FOUND };
+    text.push_str("\nEverything was rolled back.");
+    Ok(MapOutput {
+        text,
+        exit_code,
+        ..MapOutput::default()
+    })
+}
+
 /// A role's name as SQL.
 fn quote(role: &str) -> String {
     format!("\"{}\"", role.replace('"', "\"\""))
@@ -117,7 +178,10 @@ fn quote(role: &str) -> String {
 
 /// The rights on Lethe's own tables and functions.
 fn own_grants(worker: &str, serve: &str, application: &str) -> String {
-    let mut text = format!("grant usage on schema lethe to {worker}, {serve}, {application};\n");
+    let mut text = format!(
+        "grant usage on schema lethe to {worker}, {serve}, {application};\n\
+         grant usage on schema lethe_map to {worker}, {serve};\n"
+    );
     for (role, name) in [(ProcessRole::Worker, worker), (ProcessRole::Serve, serve)] {
         for need in needs::TABLES {
             let rights: Vec<&str> = need.rights(&[role]).collect();

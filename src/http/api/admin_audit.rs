@@ -12,7 +12,7 @@ use crate::{
     http::{access::ViewerAuth, problem::Problems},
     problems,
     tasks::{self, AuditFilter, AuditPage},
-    vocabulary::{AuditEvent, EntityType, TaskId, Timestamp},
+    vocabulary::{AuditEvent, TaskId, Timestamp},
 };
 
 problems!(pub AuditFailures: 400, 401, 403, 503);
@@ -35,7 +35,9 @@ impl AdminAudit {
         /// As recorded: `clerk:user.deleted`, `user:<id>`, `admin:<name>` or what SQL passed.
         actor: Query<Text>,
         #[oai(name = "taskId")] task_id: Query<TaskId>,
-        #[oai(name = "entityType")] entity_type: Query<EntityType>,
+        /// A type of the erasure map, such as `sample`; `user` is in every map.
+        #[oai(name = "entityType")]
+        entity_type: Query<Text>,
         /// The id of a sample, an image or a user.
         #[oai(name = "entityId")]
         entity_id: Query<Text>,
@@ -53,7 +55,7 @@ impl AdminAudit {
             event: event.0,
             actor: actor.0.map(|text| text.0),
             task_id: task_id.0,
-            entity_type: entity_type.0,
+            entity_type: entity_type.0.map(|text| text.0),
             entity_id: entity_id.0.map(|text| text.0),
             user_id: user_id.0.map(|text| text.0),
             after: after.0,

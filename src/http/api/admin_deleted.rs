@@ -12,7 +12,7 @@ use crate::{
     evidence::{DeletedFilter, DeletedPage, list_deleted},
     http::{access::ViewerAuth, problem::Problems},
     problems,
-    vocabulary::{EntityType, Timestamp},
+    vocabulary::Timestamp,
 };
 
 problems!(pub DeletedFailures: 400, 401, 403, 503);
@@ -31,7 +31,9 @@ impl AdminDeleted {
         &self,
         _auth: ViewerAuth,
         state: State<'_>,
-        #[oai(name = "entityType")] entity_type: Query<EntityType>,
+        /// A type of the erasure map, such as `sample`; `user` is in every map.
+        #[oai(name = "entityType")]
+        entity_type: Query<Text>,
         /// The id of a user, a collection, a sample or an image.
         #[oai(name = "entityId")]
         entity_id: Query<Text>,
@@ -51,7 +53,7 @@ impl AdminDeleted {
         limit: Query<Limit>,
     ) -> Result<Json<DeletedPage>, Problems<DeletedFailures>> {
         let filter = DeletedFilter {
-            entity_type: entity_type.0,
+            entity_type: entity_type.0.map(|text| text.0),
             entity_id: entity_id.0.map(|text| text.0),
             deleted_by: deleted_by.0.map(|text| text.0),
             user_id: user_id.0.map(|text| text.0),

@@ -17,7 +17,7 @@ use crate::{
     },
     problems,
     tasks::{self, Reason, RetryError, RetryFilter, Task, TaskFilter, TaskPage, TaskWithHistory},
-    vocabulary::{EntityType, ErrorClass, ProblemCode, TaskId, TaskKind, TaskStatus},
+    vocabulary::{ErrorClass, ProblemCode, TaskId, TaskKind, TaskStatus},
 };
 
 problems!(pub ListFailures: 400, 401, 403, 503);
@@ -67,8 +67,10 @@ pub struct RetryAll {
     /// `failed` or `dead`; both if none is given. Others have nothing to retry.
     #[serde(default, deserialize_with = "not_null")]
     pub status: Option<TaskStatus>,
+    /// A type of the erasure map, such as `sample`; `user` is in every map.
+    #[oai(validator(min_length = 1, max_length = 512, pattern = r"^[^\x00]+$"))]
     #[serde(default, deserialize_with = "not_null")]
-    pub entity_type: Option<EntityType>,
+    pub entity_type: Option<String>,
     /// The id of a sample, an image or a user.
     #[oai(validator(min_length = 1, max_length = 512, pattern = r"^[^\x00]+$"))]
     #[serde(default, deserialize_with = "not_null")]
@@ -159,7 +161,9 @@ impl AdminTasks {
         state: State<'_>,
         status: Query<TaskStatus>,
         kind: Query<TaskKind>,
-        #[oai(name = "entityType")] entity_type: Query<EntityType>,
+        /// A type of the erasure map, such as `sample`; `user` is in every map.
+        #[oai(name = "entityType")]
+        entity_type: Query<Text>,
         /// The id of a sample, an image or a user.
         #[oai(name = "entityId")]
         entity_id: Query<Text>,
@@ -176,7 +180,7 @@ impl AdminTasks {
         let filter = TaskFilter {
             status: status.0,
             kind: kind.0,
-            entity_type: entity_type.0,
+            entity_type: entity_type.0.map(|text| text.0),
             entity_id: entity_id.0.map(|text| text.0),
             user_id: user_id.0.map(|text| text.0),
             error_class: error_class.0,
@@ -278,12 +282,15 @@ impl AdminRetries {
         let reason = reason(&body.0.reason)?;
         let filter = RetryFilter {
             status: body.0.status,
-            entity_type: body.0.entity_type,
+            entity_type: optional_text("entityType", body.0.entity_type)?,
             entity_id: optional_text("entityId", body.0.entity_id)?,
             user_id: optional_text("userId", body.0.user_id)?,
             error_class: body.0.error_class,
         };
         let mut connection = connection(&state.pool).await?;
+        tasks::check_type(&mut connection, filter.entity_type.as_deref())
+            .await
+            .map_err(list_problem)?;
         let retried = tasks::retry_all(&mut connection, &filter, &auth.actor(), &reason)
             .await
             .map_err(refusal)?;

@@ -41,8 +41,15 @@ pub(super) fn list_problem(error: ListError) -> Problem {
         ListError::Cursor(rule) => {
             Problem::bad_field("cursor", rule).with_code(ProblemCode::InvalidCursor)
         }
+        ListError::Type(types) => type_problem(&types),
         ListError::Database(error) => problem_of(error),
     }
+}
+
+/// There is no such type of rows.
+pub(super) fn type_problem(types: &[String]) -> Problem {
+    let rule = format!("must be one of `{}`", types.join("`, `"));
+    Problem::bad_field("entityType", rule)
 }
 
 /// Why the database cannot answer now. `None` if the error is not an outage.

@@ -13,6 +13,7 @@ mod admin_workers;
 mod database;
 mod docs;
 mod edge;
+mod entities;
 pub mod health;
 mod operations;
 mod parameter;

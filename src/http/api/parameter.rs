@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::query;
 use crate::http::problem::Problem;
 use crate::vocabulary::{
-    AuditEvent, EntityType, ErasureStatus, ErrorClass, StatsWindow, TaskId, TaskKind, TaskStatus,
-    Timestamp, UserId,
+    AuditEvent, ErasureStatus, ErrorClass, StatsWindow, TaskId, TaskKind, TaskStatus, Timestamp,
+    UserId,
 };
 
 const DEFAULT_LIMIT: usize = 50;
@@ -257,7 +257,6 @@ macro_rules! words {
 words!(
     TaskStatus,
     TaskKind,
-    EntityType,
     ErrorClass,
     AuditEvent,
     ErasureStatus,

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     deletion::{
-        requests::{Authority, delete_sample},
-        restore::{RestoreOutcome, restore_sample},
+        requests::{Authority, EntityRef, delete_entity},
+        restore::{RestoreOutcome, restore_entity},
     },
     evidence,
     http::{
@@ -64,7 +64,7 @@ pub struct SampleTask {
 }
 
 impl SampleTask {
-    fn for_caller(task: Task, caller: &Caller) -> Self {
+    pub(super) fn for_caller(task: Task, caller: &Caller) -> Self {
         match caller {
             Caller::Session(_) => Self::for_owner(task),
             Caller::Admin { .. } => Self::for_admin(task),
@@ -149,9 +149,9 @@ impl Samples {
     ) -> Result<SampleTaskAccepted, Problems<DeleteFailures>> {
         let sample_id = sample_id.0;
         let actor = auth.0.actor();
-        let task = delete_sample(
+        let task = delete_entity(
             &state.pool,
-            sample_id,
+            sample(&sample_id.to_string()),
             authority(&auth.0),
             &actor,
             state.grace,
@@ -230,12 +230,16 @@ impl Restores {
     ) -> Result<Json<Sample>, Problems<RestoreFailures>> {
         let sample_id = sample_id.0;
         let actor = auth.0.actor();
-        let outcome = restore_sample(&state.pool, sample_id, authority(&auth.0), &actor)
+        let id = sample_id.to_string();
+        let outcome = restore_entity(&state.pool, sample(&id), authority(&auth.0), &actor)
             .await
             .map_err(problem_of)?;
         let conflict = |detail: &str, code| Err(Problem::conflict(detail).with_code(code).into());
         match outcome {
-            RestoreOutcome::Live(sample) => Ok(Json(sample.into())),
+            RestoreOutcome::Live(sample) => {
+                let sample = Sample::of(sample_id, &sample);
+                Ok(Json(sample.ok_or_else(no_sample)?))
+            }
             RestoreOutcome::NotFound => Err(no_sample().into()),
             RestoreOutcome::UserDeleted => {
                 conflict("The sample's user is deleted.", ProblemCode::UserDeleted)
@@ -253,10 +257,17 @@ impl Restores {
     }
 }
 
-fn authority(caller: &Caller) -> Authority<'_> {
+pub(super) fn authority(caller: &Caller) -> Authority<'_> {
     match caller {
         Caller::Session(session) => Authority::Owner(&session.user_id),
         Caller::Admin { .. } => Authority::Admin,
+    }
+}
+
+const fn sample(id: &str) -> EntityRef<'_> {
+    EntityRef {
+        of_type: "sample",
+        id,
     }
 }
 

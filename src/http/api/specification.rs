@@ -13,6 +13,7 @@ use super::{
     admin_tasks::{AdminRetries, AdminTask, AdminTaskRetry, AdminTasks},
     admin_users::AdminUsers,
     admin_workers::AdminWorkers,
+    entities::{Entities, EntityDeletions, EntityRestores},
     health::HealthApi,
     receipts::{PublicReceiptKeys, SealedReceipts},
     samples::{Restores, SampleDeletions, Samples},
@@ -66,6 +67,7 @@ pub(super) fn operations() -> impl OpenApi {
     (
         Webhooks,
         (Samples, SampleDeletions, Restores),
+        (Entities, EntityDeletions, EntityRestores),
         (AdminUsers, AdminReceipts, AdminErasures, AdminCancel),
         (AdminPause, AdminResume, AdminSettings),
         AdminDeleted,

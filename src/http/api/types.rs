@@ -3,9 +3,11 @@
 use poem_openapi::{Object, Tags, types::Example};
 use uuid::Uuid;
 
+use chrono::{DateTime, Utc};
+
 use super::parameter::{Cursor, Limit, Query};
 use crate::cursor::Page;
-use crate::deletion::restore::LiveSample;
+use crate::deletion::restore::LiveEntity;
 use crate::tasks::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
 use crate::vocabulary::{TaskId, Timestamp};
 
@@ -45,15 +47,17 @@ impl Example for Sample {
     }
 }
 
-impl From<LiveSample> for Sample {
-    fn from(sample: LiveSample) -> Self {
-        Self {
-            id: sample.id,
-            user_id: sample.user_id,
-            collection_id: sample.collection_id,
-            name: sample.name,
-            created_at: sample.created_at.into(),
-        }
+impl Sample {
+    /// From a row of the built-in table; `None` for one of another table whose type has the same name.
+    pub(super) fn of(id: Uuid, row: &LiveEntity) -> Option<Self> {
+        let text = |name: &str| row.details.get(name)?.as_str();
+        Some(Self {
+            id,
+            user_id: row.user_id.clone(),
+            collection_id: text("collection_id").and_then(|id| id.parse().ok()),
+            name: text("name").map(str::to_owned),
+            created_at: text("created_at")?.parse::<DateTime<Utc>>().ok()?.into(),
+        })
     }
 }
 

@@ -17,6 +17,6 @@ mod write;
 
 pub use self::fault::{InvalidMap, MapFault};
 pub use self::names::{default_type_name, kebab_case};
-pub use self::parse::BUILT_IN;
+pub use self::parse::{BUILT_IN, digest};
 pub use self::types::*;
 pub use self::write::{toml_key, toml_string};

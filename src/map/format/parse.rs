@@ -62,6 +62,12 @@ impl ErasureMap {
     pub fn built_in() -> Result<Self, InvalidMap> {
         Self::parse(BUILT_IN)
     }
+
+    /// Whether this is the built-in map, byte for byte.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.digest == digest(BUILT_IN)
+    }
 }
 
 /// The text of the built-in map.
@@ -89,7 +95,7 @@ fn map(node: &Node, text: &str, faults: &mut Faults<'_>) -> Option<ErasureMap> {
     fields.finish(faults, KNOWN);
     let (user, tables) = give_root_its_rules(user?, tables, faults);
     let map = ErasureMap {
-        digest: sha256(text),
+        digest: digest(text),
         schema,
         gate: gate.unwrap_or(GateLevel::Suspects),
         user,
@@ -157,7 +163,9 @@ fn reasons(item: Option<Item<'_>>, faults: &mut Faults<'_>) -> Vec<Reason> {
     named.into_iter().filter_map(reason).collect()
 }
 
-fn sha256(text: &str) -> String {
+/// SHA-256 of a text, in hexadecimal.
+#[must_use]
+pub fn digest(text: &str) -> String {
     Sha256::digest(text)
         .iter()
         .fold(String::new(), |mut hex, byte| {

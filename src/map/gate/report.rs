@@ -72,7 +72,11 @@ pub async fn inspect(
     Ok(report)
 }
 
-async fn look(
+/// The same in a transaction that has read the catalog.
+///
+/// # Errors
+/// Of the database.
+pub(in crate::map) async fn look(
     tx: &mut PgConnection,
     map: &ErasureMap,
     catalog: &Catalog,

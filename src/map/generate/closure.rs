@@ -8,7 +8,7 @@ use crate::map::catalog::{Column, TypeFamily};
 use crate::map::format::Action;
 
 /// The text of a parameter, as if it were a column.
-fn text_column() -> Column {
+pub(super) fn text_column() -> Column {
     Column {
         number: 0,
         name: String::new(),

@@ -41,3 +41,46 @@ begin
     end if;
 end
 $lethe$;
+
+-- How a task names an object: by its key alone in the bucket of S3_BUCKET, else as s3://bucket/key. A key that is outside
+-- of what the map allows is marked. A key that looks like one of these forms is written as s3:///key.
+create or replace function lethe_map.key_ref(bucket text, key text, is_outside boolean) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
+    select case when key_ref.is_outside then 'outside:' else '' end
+        || case when key_ref.bucket <> '' then 's3://' || key_ref.bucket || '/' || key_ref.key
+                when key_ref.key ~ '^(s3://|outside:)' then 's3:///' || key_ref.key
+                else key_ref.key end
+$lethe$;
+
+create or replace function lethe_map.parse_ref(ref text, out bucket text, out key text)
+language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
+    select case when r.rest like 's3://%' then substr(r.rest, 6, strpos(substr(r.rest, 6), '/') - 1) else '' end,
+           case when r.rest like 's3://%' then substr(r.rest, 6 + strpos(substr(r.rest, 6), '/')) else r.rest end
+    from (select case when parse_ref.ref like 'outside:%' then substr(parse_ref.ref, 9) else parse_ref.ref end) r (rest)
+$lethe$;
+
+-- A text in which every byte is written as %XX but for letters, digits, and what `kept` has.
+create or replace function lethe_map.percent_encoded(value text, kept text) returns text
+language sql immutable strict set search_path = pg_catalog, pg_temp as $lethe$
+    select coalesce(string_agg(case when b.byte between 48 and 57 or b.byte between 65 and 90 or b.byte between 97 and 122
+                                      or (b.byte < 128 and strpos(percent_encoded.kept, chr(b.byte)) > 0)
+                                    then chr(b.byte) else '%' || upper(lpad(to_hex(b.byte), 2, '0')) end, '' order by b.at), '')
+    from (select get_byte(convert_to(percent_encoded.value, 'UTF8'), g.at) as byte, g.at
+          from generate_series(0, octet_length(convert_to(percent_encoded.value, 'UTF8')) - 1) g (at)) b
+$lethe$;
+
+-- The forms in which a column usually names an object: the key, and below each base the key as it is, or encoded as
+-- JavaScript's encodeURI and encodeURIComponent do.
+create or replace function lethe_map.forms_of(key text, origins text[], paths text[]) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
+    select array_agg(distinct f.form) from (
+        select forms_of.key
+        union all
+        select b.origin || b.path || e.encoded
+        from unnest(forms_of.origins, forms_of.paths) b (origin, path)
+        cross join (values (forms_of.key),
+                           (lethe_map.percent_encoded(forms_of.key, '-_.!~*''()/;,?:@&=+$#')),
+                           (lethe_map.percent_encoded(forms_of.key, '-_.!~*''()/')),
+                           (lethe_map.percent_encoded(forms_of.key, '-_.~/'))) e (encoded)
+    ) f (form)
+$lethe$;

@@ -1,10 +1,23 @@
 //! The generator: templates that turn a map and a catalog into SQL functions. Every name in them comes from the
 //! catalog, quoted by the server; nothing of the file reaches a statement but as a literal.
 
+mod choose;
 mod closure;
+mod conditions;
+mod frame;
 mod functions;
+mod keys;
+mod lists;
 mod objects;
+mod order;
 mod quote;
+mod readers;
+mod remove;
+mod rows;
+mod upward;
+
+use order::Order;
+use readers::DROP_TRIGGERS;
 
 use super::bind::BoundMap;
 
@@ -15,13 +28,43 @@ pub const TEMPORARY: &str = "pg_temp";
 
 const HELPERS: &str = include_str!("helpers.sql");
 
+/// The steps of a deletion, which call the generated functions.
+const ENGINE: &str = include_str!("engine.sql");
+/// The tables of the built-in map, which are created where none of them exists.
+pub const BUILT_IN_TABLES: &str = include_str!("../built_in/tables.sql");
+/// The functions of the built-in map. They do what the generated ones do, in statements that are made for its four tables.
+const BUILT_IN: [&str; 6] = [
+    include_str!("../built_in/plan.sql"),
+    include_str!("../built_in/keys.sql"),
+    include_str!("../built_in/remove.sql"),
+    include_str!("../built_in/settle.sql"),
+    include_str!("../built_in/entities.sql"),
+    include_str!("../built_in/readers.sql"),
+];
+
 /// Everything that is generated today, as one script in a stable order.
 #[must_use]
 pub fn script(map: &BoundMap<'_>) -> String {
-    format!(
-        "create schema if not exists {SCHEMA};\n\n{}",
-        functions_in(map, SCHEMA)
-    )
+    let reading = functions_in(map, SCHEMA);
+    if map.map.is_built_in() {
+        return format!("{DROP_TRIGGERS}\n{reading}\n{}", BUILT_IN.join("\n"));
+    }
+    let order = Order::of(map);
+    let generated = [
+        keys::buckets(map),
+        upward::states(map),
+        upward::owners(map),
+        choose::choose(map, &order),
+        keys::keys_of(map),
+        keys::read_keys(map),
+        keys::protected_keys(map),
+        rows::mark_rows(map),
+        rows::revive(map),
+        rows::remove_named(map),
+        remove::remove_rows(map, &order),
+        readers::all(map),
+    ];
+    format!("{reading}\n{}\n{ENGINE}", generated.join("\n"))
 }
 
 /// The functions as a script, in another schema.

@@ -111,7 +111,7 @@ fn named(
 }
 
 /// Joins the keys that a column of `t` names, as `k`.
-fn keys(object: &BoundObject<'_>, helpers: &str) -> String {
+pub(super) fn keys(object: &BoundObject<'_>, helpers: &str) -> String {
     let column = format!("t.{}", object.column.sql);
     let values = match (&object.source.json, object.column.family) {
         (Some(path), _) => format!(
@@ -131,7 +131,7 @@ fn keys(object: &BoundObject<'_>, helpers: &str) -> String {
 }
 
 /// The bases of a bucket's URLs, the longest path first, since that is the one that an object's URL means.
-fn bases(bucket: &Bucket) -> String {
+pub(super) fn bases(bucket: &Bucket) -> String {
     let mut bases: Vec<_> = bucket.bases.iter().collect();
     bases.sort_by_key(|base| std::cmp::Reverse(base.path.len()));
     let origins = array(bases.iter().map(|base| base.origin.as_str()));
@@ -142,11 +142,11 @@ fn bases(bucket: &Bucket) -> String {
 }
 
 /// Two aliases of one bucket are one bucket; an empty name is `S3_BUCKET`.
-fn bucket_name(bucket: &Bucket) -> &str {
+pub(super) fn bucket_name(bucket: &Bucket) -> &str {
     bucket.name.as_deref().unwrap_or_default()
 }
 
-fn is_outside(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
+pub(super) fn is_outside(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
     let Within::Prefix(prefix) = &object.source.within else {
         return "false".to_owned();
     };

@@ -222,10 +222,10 @@ impl Application {
                          and relnamespace in ('public'::regnamespace, 'lethe'::regnamespace) loop
                          execute format('alter table %s owner to ROLE', r.it);
                      end loop;
-                     for r in select oid::regprocedure as it from pg_proc where pronamespace = 'lethe'::regnamespace loop
+                     for r in select oid::regprocedure as it from pg_proc where pronamespace::regnamespace::text in ('lethe', 'lethe_map') loop
                          execute format('alter routine %s owner to ROLE', r.it);
                      end loop;
-                     alter schema lethe owner to ROLE; end $$";
+                     alter schema lethe owner to ROLE; alter schema lethe_map owner to ROLE; end $$";
                 sqlx::raw_sql(AssertSqlSafe(sql.replace("ROLE", &made.name)))
                     .execute(&self.pool)
                     .await

@@ -80,6 +80,7 @@ impl Application {
     /// Installs what is generated for a map.
     pub async fn install(&self, map: &ErasureMap) -> String {
         let mut connection = self.connection().await;
+        lethe::schema::MIGRATOR.run(&mut connection).await.unwrap();
         let script = lethe::map::plan::script(&mut connection, map)
             .await
             .unwrap();

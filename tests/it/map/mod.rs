@@ -3,6 +3,7 @@
 
 mod commands;
 mod database;
+mod engine;
 mod findings;
 mod hostile;
 mod shapes;

@@ -13,7 +13,7 @@ const FOLDER: &str = "tests/it/map/shapes";
 
 macro_rules! shapes {
     ($($name:ident)*) => {
-        const SHAPES: &[&str] = &[$(stringify!($name)),*];
+        pub const SHAPES: &[&str] = &[$(stringify!($name)),*];
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
@@ -32,7 +32,7 @@ fn path(name: &str, ending: &str) -> PathBuf {
     root.join(FOLDER).join(format!("{name}.{ending}"))
 }
 
-fn read(name: &str, ending: &str) -> String {
+pub fn read(name: &str, ending: &str) -> String {
     std::fs::read_to_string(path(name, ending)).unwrap()
 }
 

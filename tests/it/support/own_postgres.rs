@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::world::migrate;
 use lethe::embedded::{PostgresOptions, PrivatePostgres};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -55,10 +56,7 @@ impl OwnPostgres {
         options.port = Some(server.port());
         server.create_database(DATABASE).await.unwrap();
         let mut connection = PgConnection::connect(&server.url(DATABASE)).await.unwrap();
-        sqlx::migrate!("./migrations")
-            .run(&mut connection)
-            .await
-            .unwrap();
+        migrate(&mut connection).await;
         connection.close().await.unwrap();
         Self {
             options,

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hostile_s3::HostileS3;
+use lethe::map::apply::apply;
+use lethe::map::format::{BUILT_IN, ErasureMap};
+use lethe::schema::MIGRATOR;
 
 /// Longer than anything a test waits for on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,14 +39,22 @@ async fn postgres() -> &'static PrivatePostgres {
             postgres.create_database("template_lethe").await.unwrap();
             let url = postgres.url("template_lethe");
             let mut connection = PgConnection::connect(&url).await.unwrap();
-            sqlx::migrate!("./migrations")
-                .run(&mut connection)
-                .await
-                .unwrap();
+            migrate(&mut connection).await;
             connection.close().await.unwrap();
             postgres
         })
         .await
+}
+
+/// Applies the migrations and the built-in map, as `lethe migrate` does.
+pub async fn migrate(connection: &mut PgConnection) {
+    MIGRATOR.run(&mut *connection).await.unwrap();
+    apply_built_in_map(connection).await;
+}
+
+pub async fn apply_built_in_map(connection: &mut PgConnection) {
+    let map = ErasureMap::built_in().unwrap();
+    apply(connection, &map, BUILT_IN, false).await.unwrap();
 }
 
 /// A test's world.

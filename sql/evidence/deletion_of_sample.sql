@@ -1,6 +1,0 @@
--- The task of the last deletion that was asked for of a sample. Its owner is known from the request, which stays when
--- the row is gone; a null owner is an admin, who may see everybody's.
-select task_id as "task_id!: TaskId" from lethe.cleanup_audit
-where event = 'sample-deletion-requested' and entity_id = $1 and task_id is not null
-  and ($2::text is null or user_id = $2)
-order by task_id desc limit 1

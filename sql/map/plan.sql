@@ -1,0 +1,2 @@
+-- What an erasure of this user would do.
+select lethe_map.plan($1) as "plan!"

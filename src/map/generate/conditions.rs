@@ -1,0 +1,212 @@
+//! Conditions on rows. `c` is a row of the child's table, `p` one of the parent's; the ids of the user are the variables
+//! `lethe.id` and `lethe.clerk_id`.
+
+use super::quote::{constant, literal};
+use crate::map::bind::{BoundMap, BoundTable, BoundUser, Parent, Reference, equal};
+use crate::map::catalog::{Column, OnDelete, Table};
+use crate::map::format::Action;
+
+/// The text of a parameter, as if it were a column.
+pub(super) fn text_column() -> Column {
+    super::closure::text_column()
+}
+
+/// The text that identifies a row: its key; of a composite key the JSON array of its parts. `None` without a key.
+pub(super) fn key_text(table: &Table, alias: &str) -> Option<String> {
+    let columns = key_columns(table);
+    match columns.as_slice() {
+        [] => None,
+        [column] => Some(format!("{alias}.{}::text", column.sql)),
+        columns => {
+            let parts = columns.iter();
+            let parts: Vec<String> = parts
+                .map(|column| format!("{alias}.{}::text", column.sql))
+                .collect();
+            Some(format!("jsonb_build_array({})::text", parts.join(", ")))
+        }
+    }
+}
+
+/// The key of a table, if its text is the same under all settings.
+pub(super) fn key_columns(table: &Table) -> Vec<&Column> {
+    let key = table.key();
+    match key.iter().all(|column| column.family.is_stable()) {
+        true => key,
+        false => Vec::new(),
+    }
+}
+
+/// That a row has this key. `id` is an expression of type text.
+pub(super) fn has_key(table: &Table, alias: &str, id: &str) -> String {
+    let columns = key_columns(table);
+    if let [column] = columns.as_slice() {
+        return format!(
+            "{alias}.{} {} {}",
+            column.sql,
+            column.equals,
+            cast(id, column)
+        );
+    }
+    let parts = columns.iter().enumerate().map(|(place, column)| {
+        let part = cast(&format!("(({id})::jsonb ->> {place})"), column);
+        format!("{alias}.{} {} {part}", column.sql, column.equals)
+    });
+    let parts: Vec<String> = parts.collect();
+    match parts.is_empty() {
+        true => "false".to_owned(),
+        false => parts.join(" and "),
+    }
+}
+
+fn cast(text: &str, column: &Column) -> String {
+    format!("({text})::{}", column.base_sql)
+}
+
+/// That `c` references the user by the value of an id. `None` for a reference to a row.
+pub(super) fn of_user(map: &BoundMap<'_>, reference: &Reference<'_>, c: &str) -> Option<String> {
+    let text = text_column();
+    let (variable, of_user) = match (&reference.parent, map.user) {
+        (Parent::Row(_), _) => return None,
+        (Parent::UserId, BoundUser::Rows { id, .. }) => ("lethe.id", id),
+        (_, BoundUser::Rows { clerk_id, .. }) => ("lethe.clerk_id", clerk_id),
+        _ => ("lethe.clerk_id", &text),
+    };
+    let columns = reference.columns.iter();
+    let conditions = columns.map(|column| {
+        equal(
+            (&format!("{c}.{}", column.sql), column),
+            (variable, of_user),
+        )
+    });
+    Some(all(conditions.chain(discriminator(reference, c))))
+}
+
+/// That `c` references the row `p`; of a reference by value the user's row.
+pub(super) fn of_row(reference: &Reference<'_>, p: &str, c: &str) -> String {
+    let pairs = reference.parent_columns.iter().zip(&reference.columns);
+    let conditions = pairs.enumerate().map(|(at, (parent, child))| {
+        let (left, right) = (format!("{p}.{}", parent.sql), format!("{c}.{}", child.sql));
+        let of_key = reference.foreign_key.as_ref();
+        match of_key.and_then(|edge| edge.key.equals.get(at)) {
+            Some(equals) => format!("{left} {equals} {right}"),
+            None => equal((&left, parent), (&right, child)),
+        }
+    });
+    all(conditions.chain(discriminator(reference, c)))
+}
+
+fn all(conditions: impl Iterator<Item = String>) -> String {
+    let conditions: Vec<String> = conditions.collect();
+    match conditions.is_empty() {
+        true => "false".to_owned(),
+        false => conditions.join(" and "),
+    }
+}
+
+fn discriminator<'r>(
+    reference: &'r Reference<'_>,
+    c: &'r str,
+) -> impl Iterator<Item = String> + 'r {
+    reference.discriminator.iter().map(move |(column, value)| {
+        let value = constant(value, column);
+        format!("{c}.{} {} {value}", column.sql, column.equals)
+    })
+}
+
+/// Conditions that nothing references the row `c` of the `kind`: no child of a rule, whatever its action, and no row that
+/// the database itself would delete or change.
+pub(super) fn no_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
+    let mut conditions = String::new();
+    for reference in map
+        .references
+        .iter()
+        .filter(|one| points_at(map, one, kind))
+    {
+        conditions += &no_row(
+            map.tables[reference.child].table,
+            &of_row(reference, c, "x"),
+        );
+    }
+    let table = map.tables[kind].table;
+    for edge in map.edges.iter().filter(|edge| edge.parent.id == table.id) {
+        let acts = matches!(
+            edge.key.on_delete,
+            OnDelete::Cascade | OnDelete::SetNull | OnDelete::SetDefault
+        );
+        let is_ruled = map.references.iter().any(|reference| {
+            let of_key = reference.foreign_key.as_ref();
+            of_key.is_some_and(|known| {
+                known.child.id == edge.child.id && known.key.columns == edge.key.columns
+            })
+        });
+        if acts && !is_ruled {
+            let pairs = edge.parent_columns.iter().zip(&edge.columns).enumerate();
+            let pairs = pairs.map(|(at, (parent, child))| {
+                let equals = edge.key.equals.get(at).unwrap_or(&parent.equals);
+                format!("{c}.{} {equals} x.{}", parent.sql, child.sql)
+            });
+            conditions += &no_row(edge.child, &all(pairs));
+        }
+    }
+    conditions
+}
+
+/// Whether `c` has a child that a `delete` rule takes along.
+pub(super) fn has_doomed_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
+    let references = map.references.iter().filter(|reference| {
+        reference.rule.action == Action::Delete && points_at(map, reference, kind)
+    });
+    let tests: Vec<String> = references
+        .map(|reference| {
+            let child = &map.tables[reference.child].table.sql;
+            let condition = of_row(reference, c, "x");
+            format!("exists (select from {child} x where {condition})")
+        })
+        .collect();
+    match tests.is_empty() {
+        true => "false".to_owned(),
+        false => format!("({})", tests.join(" or ")),
+    }
+}
+
+fn no_row(table: &Table, condition: &str) -> String {
+    format!(
+        "\n          and not exists (select from {} x where {condition})",
+        table.sql
+    )
+}
+
+/// Whether a reference leads to rows of this kind.
+pub(super) fn points_at(map: &BoundMap<'_>, reference: &Reference<'_>, kind: usize) -> bool {
+    match reference.parent {
+        Parent::Row(place) => place == kind,
+        Parent::UserId | Parent::ClerkId => {
+            map.tables[kind].is_root && !reference.parent_columns.is_empty()
+        }
+    }
+}
+
+/// The place of the kind that a reference leads to; a user without a table has none.
+pub(super) fn parent_kind(map: &BoundMap<'_>, reference: &Reference<'_>) -> Option<usize> {
+    match reference.parent {
+        Parent::Row(place) => Some(place),
+        Parent::UserId | Parent::ClerkId => map.tables.iter().position(|table| table.is_root),
+    }
+}
+
+/// That a row is soft-deleted; `None` without a column that says so.
+pub(super) fn is_soft_deleted(table: &BoundTable<'_>, alias: &str) -> Option<String> {
+    match (table.deleted_at, table.flag) {
+        (Some(at), _) => Some(format!(
+            "coalesce({alias}.{}::timestamptz <= now(), false)",
+            at.sql
+        )),
+        (None, Some(flag)) => Some(format!("coalesce({alias}.{}, false)", flag.sql)),
+        (None, None) => None,
+    }
+}
+
+/// The name of a kind as a literal.
+pub(super) fn type_literal(map: &BoundMap<'_>, kind: usize) -> String {
+    literal(&map.tables[kind].mapped.type_name)
+}

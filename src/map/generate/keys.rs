@@ -1,0 +1,316 @@
+//! The functions about objects: what rows name, and which objects must stay.
+
+use super::SCHEMA;
+use super::conditions::{
+    has_doomed_child, has_key, is_soft_deleted, key_text, of_row, of_user, type_literal,
+};
+use super::frame::{Function, find_user, user_variables};
+use super::objects::{bases, bucket_name, is_outside, keys};
+use super::quote::{array, literal};
+use super::upward::call as upward_state;
+use crate::map::bind::{BoundMap, BoundObject, BoundTable, Parent};
+use crate::map::catalog::TypeFamily;
+use crate::map::format::Action;
+
+/// A table with more rows is not read as a whole to find who names an object; its columns are asked for the forms in which
+/// a URL is usually written.
+const MOST_ROWS_READ: i64 = 50_000;
+
+/// The objects that a row `t` names: `r.ref`, as a task names them, and `k.is_foreign`.
+pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
+    format!(
+        "{} cross join lateral {SCHEMA}.key_ref({}, k.key, {}) r (ref)",
+        keys(object, SCHEMA),
+        literal(bucket_name(object.bucket)),
+        is_outside(map, object)
+    )
+}
+
+/// That every object that the row `c` names was answered for.
+pub(super) fn is_answered(map: &BoundMap<'_>, table: &BoundTable<'_>, answered: &str) -> String {
+    let objects = table.objects.iter();
+    objects
+        .map(|object| is_object_answered(map, table, object, answered))
+        .collect()
+}
+
+fn is_object_answered(
+    map: &BoundMap<'_>,
+    table: &BoundTable<'_>,
+    object: &BoundObject<'_>,
+    answered: &str,
+) -> String {
+    let _ = table;
+    format!(
+        "\n          and not exists (select from (select c.*) t {} where not k.is_foreign \
+         and r.ref not in (select a.ref from unnest({answered}) a (ref) where a.ref is not null))",
+        references_of(map, object)
+    )
+}
+
+/// The rules that keep rows of a kind, with its parent.
+pub(super) fn kept_conditions(map: &BoundMap<'_>, kind: usize, c: &str) -> Vec<String> {
+    let references = map.references.iter();
+    let keeps = references.filter(|one| one.child == kind && one.rule.action == Action::Keep);
+    keeps
+        .filter_map(|reference| match reference.parent {
+            Parent::Row(parent) => {
+                let parent_table = &map.tables[parent].table.sql;
+                let condition = of_row(reference, "p", c);
+                let going = upward_state("goes", parent, "p");
+                Some(format!(
+                    "exists (select from {parent_table} p where {condition} and {going})"
+                ))
+            }
+            Parent::UserId | Parent::ClerkId => of_user(map, reference, c),
+        })
+        .collect()
+}
+
+/// `keys_of(kinds, parts, places, …)`: each object that these rows name, and those of kept rows whose objects go.
+/// `is_leaf`: nothing that goes along hangs on the row.
+pub(super) fn keys_of(map: &BoundMap<'_>) -> String {
+    let mut selects = Vec::new();
+    for (kind, table) in map.tables.iter().enumerate() {
+        let Some(id) = key_text(table.table, "t") else {
+            continue;
+        };
+        let stays = table.is_root && map.kept_user().is_some();
+        for object in &table.objects {
+            if !stays || object.source.erased_of_kept {
+                selects.push(format!(
+                    "select {}, {id}, r.ref, not {} from unnest(keys_of.kinds, keys_of.parts, keys_of.places) d (kind, part, place) \
+                     join {} t on t.tableoid = d.part and t.ctid = d.place {} where d.kind = {kind} and not k.is_foreign",
+                    type_literal(map, kind),
+                    match stays {
+                        true => "false".to_owned(),
+                        false => has_doomed_child(map, kind, "t"),
+                    },
+                    table.table.sql,
+                    references_of(map, object)
+                ));
+            }
+            if !stays && object.source.erased_of_kept {
+                for from in kept_rows_of(map, kind) {
+                    selects.push(format!(
+                        "select {}, {id}, r.ref, true from (select x.* from {from} limit keys_of.max_rows) t {} where not k.is_foreign",
+                        type_literal(map, kind),
+                        references_of(map, object)
+                    ));
+                }
+            }
+        }
+    }
+    let body = match selects.is_empty() {
+        true => "    return;\n".to_owned(),
+        false => format!(
+            "{}    return query {};\n",
+            find_user(map, "keys_of"),
+            selects.join("\n        union all ")
+        ),
+    };
+    Function {
+        signature: "keys_of(kinds int[], parts oid[], places tid[], of_user text, user_key text, max_rows int)".to_owned(),
+        returns: "returns table (type text, id text, ref text, is_leaf boolean)",
+        volatility: "stable",
+        variables: user_variables(map, "keys_of"),
+        body,
+    }
+    .sql()
+}
+
+/// From clauses of the rows `x` of a kind that rules keep, below the user or the chosen rows.
+fn kept_rows_of(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
+    let child = &map.tables[kind].table.sql;
+    let references = map.references.iter();
+    let keeps = references.filter(|one| one.child == kind && one.rule.action == Action::Keep);
+    keeps
+        .filter_map(|reference| match reference.parent {
+            Parent::Row(parent) => Some(format!(
+                "unnest(keys_of.kinds, keys_of.parts, keys_of.places) d (kind, part, place) \
+                 join {} p on p.tableoid = d.part and p.ctid = d.place join {child} x on {} where d.kind = {parent}",
+                map.tables[parent].table.sql,
+                of_row(reference, "p", "x")
+            )),
+            Parent::UserId | Parent::ClerkId => {
+                Some(format!("{child} x where {}", of_user(map, reference, "x")?))
+            }
+        })
+        .collect()
+}
+
+/// `read_keys(of_user, row_type, row_ids)`: what these rows name now, and whether all of them are there.
+pub(super) fn read_keys(map: &BoundMap<'_>) -> String {
+    let mut body = format!(
+        "    select b.user_key into lethe.user_key from lethe.user_tombstones b where b.user_id = read_keys.of_user;\n{}",
+        find_user(map, "lethe")
+    );
+    for (kind, table) in map
+        .tables
+        .iter()
+        .enumerate()
+        .filter(|(_, table)| !table.objects.is_empty())
+    {
+        let selects: Vec<String> = table
+            .objects
+            .iter()
+            .map(|object| {
+                format!(
+                    "select r.ref from unnest(read_keys.row_ids) n (id) join {} t on {} {} where not k.is_foreign",
+                    table.table.sql,
+                    has_key(table.table, "t", "n.id"),
+                    references_of(map, object)
+                )
+            })
+            .collect();
+        body += &format!(
+            "    if read_keys.row_type = {} then\n        \
+             select array_agg(distinct x.ref) into read_keys.keys from ({}) x;\n        \
+             select count(*) = cardinality(read_keys.row_ids) into read_keys.is_whole from unnest(read_keys.row_ids) n (id) \
+             join {} t on {};\n    end if;\n",
+            type_literal(map, kind),
+            selects.join(" union all "),
+            table.table.sql,
+            has_key(table.table, "t", "n.id")
+        );
+    }
+    Function {
+        signature: "read_keys(of_user text, row_type text, row_ids text[], out keys text[], out is_whole boolean)".to_owned(),
+        returns: "",
+        volatility: "stable",
+        variables: user_variables(map, "read_keys") + "    user_key text;\n",
+        body,
+    }
+    .sql()
+}
+
+/// `protected_keys(keys, owners)`: the objects that a row names which stays, or which can still be made live again.
+pub(super) fn protected_keys(map: &BoundMap<'_>) -> String {
+    let mut tests = Vec::new();
+    for (kind, table) in map.tables.iter().enumerate() {
+        for object in &table.objects {
+            tests.push(names(map, kind, table, object));
+        }
+    }
+    let body = match tests.is_empty() {
+        true => "    return;\n".to_owned(),
+        false => format!(
+            "    return query select w.ref from (\n        \
+             select a.ref, r.bucket, r.key from unnest(protected_keys.keys) a (ref) \
+             cross join lateral {SCHEMA}.parse_ref(a.ref) r) w\n    where {};\n",
+            tests.join("\n        or ")
+        ),
+    };
+    Function {
+        signature: "protected_keys(keys text[], owners text[])".to_owned(),
+        returns: "returns setof text",
+        volatility: "stable",
+        variables: String::new(),
+        body,
+    }
+    .sql()
+}
+
+/// That a row which protects its object names `w`.
+fn names(
+    map: &BoundMap<'_>,
+    kind: usize,
+    table: &BoundTable<'_>,
+    object: &BoundObject<'_>,
+) -> String {
+    let goes = upward_state("goes", kind, "t");
+    let mut stays = format!("not {goes}");
+    if object.source.erased_of_kept {
+        for parent in keep_parents_going(map, kind) {
+            stays = format!("{stays} and not {parent}");
+        }
+    }
+    let protects = match is_soft_deleted(table, "t") {
+        Some(deleted) => format!(
+            "case when {deleted} then {} else {stays} end",
+            upward_state("rests", kind, "t")
+        ),
+        None => stays,
+    };
+    let bucket = format!("w.bucket = {}", literal(bucket_name(object.bucket)));
+    let sql = &table.table.sql;
+    let column = format!("t.{}", object.column.sql);
+    let is_small = table.table.rows <= MOST_ROWS_READ;
+    let has_bases = !object.bucket.bases.is_empty();
+    let forms = format!("{SCHEMA}.forms_of(w.key, {})", bases(object.bucket));
+    match object.column.family {
+        _ if object.source.json.is_some() => {}
+        TypeFamily::Text if !has_bases => {
+            return format!(
+                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.=) w.key and {protects}))"
+            );
+        }
+        TypeFamily::Text if !is_small => {
+            return format!(
+                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.=) any ({forms}) and {protects}))"
+            );
+        }
+        TypeFamily::TextArray if !has_bases => {
+            let of_type = &object.column.type_sql;
+            return format!(
+                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.@>) array[w.key]::{of_type} and {protects}))"
+            );
+        }
+        TypeFamily::TextArray if !is_small => {
+            let of_type = &object.column.type_sql;
+            return format!(
+                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.&&) {forms}::{of_type} and {protects}))"
+            );
+        }
+        _ => {}
+    }
+    format!(
+        "({bucket} and exists (select from {sql} t {} where not k.is_foreign and k.key = w.key and {protects}))",
+        keys(object, SCHEMA)
+    )
+}
+
+/// Tests that the parent of a row `t` which a rule keeps goes, so that the row gives its objects up.
+fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
+    let table = &map.tables[kind];
+    let mut tests = Vec::new();
+    if table.is_root && map.kept_user().is_some() {
+        return tests;
+    }
+    let references = map.references.iter();
+    for reference in references.filter(|one| one.child == kind && one.rule.action == Action::Keep) {
+        let column = reference
+            .columns
+            .first()
+            .map_or("null", |column| &column.sql);
+        tests.push(match (&reference.parent, map.user) {
+            (Parent::Row(parent), _) => format!(
+                "exists (select from {} p where {} and {})",
+                map.tables[*parent].table.sql,
+                of_row(reference, "p", "t"),
+                upward_state("goes", *parent, "p")
+            ),
+            (Parent::UserId, crate::map::bind::BoundUser::Rows { id, clerk_id })
+                if id.number != clerk_id.number =>
+            {
+                format!("coalesce(lethe.is_going_user(null, t.{column}::text), false)")
+            }
+            _ => format!("coalesce(lethe.is_going_user(t.{column}::text, null), false)"),
+        });
+    }
+    tests
+}
+
+/// The names of the buckets that the map gives, for the worker.
+pub(super) fn buckets(map: &BoundMap<'_>) -> String {
+    let named = map
+        .map
+        .buckets
+        .iter()
+        .filter_map(|bucket| bucket.name.as_deref());
+    format!(
+        "create or replace function {SCHEMA}.buckets() returns text[]\nlanguage sql immutable set search_path = pg_catalog, pg_temp as \
+         {};\n",
+        super::quote::dollar_quoted(&format!("    select {}\n", array(named)))
+    )
+}

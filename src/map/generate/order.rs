@@ -1,0 +1,68 @@
+//! In which order rows are found and removed.
+
+use super::conditions::parent_kind;
+use crate::map::bind::BoundMap;
+use crate::map::format::Action;
+
+/// The kinds with parents before their children, and which of them stand in a circle of `delete` rules.
+pub(super) struct Order {
+    /// Parents first.
+    pub(super) downwards: Vec<usize>,
+    reaches: Vec<Vec<bool>>,
+}
+
+impl Order {
+    pub(super) fn of(map: &BoundMap<'_>) -> Self {
+        let count = map.tables.len();
+        let mut reaches = vec![vec![false; count]; count];
+        for reference in &map.references {
+            if let (Action::Delete, Some(parent)) =
+                (reference.rule.action, parent_kind(map, reference))
+            {
+                reaches[parent][reference.child] = true;
+            }
+        }
+        for through in 0..count {
+            for from in 0..count {
+                if reaches[from][through] {
+                    for to in 0..count {
+                        reaches[from][to] |= reaches[through][to];
+                    }
+                }
+            }
+        }
+        let mut downwards: Vec<usize> = (0..count).collect();
+        // A kind reaches strictly more kinds than those below it; kinds of one circle reach the same.
+        downwards.sort_by_key(|kind| {
+            let below = reaches[*kind].iter().filter(|reached| **reached).count();
+            (std::cmp::Reverse(below), *kind)
+        });
+        Self { downwards, reaches }
+    }
+
+    /// Whether the rows of two kinds can hang on each other; of one kind, whether a row can hang on another.
+    pub(super) fn is_circle(&self, one: usize, other: usize) -> bool {
+        self.reaches[one][other] && self.reaches[other][one]
+    }
+
+    /// Whether any kind stands in a circle.
+    pub(super) fn has_circle(&self) -> bool {
+        self.downwards
+            .iter()
+            .any(|kind| self.is_circle(*kind, *kind))
+    }
+
+    /// The kinds of the circle of this one, with itself.
+    pub(super) fn circle(&self, kind: usize) -> Vec<usize> {
+        let kinds = self.downwards.iter().copied();
+        kinds
+            .filter(|other| *other == kind || self.is_circle(kind, *other))
+            .collect()
+    }
+
+    /// Whether rows of `one` are removed after those of `other`.
+    pub(super) fn goes_after(&self, one: usize, other: usize) -> bool {
+        let place = |kind| self.downwards.iter().position(|known| *known == kind);
+        place(one) < place(other)
+    }
+}

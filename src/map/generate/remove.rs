@@ -1,0 +1,354 @@
+//! `remove_rows`: anonymises and detaches what stays, and removes what goes, children before their parents.
+
+use super::SCHEMA;
+use super::conditions::{key_text, no_child, of_row, of_user, type_literal};
+use super::frame::{
+    AS_APPLICATION, Function, find_user, is_among, place_variables, user_variables,
+};
+use super::keys::is_answered;
+use super::order::Order;
+use super::quote::{constant, literal};
+use super::rows::emptied;
+use crate::map::bind::{BoundChanges, BoundMap, BoundTable, BoundUser, Parent, Reference};
+use crate::map::catalog::{Column, Table};
+use crate::map::format::{Action, Constant};
+
+/// `remove_rows(of_user, user_key, of_type, of_id, answered, max_rows)`: one bounded step of an erasure. It returns the
+/// removed rows by type, the rows that stay for a reason, and how many rows were changed in any way.
+pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
+    let mut body = AS_APPLICATION.to_owned()
+        + &find_user(map, "remove_rows")
+        + "    remove_rows.removed := '{}';\n    remove_rows.kept := '[]';\n    remove_rows.changed := 0;\n"
+        + &chosen(map);
+    let mut moved = false;
+    for reference in &map.references {
+        if reference.rule.action != Action::Delete {
+            let parent = super::conditions::parent_kind(map, reference);
+            // A row that goes later than what it points at must let go of it first.
+            let lets_go = parent.is_some_and(|parent| {
+                parent != reference.child
+                    && (order.goes_after(reference.child, parent)
+                        || (map.tables[reference.child].is_root && map.kept_user().is_some()))
+            });
+            moved |= lets_go;
+            body += &change(map, reference, lets_go);
+        }
+    }
+    if moved {
+        body += &format!("    if lethe.moved then\n{}    end if;\n", chosen(map));
+    }
+    for kind in order.downwards.iter().rev() {
+        body += &delete(map, order, *kind);
+    }
+    body += &circles(map, order);
+    body += &root(map);
+    Function {
+        signature: "remove_rows(of_user text, user_key text, of_type text, of_id text, answered text[], max_rows int,\n    \
+                    out removed jsonb, out kept jsonb, out changed int)"
+            .to_owned(),
+        returns: "",
+        volatility: "volatile",
+        variables: user_variables(map, "remove_rows")
+            + &place_variables(map)
+            + "    ids jsonb;\n    n int;\n    moved boolean := false;\n",
+        body,
+    }
+    .sql()
+}
+
+/// Fills the arrays of all kinds.
+fn chosen(map: &BoundMap<'_>) -> String {
+    let kinds = 0..map.tables.len();
+    let columns: Vec<String> = kinds
+        .clone()
+        .map(|kind| format!("coalesce(array_agg(x.part) filter (where x.kind = {kind}), '{{}}'), coalesce(array_agg(x.place) filter (where x.kind = {kind}), '{{}}')"))
+        .collect();
+    let into: Vec<String> = kinds
+        .map(|kind| format!("lethe.p{kind}, lethe.c{kind}"))
+        .collect();
+    match columns.is_empty() {
+        true => String::new(),
+        false => format!(
+            "    select {}\n    into {}\n    from {SCHEMA}.choose(remove_rows.of_user, remove_rows.user_key, remove_rows.of_type, remove_rows.of_id, remove_rows.max_rows) x;\n",
+            columns.join(",\n        "),
+            into.join(", ")
+        ),
+    }
+}
+
+/// Detaches or anonymises the rows of one rule.
+fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool) -> String {
+    let kind = reference.child;
+    let table = &map.tables[kind];
+    let is_detach = reference.rule.action == Action::Detach;
+    let (mut set, mut differs) = assignments(table.table, &reference.changes);
+    if is_detach {
+        for column in reference.columns.iter().filter(|column| !column.not_null) {
+            set.push(format!("{} = null", column.sql));
+        }
+        differs.clear();
+    }
+    let mut answered = String::new();
+    if !is_detach {
+        let emptied = emptied(table);
+        if !emptied.is_empty() {
+            answered = is_answered(map, table, "remove_rows.answered");
+            set.extend(emptied);
+        }
+    }
+    if set.is_empty() {
+        return String::new();
+    }
+    let sql = &table.table.sql;
+    let (from, condition, only) = match (&reference.parent, of_user(map, reference, "c")) {
+        (Parent::Row(parent), _) => (
+            format!(
+                "unnest(lethe.p{parent}, lethe.c{parent}) d (part, place) join {} p on p.tableoid = d.part and p.ctid = d.place \
+                 join {sql} c on {}",
+                map.tables[*parent].table.sql,
+                of_row(reference, "p", "c")
+            ),
+            "true".to_owned(),
+            format!("cardinality(lethe.c{parent}) > 0"),
+        ),
+        (_, Some(condition)) => (
+            format!("{sql} c"),
+            condition,
+            "remove_rows.of_type is null".to_owned(),
+        ),
+        (_, None) => return String::new(),
+    };
+    let going = match lets_go {
+        true => String::new(),
+        false => format!(" and not ({})", is_among(kind, "c")),
+    };
+    let differs = match differs.is_empty() {
+        true => String::new(),
+        false => format!(" and ({})", differs.join(" or ")),
+    };
+    // A row that its reference still finds is counted at the end.
+    let counted = match is_detach || is_found_again(map, reference) {
+        false => format!(
+            "        remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n",
+            type_literal(map, kind),
+            literal(reference.rule.why.as_deref().unwrap_or_default())
+        ),
+        true => String::new(),
+    };
+    let moved = match lets_go {
+        true => "        lethe.moved := true;\n",
+        false => "",
+    };
+    format!(
+        "    if {only} then\n        with hit as materialized (\n            select c.tableoid as part, c.ctid as place from {from}\n            \
+         where {condition}{going}{differs}{answered}\n            limit remove_rows.max_rows for update of c skip locked)\n        \
+         update {sql} c set {} from hit d where c.tableoid = d.part and c.ctid = d.place;\n        \
+         get diagnostics lethe.n = row_count;\n        if lethe.n > 0 then\n        \
+         remove_rows.changed := remove_rows.changed + lethe.n;\n{counted}{moved}        end if;\n    end if;\n",
+        set.join(", ")
+    )
+}
+
+/// Whether a kept row still names its user when it was made anonymous, because the user's row stays.
+pub(super) fn is_found_again(map: &BoundMap<'_>, reference: &Reference<'_>) -> bool {
+    let mut columns = reference.columns.iter();
+    map.parent_stays(reference) && !columns.any(|column| reference.changes.changes(column))
+}
+
+/// What the columns of a row that stays become, and conditions that the row `c` still has something else.
+fn assignments(table: &Table, changes: &BoundChanges<'_>) -> (Vec<String>, Vec<String>) {
+    let (mut set, mut differs) = (Vec::new(), Vec::new());
+    for (column, value) in &changes.set {
+        let value = value_of(table, column, value);
+        differs.push(format!(
+            "c.{}::text is distinct from ({value})::text",
+            column.sql
+        ));
+        set.push(format!("{} = {value}", column.sql));
+    }
+    for column in &changes.clear {
+        differs.push(format!("c.{} is not null", column.sql));
+        set.push(format!("{} = null", column.sql));
+    }
+    (set, differs)
+}
+
+fn value_of(table: &Table, column: &Column, value: &Constant) -> String {
+    match (value, key_text(table, "c")) {
+        (Constant::Text(text), Some(key)) if text.contains("{pk}") => {
+            format!(
+                "replace({}, '{{pk}}', {key})::{}",
+                literal(text),
+                column.type_sql
+            )
+        }
+        _ => constant(value, column),
+    }
+}
+
+/// Removes the chosen rows of one kind on which nothing hangs.
+fn delete(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
+    let table = &map.tables[kind];
+    if table.is_root && map.kept_user().is_some() {
+        return String::new();
+    }
+    let is_tree = order.is_circle(kind, kind);
+    let statement = format!(
+        "    with gone as (\n        {}\n    )\n    select jsonb_agg(g.id) into lethe.ids from gone g;\n{}",
+        delete_from(map, table, kind, &no_child(map, kind, "c")),
+        count(map, kind)
+    );
+    match is_tree {
+        true => format!("    loop\n{statement}    exit when lethe.ids is null;\n    end loop;\n"),
+        false => format!("    if cardinality(lethe.c{kind}) > 0 then\n{statement}    end if;\n"),
+    }
+}
+
+fn delete_from(map: &BoundMap<'_>, table: &BoundTable<'_>, kind: usize, also: &str) -> String {
+    let id = key_text(table.table, "c").unwrap_or_else(|| "'-'".to_owned());
+    format!(
+        "delete from {} c using unnest(lethe.p{kind}, lethe.c{kind}) d (part, place)\n        \
+         where c.tableoid = d.part and c.ctid = d.place{}{also}\n        returning {id} as id",
+        table.table.sql,
+        is_answered(map, table, "remove_rows.answered")
+    )
+}
+
+fn count(map: &BoundMap<'_>, kind: usize) -> String {
+    let name = type_literal(map, kind);
+    format!(
+        "    if lethe.ids is not null then\n        \
+         remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || lethe.ids);\n        \
+         remove_rows.changed := remove_rows.changed + jsonb_array_length(lethe.ids);\n    end if;\n"
+    )
+}
+
+/// Rows of several tables that hang on each other go in one statement, if nothing else hangs on any of them and every
+/// object was answered for.
+fn circles(map: &BoundMap<'_>, order: &Order) -> String {
+    let mut text = String::new();
+    let mut done = vec![false; map.tables.len()];
+    for kind in order.downwards.iter().copied() {
+        let circle = order.circle(kind);
+        if circle.len() < 2 || done[kind] {
+            continue;
+        }
+        for one in &circle {
+            done[*one] = true;
+        }
+        if circle
+            .iter()
+            .any(|one| map.tables[*one].is_root && map.kept_user().is_some())
+        {
+            continue;
+        }
+        let mut blocked = Vec::new();
+        let mut gone = Vec::new();
+        let mut counts = String::new();
+        let mut names = Vec::new();
+        for one in &circle {
+            let table = &map.tables[*one];
+            let sql = &table.table.sql;
+            let inside = |reference: &Reference<'_>| circle.contains(&reference.child);
+            let mut tests: Vec<String> = Vec::new();
+            for reference in map
+                .references
+                .iter()
+                .filter(|reference| super::conditions::points_at(map, reference, *one))
+            {
+                let child = &map.tables[reference.child].table.sql;
+                let among = match inside(reference) {
+                    true => format!(" and not ({})", is_among(reference.child, "x")),
+                    false => String::new(),
+                };
+                tests.push(format!(
+                    "exists (select from {child} x where {}{among})",
+                    of_row(reference, "c", "x")
+                ));
+            }
+            let answered = is_answered(map, table, "remove_rows.answered");
+            if !answered.is_empty() {
+                tests.push(format!("not (true{answered})"));
+            }
+            if !tests.is_empty() {
+                blocked.push(format!(
+                    "exists (select from unnest(lethe.p{one}, lethe.c{one}) d (part, place) join {sql} c on c.tableoid = d.part and c.ctid = d.place where {})",
+                    tests.join(" or ")
+                ));
+            }
+            let id = key_text(table.table, "c").unwrap_or_else(|| "'-'".to_owned());
+            gone.push(format!(
+                "g{one} as (delete from {sql} c using unnest(lethe.p{one}, lethe.c{one}) d (part, place) where c.tableoid = d.part and c.ctid = d.place returning {id} as id)"
+            ));
+            let name = type_literal(map, *one);
+            names.push(format!(
+                "{name}, coalesce((select jsonb_agg(g.id) from g{one} g), '[]')"
+            ));
+            counts += &format!(
+                "        lethe.n := jsonb_array_length(lethe.ids -> {name});\n        if lethe.n > 0 then\n            \
+                 remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || (lethe.ids -> {name}));\n            \
+                 remove_rows.changed := remove_rows.changed + lethe.n;\n        end if;\n"
+            );
+        }
+        let blocked = match blocked.is_empty() {
+            true => "false".to_owned(),
+            false => blocked.join("\n        or "),
+        };
+        text += &format!(
+            "    if not ({blocked}) then\n        with {}\n        select jsonb_build_object({}) into lethe.ids;\n{counts}    end if;\n",
+            gone.join(",\n            "),
+            names.join(", ")
+        );
+    }
+    text
+}
+
+/// The user's own row, if it stays: it is made anonymous when nothing else is left.
+fn root(map: &BoundMap<'_>) -> String {
+    let (Some(keep), Some(table), BoundUser::Rows { .. }) =
+        (&map.map.user.keep, map.tables.first(), map.user)
+    else {
+        return String::new();
+    };
+    let columns = |names: &[String]| -> Vec<&Column> {
+        names
+            .iter()
+            .filter_map(|name| table.table.column(name))
+            .collect()
+    };
+    let changes = BoundChanges {
+        set: keep
+            .changes
+            .set
+            .iter()
+            .filter_map(|(name, value)| Some((table.table.column(name)?, value)))
+            .collect(),
+        clear: columns(&keep.changes.clear),
+        leave: Vec::new(),
+    };
+    let (mut set, differs) = assignments(table.table, &changes);
+    let emptied = emptied(table);
+    let answered = match emptied.is_empty() {
+        true => String::new(),
+        false => is_answered(map, table, "remove_rows.answered"),
+    };
+    set.extend(emptied);
+    if set.is_empty() || differs.is_empty() {
+        return String::new();
+    }
+    format!(
+        "    if remove_rows.of_type is null and cardinality(lethe.c0) > 0 and not exists (\n        \
+         select from {SCHEMA}.choose(remove_rows.of_user, remove_rows.user_key, null, null, 1) x where x.kind <> 0) then\n        \
+         update {} c set {} from unnest(lethe.p0, lethe.c0) d (part, place)\n        \
+         where c.tableoid = d.part and c.ctid = d.place and ({}){answered};\n        \
+         get diagnostics lethe.n = row_count;\n        if lethe.n > 0 then\n            \
+         remove_rows.changed := remove_rows.changed + lethe.n;\n            \
+         remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n        \
+         end if;\n    end if;\n",
+        table.table.sql,
+        set.join(", "),
+        differs.join(" or "),
+        type_literal(map, 0),
+        literal(&keep.why)
+    )
+}
