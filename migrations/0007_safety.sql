@@ -188,14 +188,16 @@ $$;
 -- Whether a worker has claimed a task of this erasure: the root or a part. Its objects may be gone then. A root that
 -- names all rows itself (phase `rows`) has no parts; a part that has ended is a record.
 create function lethe.is_touched(root lethe.cleanup_tasks) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
-    select root.status <> 'pending' or root.lease_token > 0
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return root.status <> 'pending' or root.lease_token > 0
         or (root.phase <> 'rows'
             and (exists (select from lethe.cleanup_tasks p
                          where p.parent_id = root.id and p.kind = 'user-delete-part'
                            and (p.status <> 'pending' or p.lease_token > 0))
                  or exists (select from lethe.finished_tasks f
-                            where f.user_id = root.user_id and f.parent_id = root.id and f.kind = 'user-delete-part')))
+                            where f.user_id = root.user_id and f.parent_id = root.id and f.kind = 'user-delete-part')));
+end
 $$;
 
 -- Takes a user's erasure back, as long as no task of it was ever claimed. What the erasure soft-deleted is live again,

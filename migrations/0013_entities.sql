@@ -17,41 +17,51 @@ $$;
 comment on function lethe.delete (text, text, text, interval) is 'Deletes one row and what hangs on it. Returns the task that says how far it is.';
 revoke execute on function lethe.delete (text, text, text, interval) from public;
 
+-- In PL/pgSQL, which keeps the plans: they are asked for each row.
+
 -- Whether an erasure of this user has begun (or ended), so that rows of theirs go. The user is given by Clerk's id or by
 -- the application's own.
 create function lethe.is_going_user(of_user text, of_key text) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
-    select exists (
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return exists (
         select from lethe.user_tombstones b
         where b.user_id = coalesce(of_user, (select k.user_id from lethe.user_tombstones k where k.user_key = of_key limit 1))
           and not exists (
               select from lethe.cleanup_tasks t
-              where t.entity_id = b.user_id and t.kind = 'user-delete' and not lethe.is_touched(t)))
+              where t.entity_id = b.user_id and t.kind = 'user-delete' and not lethe.is_touched(t)));
+end
 $$;
 
 -- Whether an erasure of this user was asked for that can still be taken back.
 create function lethe.is_resting_user(of_user text, of_key text) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
-    select exists (
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return exists (
         select from lethe.cleanup_tasks t
         where t.entity_id = coalesce(of_user, (select k.user_id from lethe.user_tombstones k where k.user_key = of_key limit 1))
-          and t.kind = 'user-delete' and not lethe.is_touched(t))
+          and t.kind = 'user-delete' and not lethe.is_touched(t));
+end
 $$;
 
 -- The same for one row that is deleted alone.
 create function lethe.is_going_entity(of_type text, of_id text) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
-    select exists (
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return exists (
         select from lethe.cleanup_tasks t
         where t.entity_id = of_id and t.entity_type = of_type and t.kind = 'entity-delete'
-          and (t.status <> 'pending' or t.lease_token > 0))
+          and (t.status <> 'pending' or t.lease_token > 0));
+end
 $$;
 create function lethe.is_resting_entity(of_type text, of_id text) returns boolean
-language sql stable set search_path = lethe, pg_temp as $$
-    select exists (
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return exists (
         select from lethe.cleanup_tasks t
         where t.entity_id = of_id and t.entity_type = of_type and t.kind = 'entity-delete'
-          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null)
+          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null);
+end
 $$;
 revoke execute on function
     lethe.is_going_user (text, text), lethe.is_resting_user (text, text), lethe.is_going_entity (text, text),

@@ -150,7 +150,8 @@ pub(super) async fn compile(
     let wrong = bound.problems.iter();
     let wrong = wrong.filter(|problem| !matches!(problem, BindProblem::NoTarget { .. }));
     let wrong = wrong.count();
-    if wrong > 0 {
+    // Of the built-in tables, the flags may be missing.
+    if wrong > 0 && !is_built_in {
         return Err(ApplyError::Unbound(wrong));
     }
     let mut is_incomplete = false;

@@ -125,12 +125,15 @@ pub async fn has_map(connection: &mut PgConnection) -> Result<bool, sqlx::Error>
         .await
 }
 
-/// The tables of the applied map; none before the first map was applied.
+/// The tables of the applied map; none before the first map was applied, or for a role that may not read it.
 ///
 /// # Errors
 /// Of the database.
 pub async fn application_tables(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-    if !has_map(&mut *connection).await? {
+    let may_read = sqlx::query_file_scalar!("sql/schema/may_read_map.sql")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !may_read || !has_map(&mut *connection).await? {
         return Ok(Vec::new());
     }
     sqlx::query_file_scalar!("sql/schema/application_tables.sql")
@@ -143,7 +146,7 @@ pub async fn application_tables(connection: &mut PgConnection) -> Result<Vec<Str
 /// # Errors
 /// Of the database.
 pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx::Error> {
-    let (tables, functions) = (needs::table_names(), needs::function_names());
+    let (tables, functions) = (needs::table_names(), needs::own_function_names());
     sqlx::query_file_scalar!("sql/schema/migrated.sql", &tables, &functions)
         .fetch_one(executor)
         .await

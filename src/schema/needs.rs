@@ -173,6 +173,21 @@ pub fn function_names() -> Vec<String> {
         .collect()
 }
 
+/// Entry points that only the built-in map has.
+const OF_BUILT_IN_MAP: [&str; 2] = [
+    "lethe.delete_sample(uuid,text,interval)",
+    "lethe.delete_image(uuid,text,interval)",
+];
+
+/// The names of the functions that are there whatever map is applied.
+#[must_use]
+pub fn own_function_names() -> Vec<String> {
+    let names = function_names().into_iter();
+    names
+        .filter(|name| !OF_BUILT_IN_MAP.contains(&name.as_str()))
+        .collect()
+}
+
 /// The functions that processes of these roles execute.
 #[must_use]
 pub fn functions_of(roles: &[ProcessRole]) -> Vec<String> {

@@ -251,7 +251,7 @@ async fn a_mistyped_user_is_not_known_before_during_and_after_the_erasure() {
         (&user["known"], &user["status"]),
         (&json!(true), &json!("live"))
     );
-    assert_eq!(user["counts"]["samples"], 1, "{user}");
+    assert_eq!(user["counts"]["rows"]["samples"], 1, "{user}");
     assert_eq!(user["counts"]["rows"]["sampleImages"], 2, "{user}");
     let typo = show("user_A").await;
     assert_eq!(

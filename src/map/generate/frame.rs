@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::SCHEMA;
 use super::quote::dollar_quoted;
-use crate::map::bind::{BoundMap, BoundUser};
+use crate::map::bind::{BoundMap, BoundTable, BoundUser};
+use crate::map::catalog::{Column, Table, TypeFamily};
 
 /// Rows are found one by one through indexes: with hash joins and sequential scans, statistics that are out of date could
 /// make a function read whole tables. `row_security = off` turns hidden rows into an error.
@@ -90,3 +91,48 @@ pub(super) fn is_among(kind: usize, alias: &str) -> String {
 /// Runs what follows with the application's search path, because it fires the application's triggers.
 pub(super) const AS_APPLICATION: &str =
     "    perform set_config('search_path', lethe.application_path(), true);\n";
+
+/// Names of a column that says when a row was created.
+const CREATED: [&str; 6] = [
+    "created_at",
+    "createdAt",
+    "inserted_at",
+    "insertedAt",
+    "created",
+    "created_on",
+];
+
+/// A function in PL/pgSQL of one body without variables.
+pub(super) fn simple(
+    signature: &str,
+    returns: &'static str,
+    volatility: &'static str,
+    body: String,
+) -> String {
+    Function {
+        signature: signature.to_owned(),
+        returns,
+        volatility,
+        variables: String::new(),
+        body,
+    }
+    .sql()
+}
+
+/// The user's table with the column of Clerk's id, if there is one.
+pub(super) fn root<'m>(
+    map: &'m BoundMap<'_>,
+) -> Option<(&'m BoundTable<'m>, &'m Column, &'m Column)> {
+    match (map.tables.first(), map.user) {
+        (Some(table), BoundUser::Rows { id, clerk_id }) if table.is_root => {
+            Some((table, id, clerk_id))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn created(table: &Table) -> Option<&Column> {
+    let mut names = CREATED.iter();
+    let named = names.find_map(|name| table.column(name));
+    named.filter(|column| column.family == TypeFamily::Timestamp)
+}

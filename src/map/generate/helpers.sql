@@ -45,18 +45,30 @@ $lethe$;
 -- How a task names an object: by its key alone in the bucket of S3_BUCKET, else as s3://bucket/key. A key that is outside
 -- of what the map allows is marked. A key that looks like one of these forms is written as s3:///key.
 create or replace function lethe_map.key_ref(bucket text, key text, is_outside boolean) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
-    select case when key_ref.is_outside then 'outside:' else '' end
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $lethe$
+begin
+    return case when key_ref.is_outside then 'outside:' else '' end
         || case when key_ref.bucket <> '' then 's3://' || key_ref.bucket || '/' || key_ref.key
                 when key_ref.key ~ '^(s3://|outside:)' then 's3:///' || key_ref.key
-                else key_ref.key end
+                else key_ref.key end;
+end
 $lethe$;
 
 create or replace function lethe_map.parse_ref(ref text, out bucket text, out key text)
-language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
-    select case when r.rest like 's3://%' then substr(r.rest, 6, strpos(substr(r.rest, 6), '/') - 1) else '' end,
-           case when r.rest like 's3://%' then substr(r.rest, 6 + strpos(substr(r.rest, 6), '/')) else r.rest end
-    from (select case when parse_ref.ref like 'outside:%' then substr(parse_ref.ref, 9) else parse_ref.ref end) r (rest)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $lethe$
+declare
+    rest text := case when parse_ref.ref like 'outside:%' then substr(parse_ref.ref, 9) else parse_ref.ref end;
+    cut int;
+begin
+    bucket := '';
+    key := rest;
+    if rest like 's3://%' then
+        rest := substr(rest, 6);
+        cut := strpos(rest, '/');
+        bucket := substr(rest, 1, cut - 1);
+        key := substr(rest, cut + 1);
+    end if;
+end
 $lethe$;
 
 -- A text in which every byte is written as %XX but for letters, digits, and what `kept` has.

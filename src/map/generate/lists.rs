@@ -2,8 +2,7 @@
 
 use super::SCHEMA;
 use super::conditions::{is_soft_deleted, key_text, type_literal};
-use super::frame::Function;
-use super::readers::{created, root, simple};
+use super::frame::{Function, created, root, simple};
 use crate::map::bind::{BoundMap, BoundTable, BoundUser};
 use crate::map::catalog::Column;
 

@@ -28,6 +28,7 @@ pub const TEMPORARY: &str = "pg_temp";
 
 const HELPERS: &str = include_str!("helpers.sql");
 
+const SCHEMA_MADE: &str = "create schema if not exists lethe_map;\n\n";
 /// The steps of a deletion, which call the generated functions.
 const ENGINE: &str = include_str!("engine.sql");
 /// The tables of the built-in map, which are created where none of them exists.
@@ -47,7 +48,10 @@ const BUILT_IN: [&str; 6] = [
 pub fn script(map: &BoundMap<'_>) -> String {
     let reading = functions_in(map, SCHEMA);
     if map.map.is_built_in() {
-        return format!("{DROP_TRIGGERS}\n{reading}\n{}", BUILT_IN.join("\n"));
+        return format!(
+            "{SCHEMA_MADE}{DROP_TRIGGERS}\n{reading}\n{}",
+            BUILT_IN.join("\n")
+        );
     }
     let order = Order::of(map);
     let generated = [
@@ -64,7 +68,7 @@ pub fn script(map: &BoundMap<'_>) -> String {
         remove::remove_rows(map, &order),
         readers::all(map),
     ];
-    format!("{reading}\n{}\n{ENGINE}", generated.join("\n"))
+    format!("{SCHEMA_MADE}{reading}\n{}\n{ENGINE}", generated.join("\n"))
 }
 
 /// The functions as a script, in another schema.

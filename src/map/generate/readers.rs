@@ -2,52 +2,13 @@
 
 use super::SCHEMA;
 use super::conditions::{has_key, is_soft_deleted, key_text, of_user, type_literal};
-use super::frame::{Function, find_user, user_variables};
+use super::frame::{Function, created, find_user, root, simple, user_variables};
 use super::lists;
 use super::quote::{array, dollar_quoted, literal};
 use super::remove::is_found_again;
-use crate::map::bind::{BoundMap, BoundTable, BoundUser};
-use crate::map::catalog::{Column, Table, TypeFamily};
+use crate::map::bind::BoundMap;
+use crate::map::catalog::Column;
 use crate::map::format::Action;
-
-/// Names of a column that says when a row was created.
-const CREATED: [&str; 6] = [
-    "created_at",
-    "createdAt",
-    "inserted_at",
-    "insertedAt",
-    "created",
-    "created_on",
-];
-
-/// A function in PL/pgSQL of one body without variables.
-pub(super) fn simple(
-    signature: &str,
-    returns: &'static str,
-    volatility: &'static str,
-    body: String,
-) -> String {
-    Function {
-        signature: signature.to_owned(),
-        returns,
-        volatility,
-        variables: String::new(),
-        body,
-    }
-    .sql()
-}
-
-/// The user's table with the column of Clerk's id, if there is one.
-pub(super) fn root<'m>(
-    map: &'m BoundMap<'_>,
-) -> Option<(&'m BoundTable<'m>, &'m Column, &'m Column)> {
-    match (map.tables.first(), map.user) {
-        (Some(table), BoundUser::Rows { id, clerk_id }) if table.is_root => {
-            Some((table, id, clerk_id))
-        }
-        _ => None,
-    }
-}
 
 fn has_clerk_id(clerk_id: &Column, alias: &str, value: &str) -> String {
     format!(
@@ -185,12 +146,6 @@ fn users(map: &BoundMap<'_>) -> String {
     .join("\n")
 }
 
-pub(super) fn created(table: &Table) -> Option<&Column> {
-    let mut names = CREATED.iter();
-    let named = names.find_map(|name| table.column(name));
-    named.filter(|column| column.family == TypeFamily::Timestamp)
-}
-
 /// `has_rows`: the user's own row, or one that a `delete` rule finds by the user's id.
 fn has_rows(map: &BoundMap<'_>) -> String {
     let mut tests = Vec::new();
@@ -240,7 +195,7 @@ fn count_rows(map: &BoundMap<'_>) -> String {
         format!(
             "    return query select n.name, coalesce(sum((r.value ->> 'rows')::bigint), 0)::bigint\n    \
              from unnest({}) n (name)\n    \
-             left join jsonb_array_elements({SCHEMA}.plan(count_rows.user_id) -> 'rows') r (value) on r.value ->> 'type' = n.name\n    \
+             left join jsonb_array_elements({SCHEMA}.plan(count_rows.user_id) -> 'rows') r (value) on r.value ->> 'type' = n.name and r.value ->> 'action' <> 'detach'\n    \
              group by n.name;\n",
             array(types)
         ),

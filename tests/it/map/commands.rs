@@ -194,7 +194,7 @@ async fn the_rights_suffice_for_what_the_map_does_and_for_no_more() {
     application.run(&format!("create role {quoted}")).await;
     let of_application: Vec<&str> = text
         .lines()
-        .filter(|line| !line.contains("lethe.") && !line.contains("schema lethe "))
+        .filter(|line| !line.contains("lethe.") && !line.contains("schema lethe"))
         .collect();
     application.run(&of_application.join("\n")).await;
     let granted = |sql: &str| {

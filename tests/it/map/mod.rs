@@ -7,3 +7,4 @@ mod engine;
 mod findings;
 mod hostile;
 mod shapes;
+mod story;
