@@ -8,7 +8,8 @@ import { AgeBar } from "../parts/chart.js";
 import { Action } from "../parts/dialog.js";
 import { save } from "../parts/save.js";
 import { Table } from "../parts/table.js";
-import { go, href } from "../router.js";
+import { href } from "../router.js";
+import { check } from "../signature.js";
 import { AuditTable } from "./audit.js";
 import { ObjectProgress } from "./overview.js";
 import { taskColumns } from "./tasks.js";
@@ -132,10 +133,72 @@ function Receipt({ receipt }) {
               ${receipt.kept.map((/** @type {any} */ kept) => html`<li>${number(kept.rows)} ${kept.type}: ${kept.why}</li>`)}
             </ul>`,
         ],
-        ["Signature", receipt.signature && html`<code class="signature">${JSON.stringify(receipt.signature)}</code>`],
+        [
+          "Signature",
+          receipt.status === "complete" &&
+            (receipt.signature
+              ? html`<${Signature} receipt=${receipt} />`
+              : "not there yet: a worker signs a receipt within seconds after the end"),
+        ],
       ]}
     />
   </section>`;
+}
+
+/** What each verdict is called. */
+const VERDICTS = { valid: "valid", invalid: "not valid", unchecked: "cannot be checked here" };
+
+/**
+ * @param {import("../signature.js").Receipt} receipt
+ * @param {AbortSignal} abort
+ */
+async function judge(receipt, abort) {
+  const [page, keys] = await Promise.all([
+    get("/admin/receipts", { query: { sequence: String(receipt.sequence) }, signal: abort }),
+    get("/.well-known/lethe-receipts.json", { signal: abort }),
+  ]);
+  const sealed = page.items.find(({ sequence }) => sequence === receipt.sequence);
+  return { ...(await check(receipt, sealed, keys)), sealed };
+}
+
+/** @param {{ receipt: import("../signature.js").Receipt }} props */
+function Signature({ receipt }) {
+  // What is signed does not change, so it is checked once, and again when the page shows something else.
+  const live = useLive(JSON.stringify(receipt), (abort) => judge(receipt, abort), false);
+  return html`<${Loaded} live=${live}>
+    ${(/** @type {Awaited<ReturnType<typeof judge>>} */ { verdict, why, keyId, sealed }) => html`
+      <p class="verdict">
+        <span class=${`status ${verdict}`}>${VERDICTS[verdict]}</span>${" "}${why}
+      </p>
+      ${verdict === "invalid" &&
+      html`<p><strong>Do not rely on this receipt.</strong> Keep an export (<code>lethe receipts export</code>) and find out who changed what.</p>`}
+      <details>
+        <summary>What a valid signature proves, and what not</summary>
+        <p>
+          It proves that a holder of the private key signed these times and numbers as receipt ${receipt.sequence}, and that
+          nobody has changed them since.
+        </p>
+        <p>It does not prove</p>
+        <ul>
+          <li>
+            whose key it is: this page has the public key from the same server. Compare its
+            id${keyId && html` (<code>${keyId}</code>)`} with one that you noted elsewhere;
+          </li>
+          <li>that it is this user's: the signed text names no user, so this page relies on the server for that;</li>
+          <li>
+            that no other receipt is missing or was changed: <code>lethe receipts verify</code> checks the whole chain of an
+            export;
+          </li>
+          <li>that the numbers are true, or anything about backups, logs and third parties.</li>
+        </ul>
+      </details>
+      <details>
+        <summary>The signed text and its signature</summary>
+        ${sealed && html`<p><code class="signature">${sealed.body}</code></p>`}
+        <p><code class="signature">${receipt.signature}</code></p>
+      </details>
+    `}
+  <//>`;
 }
 
 /** @param {{ parked: any[] }} props */
