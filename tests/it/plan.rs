@@ -139,3 +139,39 @@ async fn a_plan_that_cannot_be_had_says_why() {
         .await;
     assert_eq!(service.get(PATH).await, expected());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_map_is_shown_with_what_its_gate_says_of_the_database() {
+    let world = World::new().await;
+    let role = role_of_the_file(&world, "lethe_serve").await;
+    let service = Service::start_with(&world, &[("DATABASE_URL", role.url.as_str())]).await;
+    let map = service.get("/admin/map").await;
+    assert_eq!(map["result"], "complete", "{map}");
+    assert_eq!(map["database"]["role"], role.name, "{map}");
+    assert_eq!(
+        map["tables"],
+        json!([
+            {"type": "user", "table": "public.users"},
+            {"type": "collection", "table": "public.collections"},
+            {"type": "sample", "table": "public.samples"},
+            {"type": "sample-image", "table": "public.sample_images"},
+        ])
+    );
+    assert_eq!(map["buckets"], json!([{"alias": "main"}]));
+    world
+        .execute("create table public.comments (id int primary key, author_id text references public.users)")
+        .await;
+    let map = service.get("/admin/map").await;
+    assert_eq!(map["result"], "found", "{map}");
+    assert_eq!(map["database"]["tables"], 5, "{map}");
+    let found = &map["findings"][0];
+    assert_eq!(
+        (&found["severity"], &found["code"], &found["place"]),
+        (
+            &json!("incomplete"),
+            &json!("no-rule"),
+            &json!("comments.author_id")
+        ),
+        "{map}"
+    );
+}

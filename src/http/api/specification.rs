@@ -7,6 +7,7 @@ use super::{
     admin_audit::AdminAudit,
     admin_deleted::AdminDeleted,
     admin_erasures::{AdminErasures, AdminReceipts},
+    admin_map::AdminMap,
     admin_me::AdminMe,
     admin_safety::{AdminCancel, AdminPause, AdminResume, AdminSettings},
     admin_stats::AdminStats,
@@ -75,7 +76,7 @@ pub(super) fn operations() -> impl OpenApi {
         (AdminTasks, AdminTask, AdminTaskRetry, AdminRetries),
         AdminAudit,
         (SealedReceipts, AdminStats),
-        (AdminWorkers, AdminMe),
+        (AdminWorkers, AdminMap, AdminMe),
         (PublicReceiptKeys, HealthApi),
     )
 }
