@@ -163,8 +163,8 @@ function Plan({ plan: { rows, kept, objects } }) {
     <${Facts}
       rows=${[
         ["Objects deleted", number(objects.delete)],
-        ["Objects shared", `${number(objects.shared)}: they stay, because rows that stay name them too`],
-        ["Foreign URLs", `${number(objects.foreign)}: they lead to no bucket of the erasure map, and what they lead to stays`],
+        ["Objects shared", objects.shared > 0 ? `${number(objects.shared)}: they stay, because rows that stay name them too` : "none"],
+        ["Foreign URLs", objects.foreign > 0 ? `${number(objects.foreign)}: they lead to no bucket of the erasure map, and what they lead to stays` : "none"],
         ["Keys outside", html`<${Outside} keys=${objects.outside} />`],
       ]}
     />

@@ -15,6 +15,11 @@ import { ObjectProgress } from "./overview.js";
 import { taskColumns } from "./tasks.js";
 
 /** @typedef {Awaited<ReturnType<typeof load>>} Data */
+/** @typedef {import("../signature.js").Receipt} ReceiptOfUser */
+/** @typedef {ReceiptOfUser["parked"][number]} ParkedTask */
+
+/** A receipt names so many parked tasks; their keys stand in the list of tasks. */
+const MAX_DEAD = "100";
 
 /**
  * @param {string} userId
@@ -22,12 +27,13 @@ import { taskColumns } from "./tasks.js";
  */
 async function load(userId, abort) {
   const query = { userId, limit: "50" };
-  const [receipt, tasks, audit] = await Promise.all([
+  const [receipt, tasks, dead, audit] = await Promise.all([
     get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }).catch(notAsked),
     get("/admin/cleanup-tasks", { query, signal: abort }),
+    get("/admin/cleanup-tasks", { query: { ...query, status: "dead", limit: MAX_DEAD }, signal: abort }),
     get("/admin/audit", { query, signal: abort }),
   ]);
-  return { receipt, tasks, audit };
+  return { receipt, tasks, dead: dead.items, audit };
 }
 
 /** @param {unknown} error */
@@ -48,7 +54,7 @@ export function Erasure({ userId }) {
         data.receipt
           ? html`
               <${Receipt} receipt=${data.receipt} />
-              <${Parked} parked=${data.receipt.parked} />
+              <${Parked} parked=${data.receipt.parked} dead=${data.dead} />
               <${Rest} userId=${userId} data=${data} />
             `
           : html`<${Empty}>
@@ -201,28 +207,36 @@ function Signature({ receipt }) {
   <//>`;
 }
 
-/** @param {{ parked: any[] }} props */
-function Parked({ parked }) {
+/** @param {{ parked: ParkedTask[], dead: Data["dead"] }} props */
+function Parked({ parked, dead }) {
   if (parked.length === 0) return null;
+  const keys = new Map(dead.map(({ id, objectKeys }) => [id, objectKeys]));
   return html`<section aria-labelledby="parked">
     <h2 id="parked">Parked: a person must look</h2>
     <${Table}
       label="Parked tasks"
       rows=${parked}
-      rowKey=${parkedId}
-      rowHref=${(/** @type {any} */ row) => href(["tasks", parkedId(row)])}
+      rowKey=${(/** @type {ParkedTask} */ row) => row.taskId}
+      rowHref=${(/** @type {ParkedTask} */ row) => href(["tasks", row.taskId])}
       columns=${[
-        { name: "Task", show: (/** @type {any} */ row) => html`<${Id} value=${parkedId(row)} href=${href(["tasks", parkedId(row)])} what="task id" />` },
-        { name: "Class", show: (/** @type {any} */ row) => row.errorClass ?? row.class ?? "–" },
-        { name: "Error", show: (/** @type {any} */ row) => html`<span class="error">${row.lastError ?? row.reason}</span>` },
+        { name: "Task", show: (/** @type {ParkedTask} */ row) => html`<${Id} value=${row.taskId} href=${href(["tasks", row.taskId])} what="task id" />` },
+        { name: "Class", show: (/** @type {ParkedTask} */ row) => row.errorClass ?? "–" },
+        { name: "Error", show: (/** @type {ParkedTask} */ row) => html`<span class="error">${row.lastError ?? "–"}</span>` },
+        { name: "Keys", show: (/** @type {ParkedTask} */ row) => html`<${Keys} keys=${keys.get(row.taskId) ?? []} />` },
       ]}
     />
   </section>`;
 }
 
-/** @param {any} row */
-function parkedId(row) {
-  return row.taskId ?? row.task;
+/** @param {{ keys: string[] }} props */
+function Keys({ keys }) {
+  if (keys.length === 0) return html`<span class="none">–</span>`;
+  return html`<details>
+    <summary>${count(keys.length, "object")}</summary>
+    <ul class="keys-list">
+      ${keys.map((key) => html`<li key=${key}><${Id} value=${key} what="object key" /></li>`)}
+    </ul>
+  </details>`;
 }
 
 /** @param {{ userId: string, data: Data }} props */
