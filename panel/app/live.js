@@ -45,13 +45,14 @@ setInterval(() => {
  */
 
 /**
- * Loads data, again when `key` changes, and again and again while the page is seen.
+ * Loads data, again when `key` changes, and again and again while the page is seen, unless `repeats` is false.
  * @template T
  * @param {string} key
  * @param {(signal: AbortSignal) => Promise<T>} load
+ * @param {boolean} [repeats]
  * @returns {Live<T>}
  */
-export function useLive(key, load) {
+export function useLive(key, load, repeats = true) {
   const state = useSignal(
     /** @type {{ key?: string, data?: T, problem?: CallError }} */ ({}),
   );
@@ -69,7 +70,7 @@ export function useLive(key, load) {
 
     const plan = () => {
       clearTimeout(timer);
-      if (abort.signal.aborted || running || !interval.peek() || document.hidden) return;
+      if (!repeats || abort.signal.aborted || running || !interval.peek() || document.hidden) return;
       const due = last + Math.max(interval.peek(), pause) * 1000;
       timer = setTimeout(work, Math.max(0, due - Date.now()));
     };

@@ -6,25 +6,13 @@ type Operation<P extends keyof paths, M extends Method> = paths[P] extends { [K 
 type Content<R> = R extends { content: infer C } ? C[keyof C] : undefined;
 type Success<O> = O extends { responses: infer R } ? Content<R[keyof R & (200 | 202 | 204)]> : never;
 
-/** Calls that a server may lack. The panel asks the specification before it uses them. */
-type Optional =
-  | "/admin/erasures"
-  | "/admin/pause"
-  | "/admin/resume"
-  | "/admin/settings"
-  | "/admin/users/{userId}"
-  | "/admin/users/{userId}/erasure/cancel"
-  | "/admin/users/{userId}/plan";
-
-type Known<M extends Method> = {
+/** The paths that have this method. */
+export type PathOf<M extends Method> = {
   [P in keyof paths]: paths[P] extends { [K in M]: { responses: unknown } } ? P : never;
 }[keyof paths];
 
-/** The paths that have this method. */
-export type PathOf<M extends Method> = Known<M> | Optional;
-
 /** What a call answers. */
-export type Answer<P extends PathOf<M>, M extends Method> = P extends Known<M> ? Success<Operation<P, M>> : any;
+export type Answer<P extends PathOf<M>, M extends Method> = Success<Operation<P, M>>;
 
 /** The queries, path parameters and bodies of a call. */
 export interface Options {

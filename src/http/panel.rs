@@ -61,6 +61,7 @@ const FILES: &[(&str, &[u8])] = files![
     "app/parts/table.js",
     "app/router.js",
     "app/session.js",
+    "app/signature.js",
     "app/theme.js",
     "style/icon.svg",
     "style/panel.css",

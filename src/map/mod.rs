@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod bind;
 pub mod catalog;
+mod current;
 pub mod draft;
 pub mod format;
 pub mod gate;
@@ -13,3 +14,5 @@ pub mod generate;
 pub mod grants;
 pub mod plan;
 pub mod prove;
+
+pub use self::current::current;

@@ -83,14 +83,19 @@ pub async fn head(connection: &mut PgConnection) -> Result<Option<Head>, sqlx::E
         .await
 }
 
-/// A page of sealed receipts, newest first.
+/// A page of sealed receipts, newest first; with `sequence` only the one at this place in the chain.
 ///
 /// # Errors
 /// For a cursor of another list, and those of the database.
-pub async fn list(connection: &mut PgConnection, page: Page<'_>) -> Result<ReceiptPage, ListError> {
-    let list = ListId::new("receipts", &());
+pub async fn list(
+    connection: &mut PgConnection,
+    sequence: Option<i64>,
+    page: Page<'_>,
+) -> Result<ReceiptPage, ListError> {
+    let list = ListId::new("receipts", &sequence);
     let before = list.decode_number(&page)?;
-    let rows = query_file!("sql/receipts/list.sql", before, rows_to_read(page.size))
+    let limit = rows_to_read(page.size);
+    let rows = query_file!("sql/receipts/list.sql", before, limit, sequence)
         .fetch_all(connection)
         .await?;
     let mut items: Vec<SealedReceipt> = rows

@@ -23,7 +23,8 @@ const rows = (page) => page.locator("main [data-row]");
 
 test("what is deleted and waits is filtered by type, by who deleted it, by user and by time", panel("deleted", {}, async (page) => {
   assert.equal(await rows(page).count(), 9);
-  await page.getByLabel("Type").selectOption("sample");
+  await page.getByRole("searchbox", { name: "Type" }).fill("sample");
+  await page.keyboard.press("Enter");
   await settled(page);
   await until("the samples", async () => (await rows(page).count()) === 3);
   await page.getByRole("searchbox", { name: "Deleted by" }).fill("a script");
@@ -40,6 +41,15 @@ test("what is deleted and waits is filtered by type, by who deleted it, by user 
   await page.getByLabel("Deleted after").fill("2099-01-01T00:00");
   await page.keyboard.press("Enter");
   await page.getByText("Nothing that is deleted and waits matches these filters.").waitFor();
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  await page.getByLabel("Deleted before").fill("2001-01-01T00:00");
+  await page.keyboard.press("Enter");
+  await page.getByText("Nothing that is deleted and waits matches these filters.").waitFor();
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  const id = await lethe.sql("select id from public.samples where user_id = 'user_seed_3' and is_deleted");
+  await page.getByRole("searchbox", { name: "Id", exact: true }).fill(id);
+  await page.keyboard.press("Enter");
+  await until("the row of this id", async () => (await rows(page).count()) === 1);
 }));
 
 test("a sample is restored while that is possible", panel("deleted?entityType=sample&userId=user_seed_1", {}, async (page) => {

@@ -25,7 +25,7 @@ test("an erasure needs the id to be typed again, and a cancelled question erases
   const dialog = page.getByRole("dialog");
   const confirm = dialog.getByRole("button", { name: "Erase this user" });
   assert.ok(await confirm.isDisabled(), "nothing is typed yet");
-  if (await dialog.getByLabel("Reason").count()) await dialog.getByLabel("Reason").fill("They asked for it.");
+  await dialog.getByLabel("Reason").fill("They asked for it.");
   for (const wrong of ["user_seed", "user_seed_2 ", "USER_SEED_2"]) {
     await dialog.getByLabel(/to confirm/).fill(wrong);
     assert.ok(await confirm.isDisabled(), `"${wrong}" is not the id`);
@@ -41,7 +41,7 @@ test("an erasure of 10,000 objects moves and ends as complete", panel("erase?use
   await page.getByLabel("Refresh every").selectOption("2");
   await page.getByRole("button", { name: "Erase this user" }).click();
   const dialog = page.getByRole("dialog");
-  if (await dialog.getByLabel("Reason").count()) await dialog.getByLabel("Reason").fill("They asked for it.");
+  await dialog.getByLabel("Reason").fill("They asked for it.");
   await dialog.getByLabel(/to confirm/).fill("user_seed_1");
   await dialog.getByRole("button", { name: "Erase this user" }).click();
   await until("the page of the erasure", () => page.url() === `${lethe.url}/panel/erasures/user_seed_1`);
@@ -49,10 +49,13 @@ test("an erasure of 10,000 objects moves and ends as complete", panel("erase?use
   if (!needs("listErasures").skip) await visit(page, lethe, "");
   const bar = page.getByRole("progressbar");
   const seen = new Set();
+  const held = page.getByRole("region", { name: "Workers" }).getByRole("link");
+  let wasHeld = false;
   await until(
     "the erasure to be complete",
     async () => {
       if (await bar.count()) seen.add(Number(await bar.getAttribute("value", { timeout: 1000 }).catch(() => 0)));
+      wasHeld ||= (await held.count()) > 0;
       const receipt = (await lethe.call("GET", "/admin/users/user_seed_1/erasure")).body;
       // The signature follows the end within moments.
       return receipt.status === "complete" && receipt.signature !== undefined;
@@ -61,6 +64,7 @@ test("an erasure of 10,000 objects moves and ends as complete", panel("erase?use
   );
   const between = [...seen].filter((value) => value > 0 && value < 10_000);
   assert.ok(between.length > 0, `the bar was seen at ${[...seen]}`);
+  assert.ok(wasHeld, "no worker was seen to hold a task");
   await visit(page, lethe, "erasures/user_seed_1");
   await page.locator(".receipt .status.complete").waitFor();
   assert.match(await page.locator(".receipt").textContent(), /10,000 deleted/);

@@ -24,7 +24,8 @@ after(async () => {
   await lethe?.stop();
 });
 const panel = (path, options, body) => withPanel(() => lethe, path, options, body);
-const rows = (page) => page.locator("main [data-row]");
+const list = (page) => page.getByRole("region", { name: "Erasures", exact: true });
+const rows = (page) => list(page).locator("[data-row]");
 const users = (page) => rows(page).locator("td:first-child a").allTextContents();
 
 test("erasures are filtered by status, by who asked and by when", needs("listErasures"), panel("erasures", {}, async (page) => {
@@ -53,12 +54,59 @@ test("the overview shows first what a person must look at", needs("listErasures"
   await page.getByText("KeyTooLongError").first().waitFor();
 }));
 
+test("the list of erasures begins with those that a person must look at", panel("erasures", {}, async (page) => {
+  const first = page.getByRole("region", { name: "Erasures that are not complete" });
+  assert.match(await first.locator("[data-row]").first().textContent(), /user_seed_2.*incomplete.*6 of 7 objects/s);
+  assert.equal(await first.locator("[data-row]").count(), 1);
+  assert.deepEqual((await users(page)).sort(), ["user_never_seen", "user_seed_1", "user_seed_2"]);
+  await page.getByLabel("Status").selectOption("complete");
+  await until("the complete erasures", async () => (await rows(page).count()) === 2);
+  assert.equal(await first.count(), 0);
+}));
+
+test("the overview counts tasks by state and says what is due", panel("", {}, async (page) => {
+  const { tasks } = (await lethe.call("GET", "/admin/stats")).body;
+  const counts = await page.locator(".counts li").allTextContents();
+  const seen = Object.fromEntries(counts.map((text) => text.trim().split(/\s+/).reverse()));
+  assert.deepEqual(seen, Object.fromEntries(Object.entries(tasks).map(([state, amount]) => [state, String(amount)])));
+  await page.getByText("nothing is due").waitFor();
+  await page.locator(".counts").getByRole("link", { name: /dead/ }).click();
+  await settled(page);
+  assert.equal(new URL(page.url()).search, "?status=dead");
+}));
+
+test("counts that the server estimates say so, and are grouped", panel("", {}, async (page) => {
+  await page.route("**/admin/stats*", async (route) => {
+    const response = await route.fetch();
+    const stats = await response.json();
+    stats.tasks = { ...stats.tasks, completed: 9_876_543, dead: 1_234 };
+    await route.fulfill({ response, json: stats });
+  });
+  await visit(page, lethe, "");
+  await page.locator(".counts").getByText("about 9,876,543").waitFor();
+  await page.locator(".counts").getByText("1,234", { exact: true }).waitFor();
+  await visit(page, lethe, "tasks");
+  await page.getByRole("button", { name: "completed about 9,876,543" }).waitFor();
+}));
+
+test("an erasure of 21 days is marked, and is no alarm yet", panel("", {}, async (page) => {
+  await lethe.sql("update lethe.cleanup_tasks set created_at = now() - interval '21 days' where user_id = 'user_seed_2' and kind = 'user-delete'");
+  await lethe.sql("update lethe.user_tombstones set deleted_at = now() - interval '21 days' where user_id = 'user_seed_2'");
+  await visit(page, lethe, "");
+  const bar = page.getByRole("img", { name: "21 days of 30" });
+  await bar.waitFor();
+  assert.equal(await bar.locator("rect.warn").count(), 1);
+  assert.equal(await page.getByText(/overdue/).count(), 0);
+}));
+
 test("an overdue erasure is an alarm", needs("listErasures"), panel("", {}, async (page) => {
   await lethe.sql("update lethe.cleanup_tasks set created_at = now() - interval '28 days' where user_id = 'user_seed_2' and kind = 'user-delete'");
   await lethe.sql("update lethe.user_tombstones set deleted_at = now() - interval '28 days' where user_id = 'user_seed_2'");
   await visit(page, lethe, "");
   await page.locator(".sentence.alarm").getByText(/overdue/).waitFor();
-  await page.getByRole("img", { name: "28 days of 30" }).waitFor();
+  const bar = page.getByRole("img", { name: "28 days of 30" });
+  await bar.waitFor();
+  assert.equal(await bar.locator("rect.alarm").count(), 1);
 }));
 
 test("what is parked is retried from the erasure's page", panel("erasures/user_seed_2", {}, async (page) => {
@@ -75,4 +123,37 @@ test("whether a user is known is said before an erasure", needs("getUser"), pane
   await page.getByText(/unknown: no row has this id/).waitFor();
   await visit(page, lethe, "erase?user=user_seed_1");
   await page.getByText("erased", { exact: true }).waitFor();
+}));
+
+test("the page of an erasure names the keys that are parked, with their class and error", panel("erasures/user_seed_2", {}, async (page) => {
+  const row = page.getByRole("region", { name: "Parked tasks" }).locator("[data-row]");
+  assert.match(await row.textContent(), /permanent.*KeyTooLongError/s);
+  await row.getByText("1 object").click();
+  await row.getByText(IMPOSSIBLE_KEY, { exact: true }).waitFor();
+  const events = await page.getByRole("region", { name: "Audit trail" }).locator("[data-row] td:nth-child(2)").allTextContents();
+  assert.equal(events.at(-1), "user-deletion-requested");
+  assert.ok(events.includes("task-dead"), events.join());
+  const kinds = await page.getByRole("region", { name: "Tasks of this user" }).locator("[data-row]").allTextContents();
+  assert.ok(kinds.length > 0, "no task");
+}));
+
+test("rows that an erasure kept are named with the reason, and rows that went by their type", panel("", {}, async (page) => {
+  await page.route("**/admin/users/user_seed_1/erasure", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), kept: [{ type: "invoice", rows: 1_002, why: "tax law" }] } });
+  });
+  await visit(page, lethe, "erasures/user_seed_1");
+  const { rowsDeleted } = (await lethe.call("GET", "/admin/users/user_seed_1/erasure")).body;
+  await page.getByText("1,002 invoice: tax law").waitFor();
+  await page.getByText(`${rowsDeleted.sampleImages} sample images`).waitFor();
+}));
+
+test("a receipt is printed without what is for the screen only", panel("erasures/user_seed_1", {}, async (page) => {
+  await page.evaluate(() => (globalThis.print = () => (document.title = "printed")));
+  await page.getByRole("button", { name: "Print" }).click();
+  assert.equal(await page.title(), "printed");
+  await page.emulateMedia({ media: "print" });
+  for (const hidden of [".top", "main .actions"]) assert.ok(await page.locator(hidden).isHidden(), hidden);
+  await page.locator(".receipt").getByText("complete", { exact: true }).waitFor();
+  await page.locator(".verdict").getByText("valid", { exact: true }).waitFor();
 }));

@@ -40,7 +40,8 @@ const PAGES = [
   ["erasures/user_seed_3", "incomplete"],
   ["erasures/user_never"],
   ["erase"],
-  ["erase?user=user_seed_5", "erase"],
+  ["erase?user=user_seed_6", "erase"],
+  ["erase?user=user_seed_5"],
   ["erase?user=user_never"],
   ["deleted", "deleted"],
   ["deleted?userId=user_never"],
@@ -55,7 +56,7 @@ const PAGES = [
 
 /** Pictures are made of these, light and dark. */
 const PICTURES = process.env.PICTURES;
-const PICTURED = ["overview", "incomplete"];
+const PICTURED = ["overview", "erase", "receipt", "incomplete", "tasks"];
 
 for (const scheme of ["light", "dark"]) {
   for (const width of [WIDE, PHONE]) {

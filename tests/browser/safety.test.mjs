@@ -16,10 +16,14 @@ after(async () => {
 });
 const panel = (path, options, body) => withPanel(() => lethe, path, options, body);
 
-async function answer(page, button, reason) {
+async function answer(page, button, reason, typed) {
   await page.getByRole("button", { name: button }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill(reason);
+  if (typed) {
+    assert.ok(await dialog.getByRole("button", { name: button }).isDisabled(), "nothing was typed");
+    await dialog.getByLabel(/to confirm/).fill(typed);
+  }
   await dialog.getByRole("button", { name: button }).click();
   await dialog.waitFor({ state: "detached" });
 }
@@ -65,7 +69,7 @@ test("erasures above the limit are held, seen first, and released", needs("getSe
     assert.equal(await page.locator("main [data-row]").count(), held);
   }
   await visit(page, lethe, "");
-  await answer(page, "Release what is held", "They are real.");
+  await answer(page, "Release what is held", "They are real.", `release ${held}`);
   await page.getByText(/held erasures? released/).waitFor();
   await until("nothing to be held", async () => (await lethe.call("GET", "/admin/settings")).body.erasuresHeld === 0);
 }));

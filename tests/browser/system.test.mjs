@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startLethe, until } from "./support/lethe.mjs";
-import { startBrowser, stopBrowser, withPanel } from "./support/panel.mjs";
+import { startBrowser, stopBrowser, visit, withPanel } from "./support/panel.mjs";
 
 let lethe;
 before(async () => {
@@ -21,12 +21,31 @@ test("the system page shows the version, the state and each worker", panel("syst
   assert.equal(await page.locator("main .status.ready").count(), 1);
 }));
 
+test("the system page shows the database, the map and what its gate finds", panel("system", {}, async (page) => {
+  const map = page.locator("section", { has: page.getByRole("heading", { name: "Database and erasure map" }) });
+  const version = await lethe.sql("show server_version");
+  await map.getByText(`PostgreSQL ${version}`).waitFor();
+  await map.getByText(/^4 of 4 are mapped: public.users \(user\)/).waitFor();
+  await map.getByText("main: S3_BUCKET of the workers").waitFor();
+  await map.locator(".status.complete").waitFor();
+  const { digest } = (await lethe.call("GET", "/admin/map")).body;
+  await map.getByRole("button", { name: `Copy the digest of the map ${digest}` }).waitFor();
+  await lethe.sql("create table public.comments (id int primary key, author_id text references public.users)");
+  await visit(page, lethe, "system");
+  await map.locator(".status.incomplete").waitFor();
+  await map.getByText("An erasure would leave something, or would be dangerous.").waitFor();
+  const found = page.getByRole("region", { name: "What the gate found" }).locator("[data-row]").first();
+  assert.match(await found.textContent(), /incomplete.*no-rule.*comments\.author_id/s);
+  await lethe.sql("drop table public.comments");
+}));
+
 test("a diagnosis is copied without secrets", panel("system", {}, async (page) => {
   await page.getByRole("button", { name: "Copy a diagnosis" }).click();
   await page.getByText("The diagnosis is copied.").waitFor();
   const text = await page.evaluate(() => navigator.clipboard.readText());
   const diagnosis = JSON.parse(text);
   assert.equal(diagnosis.workers.length, 3);
+  assert.equal(diagnosis.map.result, "complete");
   assert.ok(!text.includes(lethe.token), text);
 }));
 

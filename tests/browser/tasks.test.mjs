@@ -72,8 +72,13 @@ test("filters stand in the address, and survive a reload", panel("tasks", {}, as
   await settled(page);
   assert.equal(await rows(page).count(), 1);
   assert.equal(await page.getByLabel("Error").inputValue(), "permanent");
-  await page.getByLabel("Of a").selectOption("sample");
+  await page.getByLabel("Kind").selectOption("user-delete");
   await settled(page);
+  await page.getByText("No task matches these filters.").waitFor();
+  await page.getByLabel("Kind").selectOption("image-delete");
+  await until("the row of that kind", async () => (await rows(page).count()) === 1);
+  await page.getByRole("searchbox", { name: "Of a" }).fill("sample");
+  await page.keyboard.press("Enter");
   await page.getByText("No task matches these filters.").waitFor();
   await page.getByRole("button", { name: "Clear filters" }).click();
   await settled(page);
@@ -110,6 +115,26 @@ test("a page of one task shows its attempts, its error and its remaining keys", 
   await page.getByRole("button", { name: /Copy the object key/ }).click();
   const copied = await page.evaluate(() => navigator.clipboard.readText());
   assert.equal(copied.length, IMPOSSIBLE_KEY.length + 1);
+}));
+
+test("a page of a task that runs names the worker, its lease, the next try and the rows that remain", panel("tasks?status=dead", {}, async (page) => {
+  const id = await rows(page).first().locator("a").first().textContent();
+  await page.route(`**/admin/cleanup-tasks/${id}`, async (route) => {
+    const response = await route.fetch();
+    const soon = new Date(Date.now() + 30_500).toISOString();
+    const changed = { status: "running", leaseOwner: "worker-7", leaseExpiresAt: soon, scheduledAt: soon };
+    await route.fulfill({ response, json: { ...(await response.json()), ...changed } });
+  });
+  await visit(page, lethe, `tasks/${id}`);
+  const facts = page.getByRole("region", { name: "The task" });
+  await facts.getByText("worker-7", { exact: true }).waitFor();
+  await facts.getByText(/^in (2\d|30) seconds$/).first().waitFor();
+}));
+
+test("a task that waits says when its next try is", panel("tasks?status=pending", {}, async (page) => {
+  const next = rows(page).first().locator("td").last();
+  assert.match(await next.textContent(), /^in \d+ (hour|minutes)/);
+  assert.match(await next.locator("time").getAttribute("title"), / UTC$/);
 }));
 
 test("a task that does not exist is said to be none", panel("tasks/999999", { refusals: [404] }, async (page) => {
@@ -196,6 +221,10 @@ test("the audit trail is filtered, opened and exported as JSON lines", panel("au
   const entries = text.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.equal(String(entries.length), events);
   assert.ok(entries.every(({ event, actor }) => event === "task-retried" && actor === "admin:dev"));
+  await page.getByRole("searchbox", { name: "User", exact: true }).fill("user_seed_2");
+  await page.keyboard.press("Enter");
+  const ofUser = await lethe.sql("select count(*) from lethe.cleanup_audit where event = 'task-retried' and user_id = 'user_seed_2'");
+  await until("the entries of the user", async () => String(await rows(page).count()) === ofUser);
   await page.getByLabel("From").fill("2099-01-01T00:00");
   await page.keyboard.press("Enter");
   await page.getByText("No entry matches these filters.").waitFor();

@@ -60,6 +60,7 @@ const RULES: &[(&str, &str, Access)] = {
         ("get", "/admin/receipts", Token(Viewer)),
         ("get", "/admin/stats", Token(Viewer)),
         ("get", "/admin/workers", Token(Viewer)),
+        ("get", "/admin/map", Token(Viewer)),
         ("get", "/admin/me", Token(Viewer)),
         ("post", "/admin/pause", Token(Operator)),
         ("post", "/admin/resume", Token(Operator)),

@@ -52,7 +52,7 @@ pub async fn role_with_listed_rights(world: &World) -> Role {
 }
 
 /// A role that is one of sql/roles.sql, after that file was run.
-async fn role_of_the_file(world: &World, group: &str) -> Role {
+pub async fn role_of_the_file(world: &World, group: &str) -> Role {
     let mut connection = PgConnection::connect(&world.url).await.unwrap();
     // The roles belong to the cluster, and tests run at the same time.
     sqlx::raw_sql("select pg_advisory_lock(2)")

@@ -51,6 +51,8 @@ mod panel;
 #[cfg(feature = "dev")]
 mod pgbouncer;
 #[cfg(feature = "dev")]
+mod plan;
+#[cfg(feature = "dev")]
 mod real_stores;
 #[cfg(feature = "dev")]
 mod receipts;

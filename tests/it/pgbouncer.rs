@@ -55,6 +55,16 @@ async fn transaction_mode_carries_everything_but_listen() {
     assert_eq!(event.send().await.unwrap().status(), 204);
     let prepared = line_of_check(&world, &listen_url, "prepared statements").await;
     assert!(prepared.contains(" ok "), "{prepared}");
+    world.user("user_plan").await;
+    let plan = async |user: &str| {
+        let plan = service.get(&format!("/admin/users/{user}/plan")).await;
+        plan["rows"].as_array().unwrap().len()
+    };
+    for _ in 0..5 {
+        // A plan's settings end with its transaction: the next one on this session is of another user.
+        let planned = tokio::join!(plan("user_plan"), plan("user_of_nobody"), plan("user_plan"));
+        assert_eq!(planned, (2, 0, 2));
+    }
     world
         .until("exists (select from lethe.audit where event = 'user-erased')")
         .await;

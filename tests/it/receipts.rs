@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use lethe::receipts::key::SigningKey;
 use lethe::receipts::seal::seal_all;
 use lethe::receipts::verify::Verification;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::service::Service;
@@ -187,6 +188,21 @@ async fn worker_processes_seal_and_the_api_shows_the_signature_and_the_keys() {
         .await;
     assert_eq!(last["items"][0]["sequence"], 1, "{last}");
     assert_eq!(last.get("nextCursor"), None, "{last}");
+    let first = service.get("/admin/receipts?sequence=1").await;
+    assert_eq!(first, last);
+    let none = service.get("/admin/receipts?sequence=3").await;
+    assert_eq!(none, json!({"items": []}));
+    let refused = [
+        "sequence=0".to_owned(),
+        "sequence=x".to_owned(),
+        format!("sequence=1&cursor={cursor}"),
+    ];
+    for query in refused {
+        let (status, problem) = service
+            .admin(Method::GET, &format!("/admin/receipts?{query}"))
+            .await;
+        assert_eq!(status, 400, "{query}: {problem}");
+    }
     let mut signatures = Vec::new();
     for user in ["user_a1", "user_b2"] {
         let erasure = service.get(&format!("/admin/users/{user}/erasure")).await;

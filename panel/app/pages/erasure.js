@@ -8,12 +8,18 @@ import { AgeBar } from "../parts/chart.js";
 import { Action } from "../parts/dialog.js";
 import { save } from "../parts/save.js";
 import { Table } from "../parts/table.js";
-import { go, href } from "../router.js";
+import { href } from "../router.js";
+import { check } from "../signature.js";
 import { AuditTable } from "./audit.js";
 import { ObjectProgress } from "./overview.js";
 import { taskColumns } from "./tasks.js";
 
 /** @typedef {Awaited<ReturnType<typeof load>>} Data */
+/** @typedef {import("../signature.js").Receipt} ReceiptOfUser */
+/** @typedef {ReceiptOfUser["parked"][number]} ParkedTask */
+
+/** A receipt names so many parked tasks; their keys stand in the list of tasks. */
+const MAX_DEAD = "100";
 
 /**
  * @param {string} userId
@@ -21,12 +27,13 @@ import { taskColumns } from "./tasks.js";
  */
 async function load(userId, abort) {
   const query = { userId, limit: "50" };
-  const [receipt, tasks, audit] = await Promise.all([
+  const [receipt, tasks, dead, audit] = await Promise.all([
     get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }).catch(notAsked),
     get("/admin/cleanup-tasks", { query, signal: abort }),
+    get("/admin/cleanup-tasks", { query: { ...query, status: "dead", limit: MAX_DEAD }, signal: abort }),
     get("/admin/audit", { query, signal: abort }),
   ]);
-  return { receipt, tasks, audit };
+  return { receipt, tasks, dead: dead.items, audit };
 }
 
 /** @param {unknown} error */
@@ -47,7 +54,7 @@ export function Erasure({ userId }) {
         data.receipt
           ? html`
               <${Receipt} receipt=${data.receipt} />
-              <${Parked} parked=${data.receipt.parked} />
+              <${Parked} parked=${data.receipt.parked} dead=${data.dead} />
               <${Rest} userId=${userId} data=${data} />
             `
           : html`<${Empty}>
@@ -132,34 +139,104 @@ function Receipt({ receipt }) {
               ${receipt.kept.map((/** @type {any} */ kept) => html`<li>${number(kept.rows)} ${kept.type}: ${kept.why}</li>`)}
             </ul>`,
         ],
-        ["Signature", receipt.signature && html`<code class="signature">${JSON.stringify(receipt.signature)}</code>`],
+        [
+          "Signature",
+          receipt.status === "complete" &&
+            (receipt.signature
+              ? html`<${Signature} receipt=${receipt} />`
+              : "not there yet: a worker signs a receipt within seconds after the end"),
+        ],
       ]}
     />
   </section>`;
 }
 
-/** @param {{ parked: any[] }} props */
-function Parked({ parked }) {
+/** What each verdict is called. */
+const VERDICTS = { valid: "valid", invalid: "not valid", unchecked: "cannot be checked here" };
+
+/**
+ * @param {import("../signature.js").Receipt} receipt
+ * @param {AbortSignal} abort
+ */
+async function judge(receipt, abort) {
+  const [page, keys] = await Promise.all([
+    get("/admin/receipts", { query: { sequence: String(receipt.sequence) }, signal: abort }),
+    get("/.well-known/lethe-receipts.json", { signal: abort }),
+  ]);
+  const sealed = page.items.find(({ sequence }) => sequence === receipt.sequence);
+  return { ...(await check(receipt, sealed, keys)), sealed };
+}
+
+/** @param {{ receipt: import("../signature.js").Receipt }} props */
+function Signature({ receipt }) {
+  // What is signed does not change, so it is checked once, and again when the page shows something else.
+  const live = useLive(JSON.stringify(receipt), (abort) => judge(receipt, abort), false);
+  return html`<${Loaded} live=${live}>
+    ${(/** @type {Awaited<ReturnType<typeof judge>>} */ { verdict, why, keyId, sealed }) => html`
+      <p class="verdict">
+        <span class=${`status ${verdict}`}>${VERDICTS[verdict]}</span>${" "}${why}
+      </p>
+      ${verdict === "invalid" &&
+      html`<p><strong>Do not rely on this receipt.</strong> Keep an export (<code>lethe receipts export</code>) and find out who changed what.</p>`}
+      <details>
+        <summary>What a valid signature proves, and what not</summary>
+        <p>
+          It proves that a holder of the private key signed these times and numbers as receipt ${receipt.sequence}, and that
+          nobody has changed them since.
+        </p>
+        <p>It does not prove</p>
+        <ul>
+          <li>
+            whose key it is: this page has the public key from the same server. Compare its
+            id${keyId && html` (<code>${keyId}</code>)`} with one that you noted elsewhere;
+          </li>
+          <li>that it is this user's: the signed text names no user, so this page relies on the server for that;</li>
+          <li>
+            that no other receipt is missing or was changed: <code>lethe receipts verify</code> checks the whole chain of an
+            export;
+          </li>
+          <li>that the numbers are true, or anything about backups, logs and third parties.</li>
+        </ul>
+      </details>
+      <details>
+        <summary>The signed text and its signature</summary>
+        ${sealed && html`<p><code class="signature">${sealed.body}</code></p>`}
+        <p><code class="signature">${receipt.signature}</code></p>
+      </details>
+    `}
+  <//>`;
+}
+
+/** @param {{ parked: ParkedTask[], dead: Data["dead"] }} props */
+function Parked({ parked, dead }) {
   if (parked.length === 0) return null;
+  const keys = new Map(dead.map(({ id, objectKeys }) => [id, objectKeys]));
   return html`<section aria-labelledby="parked">
     <h2 id="parked">Parked: a person must look</h2>
     <${Table}
       label="Parked tasks"
       rows=${parked}
-      rowKey=${parkedId}
-      rowHref=${(/** @type {any} */ row) => href(["tasks", parkedId(row)])}
+      rowKey=${(/** @type {ParkedTask} */ row) => row.taskId}
+      rowHref=${(/** @type {ParkedTask} */ row) => href(["tasks", row.taskId])}
       columns=${[
-        { name: "Task", show: (/** @type {any} */ row) => html`<${Id} value=${parkedId(row)} href=${href(["tasks", parkedId(row)])} what="task id" />` },
-        { name: "Class", show: (/** @type {any} */ row) => row.errorClass ?? row.class ?? "–" },
-        { name: "Error", show: (/** @type {any} */ row) => html`<span class="error">${row.lastError ?? row.reason}</span>` },
+        { name: "Task", show: (/** @type {ParkedTask} */ row) => html`<${Id} value=${row.taskId} href=${href(["tasks", row.taskId])} what="task id" />` },
+        { name: "Class", show: (/** @type {ParkedTask} */ row) => row.errorClass ?? "–" },
+        { name: "Error", show: (/** @type {ParkedTask} */ row) => html`<span class="error">${row.lastError ?? "–"}</span>` },
+        { name: "Keys", show: (/** @type {ParkedTask} */ row) => html`<${Keys} keys=${keys.get(row.taskId) ?? []} />` },
       ]}
     />
   </section>`;
 }
 
-/** @param {any} row */
-function parkedId(row) {
-  return row.taskId ?? row.task;
+/** @param {{ keys: string[] }} props */
+function Keys({ keys }) {
+  if (keys.length === 0) return html`<span class="none">–</span>`;
+  return html`<details>
+    <summary>${count(keys.length, "object")}</summary>
+    <ul class="keys-list">
+      ${keys.map((key) => html`<li key=${key}><${Id} value=${key} what="object key" /></li>`)}
+    </ul>
+  </details>`;
 }
 
 /** @param {{ userId: string, data: Data }} props */

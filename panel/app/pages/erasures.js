@@ -6,7 +6,7 @@ import { Heading, Loaded, NotAvailable, Time } from "../parts/basic.js";
 import { Filters, values } from "../parts/filters.js";
 import { Pager, Table } from "../parts/table.js";
 import { href, place } from "../router.js";
-import { erasureColumns } from "./overview.js";
+import { erasureColumns, InProgress, unfinished } from "./overview.js";
 
 /** @returns {import("../parts/filters.js").Filter[]} */
 function filters() {
@@ -32,11 +32,21 @@ function List() {
   const given = values(fields);
   const query = { ...given, cursor: place.value.query.get("cursor") ?? undefined };
   const filtered = Object.values(given).some((value) => value !== undefined);
-  const live = useLive(`erasures ${JSON.stringify(query)}`, (abort) => get("/admin/erasures", { query, signal: abort }));
+  // Without a filter, what a person must look at stands first, with its progress.
+  const isFirst = !filtered && query.cursor === undefined;
+  const live = useLive(`erasures ${JSON.stringify(query)}`, async (abort) => {
+    const [page, open] = await Promise.all([
+      get("/admin/erasures", { query, signal: abort }),
+      isFirst ? unfinished(abort) : undefined,
+    ]);
+    return { page, open };
+  });
   return html`
     <${Filters} filters=${fields} label="Filter the erasures" />
     <${Loaded} live=${live}>
-      ${(/** @type {any} */ page) => html`
+      ${(/** @type {any} */ { page, open }) => html`
+        ${open && open.items.length > 0 && html`<${InProgress} erasures=${open} />`}
+        ${open && html`<h2>All, newest first</h2>`}
         <${Table}
           label="Erasures"
           rows=${page.items}

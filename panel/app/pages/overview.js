@@ -61,7 +61,7 @@ const MAX_WITH_PROGRESS = 10;
  * What a person should see first comes first.
  * @param {AbortSignal} abort
  */
-async function unfinished(abort) {
+export async function unfinished(abort) {
   const pages = await Promise.all(
     ["incomplete", "held", "in-progress"].map((status) =>
       get("/admin/erasures", { query: { status, limit: MAX_SHOWN }, signal: abort }),
@@ -106,7 +106,7 @@ function Sentence({ data }) {
 }
 
 /** @param {{ erasures: Data["erasures"] }} props */
-function InProgress({ erasures }) {
+export function InProgress({ erasures }) {
   return html`<section aria-labelledby="in-progress">
     <h2 id="in-progress">Erasures that are not complete</h2>
     ${erasures === undefined
@@ -119,7 +119,7 @@ function InProgress({ erasures }) {
             empty="None: every erasure that was asked for is complete."
             columns=${withProgress}
           />
-          ${erasures.more && html`<p><a href=${href(["erasures"])}>All erasures</a></p>`}`}
+          ${erasures.more && html`<p>There are more. <a href=${href(["erasures"], { status: "incomplete" })}>All incomplete ones</a></p>`}`}
   </section>`;
 }
 
@@ -262,6 +262,8 @@ function PauseSwitch({ settings }) {
     return html`<${Action}
       label=${settings.paused ? "Resume" : "Release what is held"}
       title=${settings.paused ? "Resume cleanup?" : "Release what is held?"}
+      typed=${held > 0 ? `release ${held}` : undefined}
+      danger=${held > 0}
       done="Cleanup runs."
       act=${async (/** @type {string} */ reason) => {
         const answer = await post("/admin/resume", { body: { reason } });

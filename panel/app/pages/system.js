@@ -1,10 +1,11 @@
 // @ts-check
 import { get, has, me, version } from "../api.js";
-import { spaced } from "../format.js";
+import { number, spaced } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
-import { copy, Facts, Heading, Loaded, NotAvailable, Status, Time } from "../parts/basic.js";
+import { copy, Facts, Heading, Id, Loaded, NotAvailable, Status, Time } from "../parts/basic.js";
 import { say } from "../parts/dialog.js";
+import { Table } from "../parts/table.js";
 import { WorkerTable } from "./overview.js";
 
 /** @param {AbortSignal} abort */
@@ -21,9 +22,11 @@ async function load(abort) {
 
 export function System() {
   const live = useLive("system", load);
+  // The whole catalog of the database is read for it, so it is not asked for again and again.
+  const map = useLive("map", (abort) => get("/admin/map", { signal: abort }), false);
   const diagnose = async () => {
     // None of these calls answers secrets.
-    const diagnosis = { version: version.value, at: new Date().toISOString(), browser: navigator.userAgent, ...live.data };
+    const diagnosis = { version: version.value, at: new Date().toISOString(), browser: navigator.userAgent, ...live.data, map: map.data };
     await copy(`${JSON.stringify(diagnosis, null, 2)}\n`);
     say("The diagnosis is copied. It has no secrets in it.");
   };
@@ -44,6 +47,7 @@ export function System() {
             ]}
           />
         </section>
+        <${MapOfSystem} live=${map} />
         <section aria-labelledby="workers">
           <h2 id="workers">Workers</h2>
           <${WorkerTable} workers=${workers} />
@@ -55,6 +59,48 @@ export function System() {
       `}
     <//>
   `;
+}
+
+/** @typedef {import("../../types/calls").Answer<"/admin/map", "get">} MapState */
+/** @typedef {MapState["findings"][number]} MapFinding */
+
+/** What the gate says, in a sentence. */
+const RESULTS = {
+  complete: "The map speaks of everything that the gate looks for.",
+  found: "An erasure would leave something, or would be dangerous.",
+  differs: "Another map is applied to the database.",
+};
+
+/** @param {{ live: import("../live.js").Live<MapState> }} props */
+function MapOfSystem({ live }) {
+  return html`<section aria-labelledby="map">
+    <h2 id="map">Database and erasure map</h2>
+    <${Loaded} live=${live}>
+      ${(/** @type {MapState} */ { database, digest, tables, buckets, result, findings }) => html`
+        <${Facts}
+          rows=${[
+            ["Database", `${database.name}, PostgreSQL ${database.version}, as ${database.role}`],
+            ["Tables", `${number(tables.length)} of ${number(database.tables)} are mapped: ${tables.map(({ table, type }) => `${table} (${type})`).join(", ")}`],
+            ["Buckets", buckets.map(({ alias, name }) => `${alias}: ${name ?? "S3_BUCKET of the workers"}`).join(", ") || "none"],
+            ["Digest", html`<${Id} value=${digest} what="digest of the map" />`],
+            ["The gate", html`<${Status} value=${result === "complete" ? "complete" : "incomplete"} /> ${RESULTS[/** @type {keyof typeof RESULTS} */ (result)] ?? result}`],
+          ]}
+        />
+        <${Table}
+          label="What the gate found"
+          rows=${findings}
+          rowKey=${(/** @type {MapFinding} */ row) => `${row.code} ${row.place}`}
+          empty="The gate found nothing. It did not look at values; lethe map check does."
+          columns=${[
+            { name: "Severity", show: (/** @type {MapFinding} */ row) => row.severity },
+            { name: "Code", show: (/** @type {MapFinding} */ row) => html`<span class="code">${row.code}</span>` },
+            { name: "Place", show: (/** @type {MapFinding} */ row) => html`<span class="code">${row.place}</span>` },
+            { name: "What, and how to mend it", show: (/** @type {MapFinding} */ row) => row.detail },
+          ]}
+        />
+      `}
+    <//>
+  </section>`;
 }
 
 /**

@@ -28,7 +28,10 @@ function filters() {
     { name: "entityId", label: "Entity", kind: "text" },
     { name: "parentId", label: "Part of task", kind: "text" },
   ];
-  return all.filter(({ name }) => takes("listTasks", name));
+  // The types of a map of one's own are no words of the specification.
+  return all
+    .filter(({ name }) => takes("listTasks", name))
+    .map((filter) => (filter.kind === "choice" && filter.words?.length === 0 ? { ...filter, kind: "text" } : filter));
 }
 
 /** @type {import("../parts/table.js").Column<any>[]} */

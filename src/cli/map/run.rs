@@ -1,5 +1,7 @@
 //! Runs a command on a map and a database.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use super::load::LoadedMap;
@@ -12,6 +14,9 @@ use crate::map::plan::{self, CompileError};
 use crate::map::prove::{self, Proof};
 use crate::schema::needs;
 use crate::vocabulary::ProcessRole;
+
+/// How long each statement of a plan may take. A person waits for it.
+const PLAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The map's file is invalid.
 pub(super) const INVALID: u8 = 2;
@@ -68,7 +73,10 @@ pub async fn run(
             return tell_proof(&loaded.file, proof);
         }
         MapCommand::Init | MapCommand::Sql => plan::script(connection, map).await,
-        MapCommand::Plan { user } => plan::plan(connection, map, user).await,
+        MapCommand::Plan { user } => {
+            let plan = plan::plan(connection, map, user, PLAN_LIMIT).await;
+            plan.map(|plan| serde_json::to_string_pretty(&plan).unwrap_or_default())
+        }
         MapCommand::Grants {
             worker,
             serve,

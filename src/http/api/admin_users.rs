@@ -1,9 +1,11 @@
 //! For admins: users, and their erasure.
 
+use std::time::Duration;
+
 use poem_openapi::{ApiResponse, OpenApi, payload::Json};
 
 use super::{
-    database::{problem_of, reading},
+    database::{connection, plan_problem, problem_of, reading},
     parameter::{Path, Query, Text},
     query::State,
     samples::promised,
@@ -14,7 +16,11 @@ use crate::{
     evidence::{self, ErasureTask, User},
     http::{
         access::{AdminAuth, ViewerAuth},
-        problem::Problems,
+        problem::{Problem, Problems},
+    },
+    map::{
+        self,
+        plan::{self, Plan},
     },
     problems,
     vocabulary::UserId,
@@ -22,6 +28,10 @@ use crate::{
 
 problems!(pub UserFailures: 400, 401, 403, 503);
 problems!(pub EraseFailures: 400, 401, 403, 503);
+problems!(pub PlanFailures: 400, 401, 403, 503);
+
+/// How long each statement of a plan may take. It is shorter than the time in which a request is answered.
+const PLAN_LIMIT: Duration = Duration::from_secs(8);
 
 /// Promised, not yet done.
 #[derive(ApiResponse)]
@@ -101,5 +111,36 @@ impl AdminUsers {
             Json(ErasureTask { task, user_known }),
             task_location(id),
         ))
+    }
+}
+
+/// `GET /admin/users/{userId}/plan`
+pub struct AdminPlans;
+
+#[OpenApi(tag = "Tag::Admin")]
+impl AdminPlans {
+    /// Show what an erasure of a user would do
+    ///
+    /// Counts by the erasure map, as of now, of what is deleted, what stays and why, and what happens to the objects.
+    /// Nothing is changed. A user that nobody knows has an empty plan. `lethe map plan` prints the same.
+    #[oai(
+        path = "/admin/users/:userId/plan",
+        method = "get",
+        operation_id = "getPlan"
+    )]
+    async fn plan(
+        &self,
+        _auth: ViewerAuth,
+        state: State<'_>,
+        /// The Clerk user id.
+        #[oai(name = "userId")]
+        user_id: Path<UserId>,
+    ) -> Result<Json<Plan>, Problems<PlanFailures>> {
+        let map = map::current().map_err(|error| Problem::internal(&error))?;
+        let mut connection = connection(&state.pool).await?;
+        let plan = plan::plan(&mut connection, &map, user_id.0.as_str(), PLAN_LIMIT)
+            .await
+            .map_err(plan_problem)?;
+        Ok(Json(plan))
     }
 }

@@ -9,6 +9,7 @@ use crate::cursor::ListError;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::db::transaction::begin_read_only;
 use crate::http::problem::Problem;
+use crate::map::plan::CompileError;
 use crate::vocabulary::ProblemCode;
 
 /// How long a client is told to wait when the database is unavailable.
@@ -50,6 +51,18 @@ pub(super) fn list_problem(error: ListError) -> Problem {
 pub(super) fn type_problem(types: &[String]) -> Problem {
     let rule = format!("must be one of `{}`", types.join("`, `"));
     Problem::bad_field("entityType", rule)
+}
+
+/// The same for the plan of an erasure, which also fails if the erasure map does not fit the database.
+pub(super) fn plan_problem(error: CompileError) -> Problem {
+    match error {
+        CompileError::Database(error) => problem_of(error),
+        CompileError::Unbound(_) => {
+            tracing::warn!(%error, "the erasure map does not fit the database; run `lethe map check`");
+            let why = "The erasure map names what is not in the database: run `lethe map check`.";
+            Problem::unavailable(why, RETRY_AFTER)
+        }
+    }
 }
 
 /// Why the database cannot answer now. `None` if the error is not an outage.

@@ -4,6 +4,7 @@
 mod admin_audit;
 mod admin_deleted;
 mod admin_erasures;
+mod admin_map;
 mod admin_me;
 mod admin_safety;
 mod admin_stats;

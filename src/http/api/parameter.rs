@@ -147,6 +147,25 @@ impl Parameter for Cursor {
     }
 }
 
+/// A place in the chain of receipts.
+pub(super) struct Sequence(pub i64);
+
+impl Parameter for Sequence {
+    fn schema() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(1.0),
+            ..MetaSchema::new_with_format("integer", "int64")
+        }))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(place @ 1..) => Ok(Self(place)),
+            _ => Err("must be a whole number from 1".to_owned()),
+        }
+    }
+}
+
 /// Text that a filter compares with.
 pub(super) struct Text(pub String);
 

@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
 use super::{
     database::{list_problem, problem_of, reading},
-    parameter::{Cursor, Limit, Query},
+    parameter::{Cursor, Limit, Query, Sequence},
     query::State,
     types::{Tag, page},
 };
@@ -82,15 +82,21 @@ impl SealedReceipts {
         &self,
         _auth: ViewerAuth,
         state: State<'_>,
+        /// Only the receipt at this place in the chain. `GET /admin/users/{userId}/erasure` says which one an erasure has.
+        sequence: Query<Sequence>,
         /// Where the last page ended: its `nextCursor`. Empty for the first page.
         cursor: Query<Cursor>,
         /// The most items of the page.
         limit: Query<Limit>,
     ) -> Result<Json<ReceiptPage>, Problems<ReceiptsFailures>> {
         let mut tx = reading(&state.pool).await?;
-        let page = list::list(&mut tx, page(limit.0, &cursor))
-            .await
-            .map_err(list_problem)?;
+        let page = list::list(
+            &mut tx,
+            sequence.0.map(|place| place.0),
+            page(limit.0, &cursor),
+        )
+        .await
+        .map_err(list_problem)?;
         Ok(Json(page))
     }
 }

@@ -1,5 +1,6 @@
 //! The functions that only read: the plan of an erasure, and what is left of a user.
 
+use super::objects::KeyReader;
 use super::quote::{dollar_quoted, literal};
 use super::{closure, objects};
 use crate::map::bind::{BoundMap, BoundUser};
@@ -13,6 +14,15 @@ const SETTINGS: &str = "set search_path = pg_catalog, pg_temp set row_security =
 
 /// `plan(user_id)`: what an erasure would remove, keep and leave, as JSON.
 pub(super) fn plan(map: &BoundMap<'_>, schema: &str) -> String {
+    let block = plan_block(map, KeyReader::Function(schema), "return lethe.answer;");
+    let body = dollar_quoted(&format!("{block}\n"));
+    format!(
+        "create or replace function {schema}.plan(user_id text) returns jsonb\nlanguage plpgsql stable {SETTINGS} as {body};\n"
+    )
+}
+
+/// The block that makes the plan of the user `plan.user_id`, puts it into `lethe.answer`, and ends with `last`.
+pub(super) fn plan_block(map: &BoundMap<'_>, keys: KeyReader<'_>, last: &str) -> String {
     let kept_root = match &map.map.user.keep {
         Some(keep) => format!(
             "\n        union all\n        select d.kind, d.part, d.place, 'keep', {} from doomed d where d.kind = 0",
@@ -20,7 +30,7 @@ pub(super) fn plan(map: &BoundMap<'_>, schema: &str) -> String {
         ),
         None => String::new(),
     };
-    let body = format!(
+    format!(
         "<<lethe>>\ndeclare\n{}    answer jsonb;\nbegin\n{}    with {},\n    {},\n    \
 type (kind, name) as ({}),\n    rule (number, action, why, must_go) as ({}),\n    \
 touched (kind, part, place, action, why) as (\n        \
@@ -44,17 +54,13 @@ order by k.type, k.why) from kept k), '[]'),\n        \
 'foreign', (select count(*) from wanted w where w.is_foreign),\n            \
 'outside', coalesce((select jsonb_agg(o.key order by o.key) from (select distinct w.key from wanted w\n                \
 where not w.is_foreign and w.is_outside and not w.is_shared order by w.key limit {MAX_OUTSIDE}) o), '[]')))\n    \
-into lethe.answer;\n    return lethe.answer;\nend\n",
+into lethe.answer;\n    {last}\nend",
         closure::variables(map, "plan"),
         closure::find_user(map),
         closure::ctes(map),
-        objects::ctes(map, schema),
+        objects::ctes(map, keys),
         closure::types(map),
         closure::rules(map),
-    );
-    format!(
-        "create or replace function {schema}.plan(user_id text) returns jsonb\nlanguage plpgsql stable {SETTINGS} as {};\n",
-        dollar_quoted(&body)
     )
 }
 

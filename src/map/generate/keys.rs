@@ -5,7 +5,7 @@ use super::conditions::{
     has_doomed_child, has_key, is_soft_deleted, key_text, of_row, of_user, type_literal,
 };
 use super::frame::{Function, find_user, user_variables};
-use super::objects::{bases, bucket_name, is_outside, keys};
+use super::objects::{KeyReader, bases, bucket_name, is_outside, keys};
 use super::quote::{array, literal};
 use super::upward::call as upward_state;
 use crate::map::bind::{BoundMap, BoundObject, BoundTable, Parent};
@@ -20,7 +20,7 @@ const MOST_ROWS_READ: i64 = 50_000;
 pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
     format!(
         "{} cross join lateral {SCHEMA}.key_ref({}, k.key, {}) r (ref)",
-        keys(object, SCHEMA),
+        keys(object, KeyReader::Function(SCHEMA)),
         literal(bucket_name(object.bucket)),
         is_outside(map, object)
     )
@@ -266,7 +266,7 @@ fn names(
     }
     format!(
         "({bucket} and exists (select from {sql} t {} where not k.is_foreign and k.key = w.key and {protects}))",
-        keys(object, SCHEMA)
+        keys(object, KeyReader::Function(SCHEMA))
     )
 }
 

@@ -14,17 +14,17 @@ mod quote;
 mod readers;
 mod remove;
 mod rows;
+mod statement;
 mod upward;
 
 use order::Order;
 use readers::DROP_TRIGGERS;
 
 use super::bind::BoundMap;
+pub use statement::{PLAN_OF, PLANNED, plan_statement};
 
 /// The schema of the functions.
 pub const SCHEMA: &str = "lethe_map";
-/// The schema of functions that end with their session.
-pub const TEMPORARY: &str = "pg_temp";
 
 const HELPERS: &str = include_str!("helpers.sql");
 
@@ -46,7 +46,7 @@ const BUILT_IN: [&str; 6] = [
 /// Everything that is generated today, as one script in a stable order.
 #[must_use]
 pub fn script(map: &BoundMap<'_>) -> String {
-    let reading = functions_in(map, SCHEMA);
+    let reading = reading(map);
     if map.map.is_built_in() {
         return format!(
             "{SCHEMA_MADE}{DROP_TRIGGERS}\n{reading}\n{}",
@@ -71,16 +71,15 @@ pub fn script(map: &BoundMap<'_>) -> String {
     format!("{SCHEMA_MADE}{reading}\n{}\n{ENGINE}", generated.join("\n"))
 }
 
-/// The functions as a script, in another schema.
-#[must_use]
-pub fn functions_in(map: &BoundMap<'_>, schema: &str) -> String {
-    let helpers = HELPERS.replace("lethe_map.", &format!("{schema}."));
+/// What only reads: the plan of an erasure, and what is left of a user.
+fn reading(map: &BoundMap<'_>) -> String {
     let (plan, leftovers) = (
-        functions::plan(map, schema),
-        functions::leftovers(map, schema),
+        functions::plan(map, SCHEMA),
+        functions::leftovers(map, SCHEMA),
     );
     format!(
-        "{helpers}\n-- What an erasure of a user would remove, keep and leave.\n{plan}\n\
+        "{HELPERS}\n\
+         -- What an erasure of a user would remove, keep and leave.\n{plan}\n\
          -- What is left of a user: rows by type, and by what the erasure should have done.\n{leftovers}"
     )
 }

@@ -5,20 +5,34 @@ use crate::map::bind::{BoundMap, BoundObject, BoundTable};
 use crate::map::catalog::TypeFamily;
 use crate::map::format::{Action, Bucket, Within};
 
+/// How a statement reads the object keys in a column's value.
+#[derive(Clone, Copy)]
+pub(super) enum KeyReader<'s> {
+    /// By the function `object_key` in this schema.
+    Function(&'s str),
+    /// By the same as a subquery, where no function may be made.
+    Subquery,
+}
+
+/// A value that can be a URL below one of the bases; see `object_key` in `helpers.sql`.
+const KEY_OF_URL: &str = include_str!("key_of_url.sql");
+/// A value of a bucket without URLs: whatever looks like a URL is foreign.
+const KEY: &str = "select v.value as key, v.value ~ '^([A-Za-z][A-Za-z0-9+.-]*:)?//' as is_foreign where v.value <> ''";
+
 /// `named`, what the rows that go or give up their objects name; `wanted`, each object of it once, with whether it
 /// stays because a live row names it.
-pub(super) fn ctes(map: &BoundMap<'_>, helpers: &str) -> String {
+pub(super) fn ctes(map: &BoundMap<'_>, reader: KeyReader<'_>) -> String {
     let mut named = Vec::new();
     for (kind, table) in map.tables.iter().enumerate() {
         for object in &table.objects {
-            named.extend(named_by_gone(map, kind, table, object, helpers));
-            named.extend(named_by_kept(map, kind, table, object, helpers));
+            named.extend(named_by_gone(map, kind, table, object, reader));
+            named.extend(named_by_kept(map, kind, table, object, reader));
         }
     }
     if named.is_empty() {
         named.push("select 0, ''::text, ''::text, ''::text, false, false where false".to_owned());
     }
-    let live = live(map, helpers);
+    let live = live(map, reader);
     format!(
         "named (kind, action, bucket, key, is_foreign, is_outside) as materialized (\n        {}\n    ), \
          object (bucket, key, is_foreign, is_outside) as materialized (\n        \
@@ -35,7 +49,7 @@ fn named_by_gone(
     kind: usize,
     table: &BoundTable<'_>,
     object: &BoundObject<'_>,
-    helpers: &str,
+    reader: KeyReader<'_>,
 ) -> Option<String> {
     let stays = table.is_root && map.kept_user().is_some();
     let rows = format!(
@@ -43,7 +57,7 @@ fn named_by_gone(
         table.table.sql
     );
     let condition = format!("d.kind = {kind}");
-    (!stays).then(|| named(map, kind, "delete", object, (&rows, &condition), helpers))
+    (!stays).then(|| named(map, kind, "delete", object, (&rows, &condition), reader))
 }
 
 /// The keys of the rows that stay without their objects.
@@ -52,7 +66,7 @@ fn named_by_kept(
     kind: usize,
     table: &BoundTable<'_>,
     object: &BoundObject<'_>,
-    helpers: &str,
+    reader: KeyReader<'_>,
 ) -> Option<String> {
     if !object.source.erased_of_kept {
         return None;
@@ -79,7 +93,7 @@ fn named_by_kept(
         "keep",
         object,
         (&rows, &condition),
-        helpers,
+        reader,
     ))
 }
 
@@ -99,19 +113,19 @@ fn named(
     action: &str,
     object: &BoundObject<'_>,
     (rows, condition): (&str, &str),
-    helpers: &str,
+    reader: KeyReader<'_>,
 ) -> String {
     format!(
         "select {kind}, {}, {}, k.key, k.is_foreign, {} from {rows} {} where {condition}",
         literal(action),
         literal(bucket_name(object.bucket)),
         is_outside(map, object),
-        keys(object, helpers)
+        keys(object, reader)
     )
 }
 
 /// Joins the keys that a column of `t` names, as `k`.
-pub(super) fn keys(object: &BoundObject<'_>, helpers: &str) -> String {
+pub(super) fn keys(object: &BoundObject<'_>, reader: KeyReader<'_>) -> String {
     let column = format!("t.{}", object.column.sql);
     let values = match (&object.source.json, object.column.family) {
         (Some(path), _) => format!(
@@ -124,10 +138,15 @@ pub(super) fn keys(object: &BoundObject<'_>, helpers: &str) -> String {
         }
         (None, _) => format!("select {column}::text"),
     };
-    format!(
-        "cross join lateral ({values}) v (value) cross join lateral {helpers}.object_key(v.value, {}) k",
-        bases(object.bucket)
-    )
+    let key = match reader {
+        KeyReader::Function(schema) => format!("{schema}.object_key(v.value, {})", bases(object.bucket)),
+        KeyReader::Subquery if object.bucket.bases.is_empty() => format!("({KEY})"),
+        KeyReader::Subquery => {
+            let bases = format!("unnest({})", bases(object.bucket));
+            format!("({})", KEY_OF_URL.trim_end().replace("bases()", &bases))
+        }
+    };
+    format!("cross join lateral ({values}) v (value) cross join lateral {key} k")
 }
 
 /// The bases of a bucket's URLs, the longest path first, since that is the one that an object's URL means.
@@ -162,7 +181,7 @@ pub(super) fn is_outside(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String
 }
 
 /// Whether a live row names the object `w`.
-fn live(map: &BoundMap<'_>, helpers: &str) -> String {
+fn live(map: &BoundMap<'_>, reader: KeyReader<'_>) -> String {
     let mut conditions = Vec::new();
     for (kind, table) in map.tables.iter().enumerate() {
         for object in &table.objects {
@@ -177,7 +196,7 @@ fn live(map: &BoundMap<'_>, helpers: &str) -> String {
             } else {
                 format!(
                     "{bucket} and w.key in (select k.key {rows} {} where not k.is_foreign{is_live})",
-                    keys(object, helpers)
+                    keys(object, reader)
                 )
             });
         }

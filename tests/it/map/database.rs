@@ -1,6 +1,7 @@
 //! A database with an application's tables, and a map's file beside it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lethe::map::format::ErasureMap;
 use lethe::map::gate::{self, Code, GateOptions, GateResult, Report};
@@ -12,6 +13,8 @@ use crate::support::world::World;
 /// The users of every fixture.
 pub const USER_A: &str = "user_2aaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub const USER_B: &str = "user_2bbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+pub const PLAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The application's database.
 pub struct Application {
@@ -91,7 +94,7 @@ impl Application {
     /// What the installed function says of a user, after it was found to be what `lethe map plan` says.
     pub async fn plan(&self, map: &ErasureMap, user: &str) -> Value {
         let mut connection = self.connection().await;
-        let printed = lethe::map::plan::plan(&mut connection, map, user)
+        let printed = lethe::map::plan::plan(&mut connection, map, user, PLAN_LIMIT)
             .await
             .unwrap();
         let installed: String = sqlx::query_scalar("select lethe_map.plan($1)::text")
@@ -100,7 +103,7 @@ impl Application {
             .await
             .unwrap();
         let installed: Value = serde_json::from_str(&installed).unwrap();
-        assert_eq!(installed, serde_json::from_str::<Value>(&printed).unwrap());
+        assert_eq!(installed, serde_json::to_value(&printed).unwrap());
         installed
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::database::{Application, USER_A, USER_B, parse, rows};
+use super::database::{Application, PLAN_LIMIT, USER_A, USER_B, parse, rows};
 use super::shapes::decide;
 
 /// Names that end quotes, statements, comments and lines, and names that are taken for others.
@@ -275,7 +275,7 @@ async fn row_security_is_an_error_and_no_empty_plan() {
     let mut connection = PgConnection::connect(&format!("postgres://{role}:x@{place}"))
         .await
         .unwrap();
-    let error = lethe::map::plan::plan(&mut connection, &map, USER_A)
+    let error = lethe::map::plan::plan(&mut connection, &map, USER_A, PLAN_LIMIT)
         .await
         .unwrap_err();
     assert!(error.to_string().contains("row-level security"), "{error}");
@@ -283,10 +283,21 @@ async fn row_security_is_an_error_and_no_empty_plan() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_names_what_the_browser_would_fetch() {
-    let application = Application::new("create table users (id text primary key);").await;
+    let application = Application::new(
+        "create table users (id text primary key); \
+         create table a (id int generated always as identity primary key, user_id text references users, file text);",
+    )
+    .await;
     application
-        .install(&parse("version = 1\n[user]\ntable = \"users\"\n"))
+        .run(&format!("insert into users values ('{USER_A}')"))
         .await;
+    let map = parse(
+        "version = 1\n[bucket.cdn]\nname = \"cdn\"\nurls = [\"https://cdn.acme.com/\", \"https://cdn.acme.com/assets/\"]\n\
+         [user]\ntable = \"users\"\n[table.a]\non_erase.user_id = \"delete\"\n\
+         objects = [{ column = \"file\", bucket = \"cdn\", within = \"nowhere/\" }]\n",
+    );
+    application.install(&map).await;
+    let (mut keys, mut foreign) = (std::collections::BTreeSet::new(), 0);
     for (value, expected) in [
         ("a/b.png", Some(("a/b.png", false))),
         (
@@ -320,6 +331,20 @@ async fn a_url_names_what_the_browser_would_fetch() {
             "https://cdn.acme.com@evil/a",
             Some(("https://cdn.acme.com@evil/a", true)),
         ),
+        ("https://cdn.acme.com/%E2%82%AC", Some(("€", false))),
+        ("https://cdn.acme.com/%f0%9f%98%80/é", Some(("😀/é", false))),
+        (
+            "https://cdn.acme.com/%C0%80",
+            Some(("https://cdn.acme.com/%C0%80", true)),
+        ),
+        (
+            "https://cdn.acme.com/%ED%A0%80",
+            Some(("https://cdn.acme.com/%ED%A0%80", true)),
+        ),
+        (
+            "https://cdn.acme.com/%F4%90%80%80",
+            Some(("https://cdn.acme.com/%F4%90%80%80", true)),
+        ),
         ("data://x", Some(("data://x", true))),
         ("https://cdn.acme.com/", None),
         ("https://cdn.acme.com/?a", None),
@@ -336,7 +361,29 @@ async fn a_url_names_what_the_browser_would_fetch() {
             .as_ref()
             .map(|(key, is_foreign)| (key.as_str(), *is_foreign));
         assert_eq!(row, expected, "{value}");
+        sqlx::query("insert into a (user_id, file) values ($1, $2)")
+            .bind(USER_A)
+            .bind(value)
+            .execute(&application.world.pool)
+            .await
+            .unwrap();
+        match expected {
+            Some((key, false)) => _ = keys.insert(key),
+            Some(_) => foreign += 1,
+            None => {}
+        }
     }
+    // The plan reads keys without the function, and comes to the same.
+    let plan = application.plan(&map, USER_A).await;
+    assert_eq!(plan["objects"]["foreign"], foreign, "{plan:#}");
+    let mut outside: Vec<&str> = plan["objects"]["outside"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap())
+        .collect();
+    outside.sort_unstable();
+    assert_eq!(outside, Vec::from_iter(keys));
 }
 
 #[tokio::test(flavor = "multi_thread")]
