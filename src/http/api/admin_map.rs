@@ -3,17 +3,13 @@
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
 use super::{
-    database::{connection, problem_of},
+    database::{connection, map_in_use, problem_of},
     query::State,
     types::Tag,
 };
 use crate::{
-    http::{
-        access::ViewerAuth,
-        problem::{Problem, Problems},
-    },
+    http::{access::ViewerAuth, problem::Problems},
     map::{
-        self,
         format::ErasureMap,
         gate::{self, Finding, GateOptions, GateResult, Report},
     },
@@ -177,8 +173,8 @@ impl AdminMap {
         _auth: ViewerAuth,
         state: State<'_>,
     ) -> Result<Json<MapState>, Problems<MapFailures>> {
-        let map = map::current().map_err(|error| Problem::internal(&error))?;
         let mut connection = connection(&state.pool).await?;
+        let map = map_in_use(&mut connection).await?;
         let report = gate::inspect(&mut connection, &map, OPTIONS)
             .await
             .map_err(problem_of)?;

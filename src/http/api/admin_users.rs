@@ -5,7 +5,7 @@ use std::time::Duration;
 use poem_openapi::{ApiResponse, OpenApi, payload::Json};
 
 use super::{
-    database::{connection, plan_problem, problem_of, reading},
+    database::{connection, map_in_use, plan_problem, problem_of, reading},
     parameter::{Path, Query, Text},
     query::State,
     samples::promised,
@@ -16,12 +16,9 @@ use crate::{
     evidence::{self, ErasureTask, User},
     http::{
         access::{AdminAuth, ViewerAuth},
-        problem::{Problem, Problems},
+        problem::Problems,
     },
-    map::{
-        self,
-        plan::{self, Plan},
-    },
+    map::plan::{self, Plan},
     problems,
     vocabulary::UserId,
 };
@@ -136,8 +133,8 @@ impl AdminPlans {
         #[oai(name = "userId")]
         user_id: Path<UserId>,
     ) -> Result<Json<Plan>, Problems<PlanFailures>> {
-        let map = map::current().map_err(|error| Problem::internal(&error))?;
         let mut connection = connection(&state.pool).await?;
+        let map = map_in_use(&mut connection).await?;
         let plan = plan::plan(&mut connection, &map, user_id.0.as_str(), PLAN_LIMIT)
             .await
             .map_err(plan_problem)?;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::cursor::ListError;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::db::transaction::begin_read_only;
 use crate::http::problem::Problem;
-use crate::map::plan::CompileError;
+use crate::map::format::ErasureMap;
+use crate::map::{self, plan::CompileError};
 use crate::vocabulary::ProblemCode;
 
 /// How long a client is told to wait when the database is unavailable.
@@ -23,6 +24,15 @@ pub(super) async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgr
 /// A connection for modules that begin their own transactions.
 pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Problem> {
     pool.acquire().await.map_err(problem_of)
+}
+
+/// The erasure map that is applied.
+pub(super) async fn map_in_use(connection: &mut PgConnection) -> Result<ErasureMap, Problem> {
+    let map = map::current(connection).await.map_err(problem_of)?;
+    map.ok_or_else(|| {
+        let why = "The erasure map that is applied is of another version of Lethe: run `lethe migrate`.";
+        Problem::unavailable(why, RETRY_AFTER).with_code(ProblemCode::DatabaseUnavailable)
+    })
 }
 
 /// Makes a 503 for an error that is temporary or can be fixed without a change of the request, and else a 500.
