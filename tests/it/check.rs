@@ -71,14 +71,14 @@ async fn role_of_the_file(world: &World, group: &str) -> Role {
     role
 }
 
-async fn check(world: &World, more: &[(&str, &str)]) -> (bool, String) {
+pub async fn check(world: &World, more: &[(&str, &str)]) -> (bool, String) {
     let output = world.run(&["check"], more).await;
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 
 /// The cells of the table's row of this name. A row begins with a mark, and its cells go on in lines without one.
-fn row(table: &str, name: &str) -> Vec<String> {
+pub fn row(table: &str, name: &str) -> Vec<String> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for line in table.lines() {
         let cells: Vec<&str> = line.trim_matches('│').split('┆').map(str::trim).collect();

@@ -22,6 +22,8 @@ mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
 #[cfg(feature = "dev")]
+mod database_tls;
+#[cfg(feature = "dev")]
 mod deletion;
 #[cfg(feature = "dev")]
 mod deploy;
