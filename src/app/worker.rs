@@ -156,7 +156,7 @@ pub fn host_and_pid() -> String {
 /// Ready means that the database is reachable and migrated, and that the worker can work. A reconciliation that
 /// was stopped is shown in the detail, and the worker stays ready, because all other work goes on.
 fn ready(pool: PgPool, map: Option<String>, status: Arc<WorkerStatus>) -> ReadyCheck {
-    let database = migrated::ready(pool.clone(), map);
+    let database = migrated::ready(pool.clone(), map, &[ProcessRole::Worker]);
     Arc::new(move || {
         let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());
         Box::pin(async move {

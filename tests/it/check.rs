@@ -1,6 +1,7 @@
 //! `lethe check` and `lethe migrate`: what they find wrong, and how they say it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use lethe::schema::{self, needs};
 use lethe::vocabulary::ProcessRole;
@@ -9,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::support::service::Service;
-use crate::support::world::{Log, World};
+use crate::support::world::{Log, PATIENCE, World};
 
 /// A role of one test, without any right that was not granted to it.
 pub struct Role {
@@ -256,7 +257,8 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     let world = World::new().await;
     let role = role_with_listed_rights(&world).await;
     let as_role = [("DATABASE_URL", role.url.as_str())];
-    let service = Service::start_with(&world, &as_role).await;
+    let log = Log::new();
+    let service = Service::start_logged(&world, &as_role, &log).await;
     world
         .execute(&format!(
             "revoke insert on lethe.webhook_events from {}",
@@ -275,6 +277,25 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     let event = service.user_deleted("m1", "user_a").send().await.unwrap();
     assert_eq!(event.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(event.text().await.unwrap().contains("lethe check"));
+    // No load balancer sends it further webhooks, and the name of the table is for the log only.
+    let url = format!("{}/health/ready", service.url);
+    let begun = Instant::now();
+    let said = loop {
+        let ready = reqwest::get(&url).await.unwrap();
+        if ready.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break ready.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "it stays ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        said.contains("lacks a right") && !said.contains("webhook_events"),
+        "{said}"
+    );
+    log.until("insert on lethe.webhook_events").await;
+    let grant = format!("grant insert on lethe.webhook_events to {}", role.name);
+    world.execute(&grant).await;
+    service_is_ready(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
