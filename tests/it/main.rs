@@ -8,6 +8,8 @@ mod access;
 #[cfg(feature = "dev")]
 mod api;
 mod api_shape;
+#[cfg(all(feature = "dev", target_os = "linux"))]
+mod attacks;
 #[cfg(feature = "dev")]
 mod bench;
 #[cfg(feature = "dev")]
@@ -63,7 +65,7 @@ mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
 mod safety;
-#[cfg(feature = "dev")]
+#[cfg(all(feature = "dev", target_os = "linux"))]
 mod slow_peers;
 #[cfg(feature = "dev")]
 mod storage;
