@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::cause::chain;
+use super::pool::why_no_connection;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::http::api::health::{ReadyCheck, why_not_ready};
 use crate::map::apply;
@@ -63,15 +63,18 @@ pub fn ready(
                 }
                 Ok(Err(lacking)) => Err(lacking.to_owned()),
                 Err(error) => {
-                    // Once an outage, however often the platform asks.
+                    let why = why_not_ready(&error).to_owned();
+                    // Once an outage, however often the platform asks. The answer does not wait for the cause.
                     if !is_failing.swap(true, Ordering::Relaxed) {
-                        let error = chain(&error);
-                        tracing::warn!(
-                            error,
-                            "not ready: the database does not answer as it should"
-                        );
+                        tokio::spawn(async move {
+                            let error = why_no_connection(&pool, &error).await;
+                            tracing::warn!(
+                                error,
+                                "not ready: the database does not answer as it should"
+                            );
+                        });
                     }
-                    Err(why_not_ready(&error).to_owned())
+                    Err(why)
                 }
             }
         })
@@ -86,7 +89,7 @@ pub async fn wait(pool: &PgPool, map_digest: Option<&str>, shutdown: &Cancellati
         let problem = match with_timeout(STATEMENT_LIMIT, lacking(pool, map_digest)).await {
             Ok(None) => return true,
             Ok(Some(lacking)) => lacking.to_owned(),
-            Err(error) => chain(&error),
+            Err(error) => why_no_connection(pool, &error).await,
         };
         if problem != said {
             tracing::warn!(problem, "waiting for the database");

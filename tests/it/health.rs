@@ -67,6 +67,52 @@ async fn metrics_leave_out_what_a_database_that_was_never_there_would_say() {
     assert_database_is_down(&scrape(&service).await);
 }
 
+/// A pool that tries in vain only says that the time is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_why_there_is_no_connection_to_the_database() {
+    let world = World::new().await;
+    let (account, place) = world.url.split_once('@').unwrap();
+    let (user, _) = account.rsplit_once(':').unwrap();
+    let wrong = format!("{user}:wrong@{place}");
+    for (url, cause) in [
+        ("postgres://nobody@127.0.0.1:9/none", "Connection refused"),
+        (wrong.as_str(), "password authentication failed"),
+    ] {
+        for (role, message) in [
+            ("serve", "cannot record the limit of erasures"),
+            (
+                "serve",
+                "not ready: the database does not answer as it should",
+            ),
+            ("worker", "waiting for the database"),
+        ] {
+            let log = Log::new();
+            let more = [("DATABASE_URL", url), ("LOG_FORMAT", "json")];
+            let running = match role {
+                "serve" => {
+                    let service = Service::start_logged(&world, &more, &log).await;
+                    let ready = service.client.get(format!("{}/health/ready", service.url));
+                    assert_eq!(ready.send().await.unwrap().status(), 503);
+                    Running::Service(service)
+                }
+                _ => Running::Worker(world.logged(&["worker"], &more, &log)),
+            };
+            log.until(message).await;
+            let text = log.text();
+            let line = text.lines().find(|line| line.contains(message)).unwrap();
+            assert!(line.contains(cause), "{line}");
+            drop(running);
+        }
+    }
+}
+
+/// A process, until it is dropped.
+#[expect(dead_code, reason = "it only has to be there")]
+enum Running {
+    Service(Service),
+    Worker(tokio::process::Child),
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_leave_out_what_a_vanished_database_said_last() {
     let world = World::new().await;
