@@ -502,6 +502,41 @@ async fn a_request_of_http_1_1_has_one_host() {
     running.stop().await;
 }
 
+/// What a proxy and Lethe could read in two ways is refused, or ends the connection, so that no second request hides in
+/// the first.
+#[tokio::test]
+async fn a_request_whose_end_is_not_clear_brings_no_second_one() {
+    let running = start(routes(), short_limits()).await;
+    let hidden = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (headers, body) in [
+        (
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "0\r\n\r\n",
+        ),
+        (
+            "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
+            "0\r\n\r\n",
+        ),
+        ("content-length: 0\r\ncontent-length: 5\r\n", ""),
+        ("content-length: +5\r\n", "12345"),
+        ("transfer-encoding: chunked, identity\r\n", "0\r\n\r\n"),
+        ("transfer-encoding : chunked\r\n", "0\r\n\r\n"),
+        ("transfer-encoding:\r\n chunked\r\n", "0\r\n\r\n"),
+    ] {
+        let mut stream = running.connect().await;
+        let request = format!("POST /swallow HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}{hidden}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (answers, _) = read_to_close(&mut stream).await;
+        assert_eq!(
+            answers.matches("HTTP/1.1 ").count(),
+            1,
+            "{headers}: {answers}"
+        );
+        assert!(!answers.contains("hello"), "{headers}: {answers}");
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_handler_outlives_its_time_out_and_its_peer() {
     let gate = Gate::default();
