@@ -627,6 +627,57 @@ async fn the_application_asks_in_its_own_name_only_and_reads_and_writes_nothing_
     assert!(error.to_string().contains("permission denied"), "{error}");
 }
 
+/// The accounts of serve and worker write entries of the audit trail themselves, and could write false ones. That something
+/// was erased is no such entry: it is a finished task and a receipt, which only functions of the owner write.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_account_of_a_process_can_forge_that_somebody_was_erased() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.sample("user_a", &["a/1"]).await;
+    let service = Service::start(&world).await;
+    world.delete_user("user_a").await;
+    for group in ["lethe_serve", "lethe_worker"] {
+        let role = role_of_the_file(&world, group).await;
+        let mut forger = PgConnection::connect(&role.url).await.unwrap();
+        let entry = |event: &str, user: &str| {
+            format!(
+                "insert into lethe.cleanup_audit (event, actor, kind, entity_type, entity_id, user_id, object_keys)
+                 values ('{event}', 'admin:alice', 'user-delete', 'user', '{user}', '{user}', '{{a/1}}')"
+            )
+        };
+        for statement in [
+            &entry("user-erased", "user_a"),
+            &entry("task-completed", "user_a"),
+            "insert into lethe.finished_tasks select * from lethe.finished_tasks",
+            "insert into lethe.receipts default values",
+            "update lethe.receipts set user_id = 'user_a'",
+            "update lethe.cleanup_audit set actor = 'admin:bob'",
+            "delete from lethe.cleanup_audit",
+            "alter table lethe.cleanup_audit disable trigger all",
+            "set session_replication_role = replica",
+        ] {
+            let refused = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
+                .execute(&mut forger)
+                .await;
+            assert!(refused.is_err(), "{group}: {statement}");
+        }
+        sqlx::query(sqlx::AssertSqlSafe(entry(
+            "user-deletion-requested",
+            "user_b",
+        )))
+        .execute(&mut forger)
+        .await
+        .unwrap();
+    }
+    let receipt = service.get("/admin/users/user_a/erasure").await;
+    assert_eq!(receipt["status"], "in-progress", "{receipt}");
+    assert_eq!(receipt["rowsDeleted"]["users"], 0, "{receipt}");
+    let (status, receipt) = service
+        .admin(Method::GET, "/admin/users/user_b/erasure")
+        .await;
+    assert_eq!(status, 404, "{receipt}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_names_rights_that_a_role_does_not_need() {
     let world = World::new().await;
