@@ -66,7 +66,7 @@ async fn withstand<F>(
         false => (full.div_ceil(20), Duration::ZERO),
     };
     let world = World::new().await;
-    let service = Service::start_with(&world, &[("RUST_LOG", "error")]).await;
+    let service = Service::start_with(&world, &[("RUST_LOG", "warn")]).await;
     let quiet = webhooks(&service, "quiet", WEBHOOKS, time / 4).await;
     let before = Memory::of(service.pid());
     let sent = Arc::new(AtomicU64::new(0));

@@ -109,7 +109,11 @@ async fn ask_for_ever(mut client: h2::client::SendRequest<Bytes>, url: &str, kin
                 sleep(DRIP).await;
                 stream.send_reset(h2::Reason::CANCEL);
             }
-            _ => unread.push(answer),
+            // When there are as many streams as the server allows, this waits for ever.
+            _ => match answer.await {
+                Ok(answer) => unread.push(answer),
+                Err(_) => return,
+            },
         }
     }
 }

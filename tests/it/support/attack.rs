@@ -63,7 +63,9 @@ pub async fn webhooks(service: &Service, run: &str, count: usize, time: Duration
         let begun = Instant::now();
         let answer = client.execute(webhook.build().unwrap()).await;
         let answer = answer.unwrap_or_else(|error| panic!("{id}: {error:?}"));
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{id}");
+        let status = answer.status();
+        let body = answer.text().await.unwrap_or_default();
+        assert_eq!(status, StatusCode::NO_CONTENT, "{id}: {body}");
         took.push(begun.elapsed());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
