@@ -46,7 +46,12 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
         Some(address) => {
             let first =
                 FirstAnswer::await_from(store.clone(), Arc::clone(&metrics), shutdown.clone());
-            let ready = ready(pool.clone(), config.map.digest(), Arc::clone(&status), first);
+            let ready = ready(
+                pool.clone(),
+                config.map.digest(),
+                Arc::clone(&status),
+                first,
+            );
             let ready = safety::noted(ready, pool.clone(), Arc::clone(&recorded));
             let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
