@@ -2,14 +2,19 @@
 //! list with one set of filters, and is refused by every other, which would skip rows silently.
 
 use std::fmt::Debug;
+use std::pin::pin;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::{Stream, TryStreamExt};
 use sha2::{Digest, Sha256};
 
 /// Between the parts of a cursor. It cannot stand in any text of PostgreSQL.
 const SEPARATOR: char = '\0';
 /// How many bytes of the digest of a list and its filters a cursor has. It guards against mistakes, not attacks.
 const DIGEST_BYTES: usize = 6;
+/// Most bytes of the long texts in a page: a task may name 10,000 keys of 1 KiB each, so the number of rows alone does
+/// not limit the memory of an answer. A single row may have more.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Which page of a list is read.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +112,34 @@ impl ListId {
     }
 }
 
+/// Reads the rows of a page as they come. Stops when they are larger than [`MAX_PAGE_BYTES`], of which `bytes_of` says
+/// what a row has. Returns them and the number of rows of the page, for [`ListId::cut_page`].
+///
+/// # Errors
+/// Those of the rows.
+pub async fn read_rows<T, E>(
+    rows: impl Stream<Item = Result<T, E>>,
+    size: usize,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<(Vec<T>, usize), E> {
+    let mut rows = pin!(rows);
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += bytes_of(&row);
+        read.push(row);
+        if bytes > MAX_PAGE_BYTES && read.len() > 1 {
+            let fitting = read.len() - 1;
+            return Ok((read, fitting.min(size)));
+        }
+    }
+    Ok((read, size))
+}
+
+/// The bytes of some texts.
+pub fn bytes_of(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
+}
+
 /// The number of rows to read for a page of `size` rows: one more tells whether there is another page.
 #[must_use]
 pub fn rows_to_read(size: usize) -> i64 {
@@ -131,6 +164,24 @@ mod tests {
         assert_eq!(rows, [3, 2]);
         assert_eq!(list.decode_number(&at(&cursor)), Ok(Some(2)));
         assert_eq!(list.cut_page(&mut rows, 2, parts), None);
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_before_its_rows_become_too_large() {
+        let page = async |rows: &[usize]| {
+            let rows = rows.iter().copied().map(Ok::<_, InvalidCursor>);
+            let (read, size) = read_rows(futures::stream::iter(rows), 3, |bytes| *bytes)
+                .await
+                .unwrap();
+            (read.len(), size)
+        };
+        let half = MAX_PAGE_BYTES / 2;
+        assert_eq!(page(&[1, 1, 1, 1]).await, (4, 3));
+        assert_eq!(page(&[half, half, 1, 1]).await, (3, 2));
+        // A row that is too large by itself is a page.
+        assert_eq!(page(&[3 * half, 1, 1, 1]).await, (2, 1));
+        assert_eq!(page(&[3 * half]).await, (1, 3));
+        assert_eq!(page(&[1, 1, 1, 3 * half]).await, (4, 3));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The composition root: the only room that knows all others, and puts them together by role.
 
+mod bucket;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod migrate;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
+use crate::cause::chain;
 use crate::config::Database;
 use crate::db::timeout::timed_out_once;
 use crate::db::url::DatabaseUrl;
@@ -73,6 +74,24 @@ pub async fn connect(url: &DatabaseUrl) -> anyhow::Result<PgConnection> {
         .await
         .context("the database does not answer")?
         .context("cannot connect to the database")
+}
+
+/// Why a pool gives no connection. While it tries again and again, a pool only says that the time is over, so this
+/// tries once by itself.
+pub async fn why_no_connection(pool: &PgPool, error: &sqlx::Error) -> String {
+    let is_silent = match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        _ => false,
+    };
+    if is_silent {
+        let options = pool.connect_options();
+        let connecting = PgConnection::connect_with(&options);
+        if let Ok(Err(cause)) = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            return chain(&cause);
+        }
+    }
+    chain(error)
 }
 
 /// Closes a pool. Waits for 2 s at most, because the database may be gone.

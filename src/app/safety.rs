@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::pool::why_no_connection;
 use crate::cause::chain;
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::http::api::health::ReadyCheck;
@@ -59,7 +60,7 @@ async fn record(pool: &PgPool, role: ProcessRole, options: SafetyOptions, proces
         let Err(error) = with_timeout(STATEMENT_LIMIT, recording).await else {
             return;
         };
-        let error = chain(&error);
+        let error = why_no_connection(pool, &error).await;
         if error != said {
             tracing::warn!(
                 error,

@@ -128,7 +128,7 @@ async fn side(
 }
 
 fn ready(pool: &PgPool, map: Option<String>, recorded: &Arc<Recorded>) -> ReadyCheck {
-    let migrated = migrated::ready(pool.clone(), map);
+    let migrated = migrated::ready(pool.clone(), map, &[ProcessRole::Serve]);
     safety::noted(migrated, pool.clone(), Arc::clone(recorded))
 }
 

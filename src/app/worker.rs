@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::bucket::FirstAnswer;
 use super::safety::{self, Recorded};
 use super::{migrated, pool, side_server};
 use crate::cause::chain;
@@ -39,16 +40,23 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
     let recorded = Arc::new(Recorded::default());
     // Health and metrics are served until the drain is over, because people watch them during a shutdown.
     let drained = CancellationToken::new();
+    let store = Store::connect(config.storage.clone()).await;
     let side = match config.metrics_addr {
         None => None,
         Some(address) => {
-            let ready = ready(pool.clone(), config.map.digest(), Arc::clone(&status));
+            let first =
+                FirstAnswer::await_from(store.clone(), Arc::clone(&metrics), shutdown.clone());
+            let ready = ready(
+                pool.clone(),
+                config.map.digest(),
+                Arc::clone(&status),
+                first,
+            );
             let ready = safety::noted(ready, pool.clone(), Arc::clone(&recorded));
             let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
         }
     };
-    let store = Store::connect(config.storage.clone()).await;
     let options = options(&config, host_and_pid());
     if migrated::wait(&pool, config.map.digest().as_deref(), &shutdown).await {
         safety::start(
@@ -153,15 +161,23 @@ pub fn host_and_pid() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-/// Ready means that the database is reachable and migrated, and that the worker can work. A reconciliation that
-/// was stopped is shown in the detail, and the worker stays ready, because all other work goes on.
-fn ready(pool: PgPool, map: Option<String>, status: Arc<WorkerStatus>) -> ReadyCheck {
-    let database = migrated::ready(pool.clone(), map);
+/// Ready means that the database is reachable and migrated, that the bucket has answered once, and that the worker can
+/// work. A reconciliation that was stopped is shown in the detail, and the worker stays ready, because all other work
+/// goes on.
+fn ready(
+    pool: PgPool,
+    map: Option<String>,
+    status: Arc<WorkerStatus>,
+    first: Arc<FirstAnswer>,
+) -> ReadyCheck {
+    let database = migrated::ready(pool.clone(), map, &[ProcessRole::Worker]);
     Arc::new(move || {
         let (database, status, pool) = (database(), Arc::clone(&status), pool.clone());
+        let first = Arc::clone(&first);
         Box::pin(async move {
             database.await?;
-            match status.problem() {
+            let unanswered = (!first.has_come()).then_some(WorkerProblem::StoreOutage);
+            match status.problem().or(unanswered) {
                 None => Ok(complaint(&pool).await),
                 Some(problem) => Err(in_public(problem).to_owned()),
             }

@@ -1,6 +1,6 @@
 //! The connection to PostgreSQL.
 
-use super::insecure;
+use super::insecure::{self, Connection};
 use super::reader::{Reader, Section, read_all};
 use super::variables::{DATABASE_LISTEN_URL, DATABASE_MAX_CONNECTIONS, DATABASE_URL, Variable};
 use crate::db::url::DatabaseUrl;
@@ -17,6 +17,8 @@ pub struct Database {
     pub listen_url: DatabaseUrl,
     /// Pool size of this process.
     pub max_connections: u32,
+    /// Whether `ALLOW_INSECURE` has `database`: the network to a server on another machine is trusted.
+    pub insecure_is_allowed: bool,
 }
 
 impl Section for Database {
@@ -27,6 +29,7 @@ impl Section for Database {
             listen_url: database_url(reader, &DATABASE_LISTEN_URL).or(pool_url.clone()),
             url: pool_url,
             max_connections: reader.number(&DATABASE_MAX_CONNECTIONS),
+            insecure_is_allowed: Some(insecure::is_allowed(reader, Connection::Database)),
         })
     }
 }

@@ -37,6 +37,15 @@ fn a_database_on_another_machine_is_asked_with_encryption_only() {
         "{error}"
     );
     assert!(!error.to_string().contains("hunter2"), "{error}");
+    let allows = |list| {
+        let database: Database = parse(&[
+            ("DATABASE_URL", "postgres://localhost/app"),
+            ("ALLOW_INSECURE", list),
+        ])
+        .unwrap();
+        database.insecure_is_allowed
+    };
+    assert!(allows("s3,database") && !allows("s3"));
     let listen = [
         ("DATABASE_URL", "postgres://localhost/app"),
         ("DATABASE_LISTEN_URL", "postgres://db/app"),
@@ -64,6 +73,9 @@ fn what_the_list_names_may_go_unencrypted_and_nothing_else() {
         ("DATABASE_URL", "postgres://localhost/app"),
     ];
     assert_eq!(faults::<Serve>(&[&key[..], &serve[1..2]].concat()), [""; 0]);
+    // A mistyped entry is told although nothing needs it.
+    let mistyped = [&key[..], &serve[1..2], &[("ALLOW_INSECURE", "databse")]].concat();
+    assert_eq!(faults::<Serve>(&mistyped), ["ALLOW_INSECURE"]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) fn url(
 }
 
 fn refuse(reader: &mut Reader<'_>, variable: &Variable, connection: Connection, remedy: &str) {
-    if allowed(reader).contains(&connection) {
+    if is_allowed(reader, connection) {
         return;
     }
     reader.fault(
@@ -88,6 +88,11 @@ fn refuse(reader: &mut Reader<'_>, variable: &Variable, connection: Connection, 
             connection.word()
         ),
     );
+}
+
+/// Whether `ALLOW_INSECURE` names this connection. Records a fault for each entry that it cannot have.
+pub(super) fn is_allowed(reader: &mut Reader<'_>, connection: Connection) -> bool {
+    allowed(reader).contains(&connection)
 }
 
 fn allowed(reader: &mut Reader<'_>) -> Vec<Connection> {

@@ -43,6 +43,11 @@ impl DatabaseUrl {
         )
     }
 
+    /// The `sslmode` of the URL, or of `PGSSLMODE` if the URL has none.
+    pub fn ssl_mode(&self) -> PgSslMode {
+        self.options.get_ssl_mode()
+    }
+
     /// Whether the server is on this machine: a socket, `localhost`, or a loopback address.
     pub fn is_local(&self) -> bool {
         let host = self.options.get_host();

@@ -18,10 +18,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep, sleep_until},
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     budget::{Budget, Permit},
     limits::Limits,
+    receiving::ReceivingPlace,
     refusals::{Refusal, RefusalLog},
     usage::{HandlingGuard, Usage},
 };
@@ -65,7 +67,9 @@ impl BodyRefused {
 /// What a request holds until its handler ends: its place, and the bytes of its body.
 #[derive(Default)]
 pub(super) struct Held {
-    /// First the place of a request whose body is on its way, then that of a request which is handled.
+    /// Of a request whose body is on its way.
+    place: Option<ReceivingPlace>,
+    /// Of a request which is handled.
     permit: Option<Permit>,
     handling: Option<HandlingGuard>,
     bytes: Option<OwnedSemaphorePermit>,
@@ -77,14 +81,14 @@ impl Held {
         Self {
             permit: Some(permit),
             handling: Some(handling),
-            bytes: None,
+            ..Self::default()
         }
     }
 
     /// Of a request whose body is on its way.
-    pub(super) fn receiving(permit: Permit) -> Self {
+    pub(super) fn receiving(place: ReceivingPlace) -> Self {
         Self {
-            permit: Some(permit),
+            place: Some(place),
             ..Self::default()
         }
     }
@@ -98,6 +102,8 @@ pub(super) struct BodyNeeds {
     pub(super) budget: Arc<Budget>,
     pub(super) client: IpAddr,
     pub(super) held: Arc<Mutex<Held>>,
+    /// Cancelled when another request has taken the place of this one, because its body takes too long.
+    pub(super) given_up: CancellationToken,
     pub(super) refusals: Arc<RefusalLog>,
     pub(super) usage: Arc<Usage>,
 }
@@ -126,6 +132,7 @@ impl BodyNeeds {
             return Err(self.busy(Refusal::Requests));
         };
         let mut held = self.held.lock();
+        held.place = None;
         held.permit = Some(permit);
         held.handling = Some(self.usage.begin_handling());
         Ok(())
@@ -143,6 +150,7 @@ pub(super) fn limited(body: Body, limits: &Limits, needs: BodyNeeds) -> Body {
         chunks: Some(body.into_bytes_stream().boxed()),
         bytes_left: limits.body_bytes,
         received: 0,
+        given_up: Some(Box::pin(needs.given_up.clone().cancelled_owned())),
         needs: Some(needs),
         deadline: Box::pin(sleep(limits.body)),
     })
@@ -153,8 +161,9 @@ struct LimitedBody {
     chunks: Option<BoxStream<'static, io::Result<Bytes>>>,
     bytes_left: usize,
     received: usize,
-    /// `None` for a rest that is read and discarded.
+    /// Both are `None` for a rest that is read and discarded.
     needs: Option<BodyNeeds>,
+    given_up: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -171,6 +180,12 @@ impl LimitedBody {
                 return Poll::Ready(complete.err().map(|refused| Err(io::Error::other(refused))));
             }
             Poll::Pending => {
+                if let (Some(given_up), Some(needs)) = (&mut self.given_up, &self.needs)
+                    && given_up.as_mut().poll(cx).is_ready()
+                {
+                    let refused = needs.busy(Refusal::Bodies);
+                    return Poll::Ready(Some(Err(io::Error::other(refused))));
+                }
                 return self.deadline.as_mut().poll(cx).map(|()| {
                     Some(Err(io::Error::new(
                         io::ErrorKind::TimedOut,
@@ -224,6 +239,7 @@ impl Drop for LimitedBody {
                 bytes_left,
                 received: 0,
                 needs: None,
+                given_up: None,
                 deadline: Box::pin(sleep_until(deadline)),
             };
             rest.for_each(|_| std::future::ready(())).await;

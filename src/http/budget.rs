@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use http::{HeaderMap, Method, header};
 use parking_lot::Mutex;
 
-use super::{client::counted_as, limits::RequestLimits};
+use super::{client::counted_as, limits::RequestLimits, receiving::Receiving};
 
 /// One client may use this part of a budget: a half.
 const CLIENT_SHARE: usize = 2;
@@ -44,8 +44,7 @@ pub(super) struct RequestBudgets {
     webhook: Arc<Budget>,
     session: Arc<Budget>,
     admin: Arc<Budget>,
-    /// Requests whose body has not arrived. They are in no class yet, so slow senders take nobody's place.
-    receiving: Arc<Budget>,
+    receiving: Arc<Receiving>,
 }
 
 impl RequestBudgets {
@@ -55,7 +54,7 @@ impl RequestBudgets {
             webhook: Budget::new(limits.webhook),
             session: Budget::new(limits.session),
             admin: Budget::new(limits.admin),
-            receiving: Budget::new(limits.receiving),
+            receiving: Receiving::new(limits.receiving),
         }
     }
 
@@ -68,7 +67,8 @@ impl RequestBudgets {
         }
     }
 
-    pub(super) fn receiving(&self) -> &Arc<Budget> {
+    /// For requests whose body has not arrived. They are in no class yet, so slow senders take nobody's place.
+    pub(super) fn receiving(&self) -> &Arc<Receiving> {
         &self.receiving
     }
 }

@@ -233,12 +233,15 @@ impl Connection {
             *held.lock() = Held::handled(permit, self.usage.begin_handling());
             request.set_body(unlimited);
         } else {
-            *held.lock() = Held::receiving(shared.requests.receiving().take(client)?);
+            let place = shared.requests.receiving().enter(client);
+            let given_up = place.given_up();
+            *held.lock() = Held::receiving(place);
             let needs = BodyNeeds {
                 memory: Arc::clone(&shared.bodies),
                 budget: Arc::clone(budget),
                 client,
                 held: Arc::clone(&held),
+                given_up,
                 refusals: Arc::clone(&shared.refusals),
                 usage: Arc::clone(&self.usage),
             };

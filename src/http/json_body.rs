@@ -8,7 +8,10 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
     types::Type,
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use super::problem::Problem;
 
@@ -59,7 +62,10 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for JsonBody<T> {
 pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+    match Option::deserialize(deserializer)? {
+        Some(value) => Ok(Some(value)),
+        None => Err(D::Error::custom("must not be null; leave it out instead")),
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -79,7 +85,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             "." | "?" => "body",
             path => path,
         };
-        Problem::bad_field(field, error.inner())
+        let message = error.inner().to_string();
+        // Where a value that breaks a rule stands says less than the name of its field.
+        let rule = match message.rsplit_once(" at line ") {
+            Some((rule, _)) if error.inner().is_data() => rule,
+            _ => message.as_str(),
+        };
+        Problem::bad_field(field, rule)
     })?;
     json.end()
         .map_err(|error| Problem::bad_field("body", error))?;
@@ -133,7 +145,11 @@ mod tests {
             (r#"{"reason":"x","filter":{"userId":7}}"#, "`filter.userId`"),
             (
                 r#"{"reason":"x","filter":{"userId":null}}"#,
-                "`filter.userId`",
+                "`filter.userId`: must not be null; leave it out instead",
+            ),
+            (
+                r#"{"reason":"x","filter":{"status":null}}"#,
+                "`filter.status`: must not be null; leave it out instead",
             ),
             (
                 r#"{"reason":"x","filter":{"stauts":"dead"}}"#,
@@ -146,6 +162,11 @@ mod tests {
         ] {
             let problem = parse::<TestBody>(body.as_bytes()).unwrap_err();
             assert_eq!(problem.status().as_u16(), 400);
+            let is_json = serde_json::from_str::<serde_json::Value>(body).is_ok();
+            assert!(
+                !is_json || !problem.detail().contains(" line "),
+                "{problem:?}"
+            );
             assert!(
                 problem.detail().contains(part),
                 "{body}: {}",

@@ -22,7 +22,8 @@ pub struct Limits {
     pub body: Duration,
     /// The largest request body. A route may allow less.
     pub body_bytes: usize,
-    /// Most bytes in memory of request bodies, beyond the first 8 KiB of each. Further ones are answered with 503.
+    /// Most bytes in memory of request bodies, beyond the first 8 KiB of each. Further ones are answered with 503. In
+    /// memory a body may take twice its bytes while it grows.
     pub all_bodies_bytes: usize,
     /// From a request's head to the head of its answer. The handler is not stopped (it may be in a
     /// transaction), but its client need not wait for it any longer.
@@ -54,7 +55,8 @@ pub struct RequestLimits {
     pub session: usize,
     /// With an admin's token.
     pub admin: usize,
-    /// Requests of any class whose body is still on its way. They take no place in their class yet.
+    /// Requests of any class whose body is still on its way. They take no place in their class yet. For a further one
+    /// the oldest one of the client with most is given up.
     pub receiving: usize,
 }
 
@@ -80,7 +82,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(20),
             body_bytes: 1024 * 1024,
-            all_bodies_bytes: 32 * 1024 * 1024,
+            all_bodies_bytes: 8 * 1024 * 1024,
             request: Duration::from_secs(30),
             answer: Duration::from_secs(60),
             answer_bytes: 64 * 1024 * 1024,

@@ -20,6 +20,7 @@ pub mod limits;
 mod page_headers;
 mod panel;
 pub mod problem;
+mod receiving;
 mod refusals;
 pub mod request_id;
 pub mod request_metrics;

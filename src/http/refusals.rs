@@ -79,3 +79,67 @@ impl RefusalLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_one_line_for_each_second_and_kind_with_its_number() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let counts = || -> Vec<u64> {
+            let text = String::from_utf8(written.0.lock().clone()).unwrap();
+            text.lines()
+                .filter(|line| line.contains(Refusal::Requests.message()))
+                .map(|line| line.rsplit_once("count=").unwrap().1.parse().unwrap())
+                .collect()
+        };
+        let log = Arc::new(RefusalLog::default());
+        let begun = Instant::now();
+        for _ in 0..5 {
+            for _ in 0..1000 {
+                log.note(Refusal::Requests, Ipv4Addr::LOCALHOST.into());
+            }
+            sleep(WINDOW / 4).await;
+        }
+        log.note(Refusal::Answers, Ipv4Addr::LOCALHOST.into());
+        while counts().iter().sum::<u64>() < 5000 {
+            assert!(begun.elapsed() < 30 * WINDOW, "{:?}", counts());
+            sleep(WINDOW / 20).await;
+        }
+        let windows = begun.elapsed().as_secs() + 2;
+        assert!(counts().len() as u64 <= windows, "{:?}", counts());
+        assert_eq!(counts().iter().sum::<u64>(), 5000, "{:?}", counts());
+        let text = String::from_utf8(written.0.lock().clone()).unwrap();
+        assert_eq!(
+            text.matches(Refusal::Answers.message()).count(),
+            1,
+            "{text}"
+        );
+    }
+}

@@ -38,7 +38,8 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let id = correlation::id_for(request.headers());
-        let span = tracing::info_span!("request", request_id = %id);
+        // Of the highest level, so that a filter which lets only errors through keeps the id on them.
+        let span = tracing::error_span!("request", request_id = %id);
         let answer = async {
             let mut line = LogLine::begin(&request);
             let mut response = answer(&self.inner, request).await;
@@ -158,8 +159,12 @@ fn printable(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{io, sync::Arc};
+
+    use parking_lot::Mutex;
     use poem::{EndpointExt, Route, get, handler};
     use serde_json::Value;
+    use tracing::Level;
     use uuid::Uuid;
 
     use super::*;
@@ -236,6 +241,38 @@ mod tests {
         let body = json_of(response).await;
         assert_eq!(body["requestId"], "boom");
         assert!(!body.to_string().contains("secrets"));
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_log_has_the_id_whatever_level_is_logged() {
+        for level in [Level::INFO, Level::ERROR] {
+            let written = Written::default();
+            let writer = written.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(level)
+                .with_writer(move || writer.clone())
+                .finish();
+            let _guard = tracing::subscriber::set_default(subscriber);
+            call("/panics", Some("boom")).await;
+            let text = String::from_utf8(written.0.lock().clone()).unwrap();
+            let line = text.lines().find(|line| line.contains("handler panicked"));
+            assert!(line.unwrap().contains("boom"), "{level}: {text}");
+        }
     }
 
     #[test]

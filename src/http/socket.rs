@@ -14,15 +14,25 @@ use tokio::{
 
 use super::usage::Usage;
 
+/// After so many bytes in a row a connection lets the others have their turn: a `PING` of HTTP/2 is work in 17 bytes, and
+/// a flood of them would keep a thread of the runtime for itself.
+const MAX_BURST_BYTES: usize = 32 * 1024;
+
 /// The peer's socket. It reports to the connection's usage when bytes arrive.
 pub(super) struct Socket {
     stream: TcpStream,
     usage: Arc<Usage>,
+    /// The bytes that were read since the socket last had nothing to read.
+    burst: usize,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, usage: Arc<Usage>) -> Self {
-        Self { stream, usage }
+        Self {
+            stream,
+            usage,
+            burst: 0,
+        }
     }
 }
 
@@ -32,9 +42,20 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.burst >= MAX_BURST_BYTES {
+            self.burst = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        let came = buffer.filled().len() - before;
+        self.burst = if polled.is_pending() {
+            0
+        } else {
+            self.burst + came
+        };
+        if came > 0 {
             self.usage.bytes_came();
         }
         polled

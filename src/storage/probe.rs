@@ -1,4 +1,4 @@
-//! Tests the store, for `lethe check`.
+//! Tests the store, for `lethe check` and for a worker's readiness.
 
 use super::Store;
 use super::batch::refusal_of_unknown_key;
@@ -60,7 +60,8 @@ impl Store {
         probes
     }
 
-    async fn probe_bucket(&self) -> Probe {
+    /// Asks for the bucket itself (HeadBucket).
+    pub async fn probe_bucket(&self) -> Probe {
         let answer = self.client.head_bucket().bucket(&*self.bucket).send().await;
         let failure = answer.err().map(|error| classify::of_sdk_error(&error));
         Probe {

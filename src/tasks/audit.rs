@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::TryStreamExt;
 use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file_as};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::entity_tasks;
 use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
 use super::types::check_type;
-use crate::cursor::{ListError, ListId, Page, rows_to_read};
+use crate::cursor::{ListError, ListId, Page, bytes_of, read_rows, rows_to_read};
 use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
 
 /// An entry of the audit trail.
@@ -201,9 +202,12 @@ pub async fn list_audit(
         rows_to_read(page.size),
         entity_tasks.as_deref()
     )
-    .fetch_all(connection)
+    .fetch(connection)
+    .map_ok(AuditEntry::from);
+    let (mut items, size) = read_rows(rows, page.size, |entry| {
+        bytes_of(&entry.object_keys) + bytes_of(&entry.kept_keys)
+    })
     .await?;
-    let mut items: Vec<AuditEntry> = rows.into_iter().map(AuditEntry::from).collect();
-    let next_cursor = list.cut_page(&mut items, page.size, |entry| vec![entry.id.to_string()]);
+    let next_cursor = list.cut_page(&mut items, size, |entry| vec![entry.id.to_string()]);
     Ok(AuditPage { items, next_cursor })
 }

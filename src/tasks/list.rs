@@ -6,7 +6,7 @@ use sqlx::{PgConnection, query_file_as};
 use super::entity_tasks;
 use super::task::Task;
 use super::types::check_type;
-use crate::cursor::{ListError, ListId, Page, rows_to_read};
+use crate::cursor::{ListError, ListId, Page, bytes_of, read_rows, rows_to_read};
 use crate::db::transaction::read_only;
 use crate::vocabulary::{ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
 
@@ -47,7 +47,7 @@ pub async fn list(
     let mut tx = read_only(connection).await?;
     check_type(&mut tx, filter.entity_type.as_deref()).await?;
     let entity_tasks = entity_tasks(&mut tx, filter.entity_id.as_deref()).await?;
-    let mut items = query_file_as!(
+    let rows = query_file_as!(
         Task,
         "sql/tasks/list.sql",
         filter.status as Option<TaskStatus>,
@@ -61,8 +61,8 @@ pub async fn list(
         filter.kind as Option<TaskKind>,
         filter.parent_id as Option<TaskId>
     )
-    .fetch_all(&mut *tx)
-    .await?;
-    let next_cursor = list.cut_page(&mut items, page.size, |task| vec![task.id.to_string()]);
+    .fetch(&mut *tx);
+    let (mut items, size) = read_rows(rows, page.size, |task| bytes_of(&task.object_keys)).await?;
+    let next_cursor = list.cut_page(&mut items, size, |task| vec![task.id.to_string()]);
     Ok(TaskPage { items, next_cursor })
 }

@@ -8,7 +8,7 @@ use lethe::vocabulary::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::service::{ISSUER, Service, answer};
+use crate::support::service::{ISSUER, Service, WEBHOOK_SECRET, answer};
 use crate::support::world::{Log, PATIENCE, World};
 
 const VIEWER: &str = "viewer-token-of-the-tests";
@@ -431,4 +431,42 @@ async fn the_documentation_runs_no_foreign_script_and_is_shown_in_no_frame() {
     assert_eq!(header("x-content-type-options"), "nosniff");
     assert_eq!(header("referrer-policy"), "no-referrer");
     assert_eq!(header("x-frame-options"), "DENY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_open_address_exposes_is_said_at_the_start() {
+    const METRICS: &str = "/metrics is shown to everybody";
+    const SESSIONS: &str = "session tokens are accepted from every issuer";
+    let world = World::new().await;
+    let key = include_str!("fixtures/session-key.pub.pem");
+    let needed = [
+        ("CLERK_WEBHOOK_SIGNING_SECRET", WEBHOOK_SECRET),
+        ("CLERK_JWT_KEY", key),
+    ];
+    let careful = [
+        ("METRICS_ADDR", "127.0.0.1:0"),
+        ("CLERK_ISSUER", ISSUER),
+        ("CLERK_AUTHORIZED_PARTIES", "https://app.example.com"),
+    ];
+    for (address, more, warned) in [
+        ("0.0.0.0:0", &[][..], true),
+        ("0.0.0.0:0", &careful[..], false),
+        ("127.0.0.1:0", &[][..], false),
+    ] {
+        let log = Log::new();
+        let environment = [&needed[..], &[("BIND_ADDR", address)], more].concat();
+        let mut process = world.logged(&["serve"], &environment, &log);
+        log.until("serving the API").await;
+        let pid = i32::try_from(process.id().unwrap()).unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .unwrap();
+        process.wait().await.unwrap();
+        let text = log.text();
+        for warning in [METRICS, SESSIONS] {
+            assert_eq!(text.contains(warning), warned, "{address} {more:?}: {text}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use lethe::http::session_keys::SessionKeys;
 use lethe::http::webhook_signature::WebhookVerifier;
 use lethe::tasks::MAX_REASON_CHARS;
 use lethe::telemetry::metrics::Metrics;
-use lethe::vocabulary::ProblemCode;
+use lethe::vocabulary::{ProblemCode, ProcessRole};
 use poem::{Endpoint as _, Request};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
@@ -298,7 +298,7 @@ async fn all_answers_with_a_static_text_share_its_memory() {
         .connect_lazy("postgres://nobody@127.0.0.1:9/none")
         .unwrap();
     let state = ApiState {
-        ready: migrated::ready(pool.clone(), None),
+        ready: migrated::ready(pool.clone(), None, &[ProcessRole::Serve]),
         pool,
         webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
         grace: Duration::ZERO,

@@ -1,6 +1,7 @@
 //! `lethe check` and `lethe migrate`: what they find wrong, and how they say it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use lethe::schema::{self, needs};
 use lethe::vocabulary::ProcessRole;
@@ -9,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::support::service::Service;
-use crate::support::world::{Log, World};
+use crate::support::world::{Log, PATIENCE, World};
 
 /// A role of one test, without any right that was not granted to it.
 pub struct Role {
@@ -71,14 +72,14 @@ pub async fn role_of_the_file(world: &World, group: &str) -> Role {
     role
 }
 
-async fn check(world: &World, more: &[(&str, &str)]) -> (bool, String) {
+pub async fn check(world: &World, more: &[(&str, &str)]) -> (bool, String) {
     let output = world.run(&["check"], more).await;
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 
 /// The cells of the table's row of this name. A row begins with a mark, and its cells go on in lines without one.
-fn row(table: &str, name: &str) -> Vec<String> {
+pub fn row(table: &str, name: &str) -> Vec<String> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for line in table.lines() {
         let cells: Vec<&str> = line.trim_matches('│').split('┆').map(str::trim).collect();
@@ -256,7 +257,8 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     let world = World::new().await;
     let role = role_with_listed_rights(&world).await;
     let as_role = [("DATABASE_URL", role.url.as_str())];
-    let service = Service::start_with(&world, &as_role).await;
+    let log = Log::new();
+    let service = Service::start_logged(&world, &as_role, &log).await;
     world
         .execute(&format!(
             "revoke insert on lethe.webhook_events from {}",
@@ -275,6 +277,25 @@ async fn check_names_the_missing_right_and_the_webhook_is_sent_again() {
     let event = service.user_deleted("m1", "user_a").send().await.unwrap();
     assert_eq!(event.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(event.text().await.unwrap().contains("lethe check"));
+    // No load balancer sends it further webhooks, and the name of the table is for the log only.
+    let url = format!("{}/health/ready", service.url);
+    let begun = Instant::now();
+    let said = loop {
+        let ready = reqwest::get(&url).await.unwrap();
+        if ready.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break ready.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "it stays ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        said.contains("lacks a right") && !said.contains("webhook_events"),
+        "{said}"
+    );
+    log.until("insert on lethe.webhook_events").await;
+    let grant = format!("grant insert on lethe.webhook_events to {}", role.name);
+    world.execute(&grant).await;
+    service_is_ready(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -604,6 +625,57 @@ async fn the_application_asks_in_its_own_name_only_and_reads_and_writes_nothing_
         .await
         .unwrap_err();
     assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+/// The accounts of serve and worker write entries of the audit trail themselves, and could write false ones. That something
+/// was erased is no such entry: it is a finished task and a receipt, which only functions of the owner write.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_account_of_a_process_can_forge_that_somebody_was_erased() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.sample("user_a", &["a/1"]).await;
+    let service = Service::start(&world).await;
+    world.delete_user("user_a").await;
+    for group in ["lethe_serve", "lethe_worker"] {
+        let role = role_of_the_file(&world, group).await;
+        let mut forger = PgConnection::connect(&role.url).await.unwrap();
+        let entry = |event: &str, user: &str| {
+            format!(
+                "insert into lethe.cleanup_audit (event, actor, kind, entity_type, entity_id, user_id, object_keys)
+                 values ('{event}', 'admin:alice', 'user-delete', 'user', '{user}', '{user}', '{{a/1}}')"
+            )
+        };
+        for statement in [
+            &entry("user-erased", "user_a"),
+            &entry("task-completed", "user_a"),
+            "insert into lethe.finished_tasks select * from lethe.finished_tasks",
+            "insert into lethe.receipts default values",
+            "update lethe.receipts set user_id = 'user_a'",
+            "update lethe.cleanup_audit set actor = 'admin:bob'",
+            "delete from lethe.cleanup_audit",
+            "alter table lethe.cleanup_audit disable trigger all",
+            "set session_replication_role = replica",
+        ] {
+            let refused = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
+                .execute(&mut forger)
+                .await;
+            assert!(refused.is_err(), "{group}: {statement}");
+        }
+        sqlx::query(sqlx::AssertSqlSafe(entry(
+            "user-deletion-requested",
+            "user_b",
+        )))
+        .execute(&mut forger)
+        .await
+        .unwrap();
+    }
+    let receipt = service.get("/admin/users/user_a/erasure").await;
+    assert_eq!(receipt["status"], "in-progress", "{receipt}");
+    assert_eq!(receipt["rowsDeleted"]["users"], 0, "{receipt}");
+    let (status, receipt) = service
+        .admin(Method::GET, "/admin/users/user_b/erasure")
+        .await;
+    assert_eq!(status, 404, "{receipt}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

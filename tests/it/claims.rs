@@ -140,3 +140,46 @@ fn the_policy_of_the_worker_has_the_rights_that_the_readme_names() {
     );
     assert_eq!(s3_actions(&policy), s3_actions(&read("README.md")));
 }
+
+/// The file of a test that is named `room/file::test`.
+fn file_of_test(module: &str) -> Option<PathBuf> {
+    ["tests/it", "src"]
+        .into_iter()
+        .flat_map(|folder| {
+            [
+                format!("{folder}/{module}.rs"),
+                format!("{folder}/{module}/mod.rs"),
+            ]
+        })
+        .map(|path| root().join(path))
+        .find(|path| path.exists())
+}
+
+#[test]
+fn the_page_on_security_names_tests_that_are_there() {
+    let page = read("docs/security.md");
+    let is_name = |text: &&str| {
+        text.contains("::")
+            && text
+                .chars()
+                .all(|char| char.is_alphanumeric() || "_/:".contains(char))
+    };
+    let mut checked = 0;
+    for name in page.split('`').filter(is_name) {
+        let (module, test) = name.split_once("::").unwrap();
+        let file = file_of_test(module).unwrap_or_else(|| panic!("{name}: there is no such file"));
+        let text = read(&file);
+        let function = format!("fn {test}(");
+        let before = text.split(&function).next().unwrap();
+        assert_ne!(
+            before,
+            text,
+            "{name}: {} has no such function",
+            file.display()
+        );
+        let attributes = before.rsplit("\n\n").next().unwrap();
+        assert!(attributes.contains("test"), "{name} is no test");
+        checked += 1;
+    }
+    assert!(checked > 50, "only {checked} tests are named");
+}

@@ -17,7 +17,7 @@ use lethe::http::session_keys::SessionKeys;
 use lethe::http::webhook_signature::WebhookVerifier;
 use lethe::storage::{KeyOutcome, Store};
 use lethe::telemetry::metrics::Metrics;
-use lethe::vocabulary::Role;
+use lethe::vocabulary::{ProcessRole, Role};
 use poem::http::{HeaderName, HeaderValue, Method};
 use poem::{Endpoint, Request, Response};
 use proptest::collection::vec;
@@ -70,7 +70,7 @@ fn wait<F: Future>(future: F) -> F::Output {
 fn api(pool: PgPool) -> impl Endpoint<Output = Response> {
     let metrics = Metrics::new().unwrap();
     let state = ApiState {
-        ready: migrated::ready(pool.clone(), None),
+        ready: migrated::ready(pool.clone(), None, &[ProcessRole::Serve]),
         pool,
         webhook: WebhookVerifier::new(vec![WEBHOOK_SECRET.parse().unwrap()]),
         grace: Duration::ZERO,

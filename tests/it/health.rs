@@ -67,6 +67,52 @@ async fn metrics_leave_out_what_a_database_that_was_never_there_would_say() {
     assert_database_is_down(&scrape(&service).await);
 }
 
+/// A pool that tries in vain only says that the time is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_why_there_is_no_connection_to_the_database() {
+    let world = World::new().await;
+    let (account, place) = world.url.split_once('@').unwrap();
+    let (user, _) = account.rsplit_once(':').unwrap();
+    let wrong = format!("{user}:wrong@{place}");
+    for (url, cause) in [
+        ("postgres://nobody@127.0.0.1:9/none", "Connection refused"),
+        (wrong.as_str(), "password authentication failed"),
+    ] {
+        for (role, message) in [
+            ("serve", "cannot record the limit of erasures"),
+            (
+                "serve",
+                "not ready: the database does not answer as it should",
+            ),
+            ("worker", "waiting for the database"),
+        ] {
+            let log = Log::new();
+            let more = [("DATABASE_URL", url), ("LOG_FORMAT", "json")];
+            let running = match role {
+                "serve" => {
+                    let service = Service::start_logged(&world, &more, &log).await;
+                    let ready = service.client.get(format!("{}/health/ready", service.url));
+                    assert_eq!(ready.send().await.unwrap().status(), 503);
+                    Running::Service(service)
+                }
+                _ => Running::Worker(world.logged(&["worker"], &more, &log)),
+            };
+            log.until(message).await;
+            let text = log.text();
+            let line = text.lines().find(|line| line.contains(message)).unwrap();
+            assert!(line.contains(cause), "{line}");
+            drop(running);
+        }
+    }
+}
+
+/// A process, until it is dropped.
+#[expect(dead_code, reason = "it only has to be there")]
+enum Running {
+    Service(Service),
+    Worker(tokio::process::Child),
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_leave_out_what_a_vanished_database_said_last() {
     let world = World::new().await;
@@ -107,6 +153,44 @@ async fn a_process_without_one_of_its_functions_is_not_ready() {
     assert!(text.contains("lethe migrate"), "{text}");
 }
 
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+async fn until_readiness_is(address: &str, status: StatusCode) -> String {
+    let begun = Instant::now();
+    loop {
+        if let Ok(ready) = reqwest::get(format!("http://{address}/health/ready")).await
+            && ready.status() == status
+        {
+            return ready.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "never {status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Without a task a worker has no other reason to ask its bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_ready_only_after_its_bucket_answered() {
+    let world = World::new().await;
+    world.s3.only_bucket("another");
+    let (address, log) = (free_address(), Log::new());
+    let _worker = world.logged(&["worker"], &[("METRICS_ADDR", &address)], &log);
+    log.until("the bucket does not answer as it should").await;
+    log.until("worker started").await;
+    for _ in 0..50 {
+        let ready = reqwest::get(format!("http://{address}/health/ready")).await;
+        assert_eq!(ready.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let body = until_readiness_is(&address, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(body.contains("object store"), "{body}");
+    world.s3.only_bucket("lethe");
+    until_readiness_is(&address, StatusCode::OK).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_keeps_the_stores_words_to_the_log() {
     const WORDS: &str = "User: arn:aws:iam::123456789012:role/lethe is not authorized";
@@ -116,26 +200,11 @@ async fn readiness_keeps_the_stores_words_to_the_log() {
     let denied = Behaviour::Refuse(403, "AccessDenied", WORDS);
     world.s3.next_requests(denied, None);
     world.delete_sample(sample).await;
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let address = format!("127.0.0.1:{port}");
+    let address = free_address();
     let log = Log::new();
     let _worker = world.logged(&["worker"], &[("METRICS_ADDR", &address)], &log);
     log.until("arn:aws:iam").await;
-    let begun = Instant::now();
-    let body = loop {
-        let ready = reqwest::get(format!("http://{address}/health/ready"))
-            .await
-            .unwrap();
-        if ready.status() == StatusCode::SERVICE_UNAVAILABLE {
-            break ready.text().await.unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE, "the worker stays ready");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let body = until_readiness_is(&address, StatusCode::SERVICE_UNAVAILABLE).await;
     assert!(
         body.contains("object store") && body.contains("outage"),
         "{body}"

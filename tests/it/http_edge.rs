@@ -415,6 +415,35 @@ async fn a_request_takes_its_place_only_when_its_body_has_come() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_ends_loses_its_place_to_a_new_request() {
+    let limits = Limits {
+        requests: RequestLimits {
+            receiving: 4,
+            ..RequestLimits::default()
+        },
+        body: Duration::from_secs(8),
+        ..short_limits()
+    };
+    let running = start(routes(), limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = running.connect().await;
+        let head = "POST /swallow HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+        sleep(Duration::from_millis(100)).await;
+    }
+    // One client has half of the places, and both are taken.
+    let quick = reqwest::Client::new().post(running.url("/swallow"));
+    assert_eq!(quick.body("123").send().await.unwrap().status(), 200);
+    let answer = read_answer(&mut slow[0]).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    slow[1].write_all(b"67890").await.unwrap();
+    assert!(read_answer(&mut slow[1]).await.ends_with("10"));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_memory_of_bodies_that_are_on_their_way_is_bounded() {
     let limits = Limits {
         all_bodies_bytes: 40 * 1024,
@@ -498,6 +527,41 @@ async fn a_request_of_http_1_1_has_one_host() {
             answer.starts_with(&format!("HTTP/1.1 {status}")),
             "{answer}"
         );
+    }
+    running.stop().await;
+}
+
+/// What a proxy and Lethe could read in two ways is refused, or ends the connection, so that no second request hides in
+/// the first.
+#[tokio::test]
+async fn a_request_whose_end_is_not_clear_brings_no_second_one() {
+    let running = start(routes(), short_limits()).await;
+    let hidden = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (headers, body) in [
+        (
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "0\r\n\r\n",
+        ),
+        (
+            "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
+            "0\r\n\r\n",
+        ),
+        ("content-length: 0\r\ncontent-length: 5\r\n", ""),
+        ("content-length: +5\r\n", "12345"),
+        ("transfer-encoding: chunked, identity\r\n", "0\r\n\r\n"),
+        ("transfer-encoding : chunked\r\n", "0\r\n\r\n"),
+        ("transfer-encoding:\r\n chunked\r\n", "0\r\n\r\n"),
+    ] {
+        let mut stream = running.connect().await;
+        let request = format!("POST /swallow HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}{hidden}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (answers, _) = read_to_close(&mut stream).await;
+        assert_eq!(
+            answers.matches("HTTP/1.1 ").count(),
+            1,
+            "{headers}: {answers}"
+        );
+        assert!(!answers.contains("hello"), "{headers}: {answers}");
     }
     running.stop().await;
 }

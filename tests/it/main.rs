@@ -8,6 +8,8 @@ mod access;
 #[cfg(feature = "dev")]
 mod api;
 mod api_shape;
+#[cfg(all(feature = "dev", target_os = "linux"))]
+mod attacks;
 #[cfg(feature = "dev")]
 mod bench;
 #[cfg(feature = "dev")]
@@ -21,6 +23,8 @@ mod clients;
 mod crash;
 #[cfg(feature = "dev")]
 mod database_faults;
+#[cfg(feature = "dev")]
+mod database_tls;
 #[cfg(feature = "dev")]
 mod deletion;
 #[cfg(feature = "dev")]
@@ -63,7 +67,7 @@ mod rooms;
 #[cfg(feature = "dev")]
 mod runbooks;
 mod safety;
-#[cfg(feature = "dev")]
+#[cfg(all(feature = "dev", target_os = "linux"))]
 mod slow_peers;
 #[cfg(feature = "dev")]
 mod storage;

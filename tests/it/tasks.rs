@@ -104,6 +104,48 @@ async fn the_command_line_prints_exactly_what_the_api_answers() {
     assert_eq!(keys(&stats), keys(&answered));
 }
 
+/// Each of 12 tasks names 2 MB of keys. A page of them all would be 24 MB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_before_its_object_keys_fill_the_memory() {
+    const TASKS: i32 = 12;
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.samples("user_a", "k/", TASKS).await;
+    world
+        .execute("select lethe.delete_sample(id, 'test') from samples")
+        .await;
+    world
+        .execute("update lethe.cleanup_tasks set object_keys = array_fill(repeat('k', 1000), array[2000])")
+        .await;
+    let service = Service::start(&world).await;
+    let (mut ids, mut query) = (Vec::new(), "limit=200".to_owned());
+    loop {
+        let page = service.get(&format!("/admin/cleanup-tasks?{query}")).await;
+        assert!(
+            page.to_string().len() < 5_000_000,
+            "{}",
+            page.to_string().len()
+        );
+        let items = page["items"].as_array().unwrap();
+        assert!(!items.is_empty());
+        ids.extend(items.iter().map(|item| item["id"].to_string()));
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
+        query = format!("limit=200&cursor={cursor}");
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), TASKS as usize);
+    // The terminal answers with the same pages.
+    let page = json(&world, &["tasks", "list", "--limit", "200", "--json"]).await;
+    assert_eq!(
+        page["items"].as_array().unwrap().len(),
+        2,
+        "4 MiB are two of them"
+    );
+    assert!(page["nextCursor"].is_string());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_has_the_same_rules_at_the_terminal_and_over_http() {
     let world = World::new().await;

@@ -26,6 +26,7 @@ use crate::embedded::{self, Embedded};
 use crate::http::api;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::ProcessRole;
 use crate::worker::WorkerStatus;
 
 /// How long the session token in the banner is valid: a day's work.
@@ -197,7 +198,7 @@ impl Machine<'_> {
         let Some(address) = self.serve.metrics_addr else {
             return Ok(None);
         };
-        let ready = migrated::ready(pool.clone(), None);
+        let ready = migrated::ready(pool.clone(), None, ProcessRole::ALL);
         let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
         let (address, _) = side_server::start(address, shown, shutdown.clone()).await?;
         Ok(Some(address))

@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection, query_file, query_file_scalar};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::encryption;
 use super::rights;
 use super::table::Finding;
 use super::trial::{READ_THE_LOG, Trial};
@@ -49,8 +50,9 @@ pub(super) async fn check(
             )];
         }
     };
-    let mut findings = vec![
-        trial.server(&mut connection, &database.url).await,
+    let mut findings = vec![trial.server(&mut connection, &database.url).await];
+    findings.extend(encryption::check(&trial, &mut connection, database).await);
+    findings.extend([
         trial.writable(&mut connection).await,
         trial.migrations(&mut connection).await,
         rights::missing(&trial, &mut connection, roles).await,
@@ -59,7 +61,7 @@ pub(super) async fn check(
         trial.reconciliation(&mut connection).await,
         rights::limits(&trial, &mut connection, limits).await,
         trial.prepared_statements(&database.url).await,
-    ];
+    ]);
     let heard = timeout(2 * limit, trial.hear_a_notification(&database.listen_url)).await;
     findings.push(
         match heard.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
@@ -82,7 +84,7 @@ pub(super) async fn check(
 }
 
 impl Trial {
-    async fn connect(&self, url: &DatabaseUrl) -> Result<PgConnection, String> {
+    pub(super) async fn connect(&self, url: &DatabaseUrl) -> Result<PgConnection, String> {
         let options = url.options().application_name("lethe check");
         self.answer(PgConnection::connect_with(&options)).await
     }

@@ -3,6 +3,7 @@
 
 mod clerk;
 mod database;
+mod encryption;
 mod notices;
 mod rights;
 mod storage;

@@ -3,10 +3,15 @@
 
 use super::specification::{raw_specification, specification_json, swagger_ui};
 
-/// A doctype, a language, and a width for phones.
+/// A doctype, a language, a width for phones, and dark colours for those who prefer them: Swagger UI has only light
+/// ones, so they are inverted. The blocks of code are dark already.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n    \
                     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n    \
-                    <link rel=\"icon\" href=\"data:,\">";
+                    <link rel=\"icon\" href=\"data:,\">\n    \
+                    <style>@media (prefers-color-scheme: dark) {\
+                    html { background: #fff; filter: invert(0.92) hue-rotate(180deg); } \
+                    .swagger-ui .microlight { filter: invert(1) hue-rotate(180deg); }\
+                    }</style>";
 
 /// The page with the document as it is printed, not as poem-openapi writes it.
 pub(super) fn html() -> String {
@@ -30,6 +35,7 @@ mod tests {
                 .starts_with("<!doctype html>\n<html lang=\"en\">")
         );
         assert!(page.contains("name=\"viewport\""));
+        assert!(page.contains("prefers-color-scheme: dark"));
         assert!(page.contains("<title>Lethe: API</title>"));
         let document = specification_json().replace("</", "<\\/");
         assert!(

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+#[cfg(target_os = "linux")]
+pub mod attack;
 pub mod clerk;
 #[cfg(target_os = "linux")]
 pub mod far_network;

@@ -97,6 +97,44 @@ impl OwnPostgres {
             .unwrap()
     }
 
+    /// Lets it speak TLS, with the certificate of the fixtures. It still takes connections without.
+    pub async fn speak_tls(&self) {
+        let cluster = self.server().directory().join("cluster");
+        let owner = self.owner();
+        for (name, pem) in [
+            (
+                "server.crt",
+                include_str!("../fixtures/database-server.pem"),
+            ),
+            (
+                "server.key",
+                include_str!("../fixtures/database-server.key.pem"),
+            ),
+        ] {
+            let path = cluster.join(name);
+            fs::write(&path, pem).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        for statement in ["alter system set ssl = on", "select pg_reload_conf()"] {
+            sqlx::query(statement)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+        connection.close().await.unwrap();
+        let url = format!("{}?sslmode=require", self.url());
+        let started = Instant::now();
+        while PgConnection::connect(&url).await.is_err() {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "PostgreSQL does not speak TLS"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Moves the database's tables and indexes, and nothing else, to this empty directory.
     pub async fn move_tables_to(&self, directory: &Path) {
         let owner = self.owner();

@@ -86,11 +86,14 @@ impl Service {
         self.process.kill().await.unwrap();
     }
 
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.process.id().unwrap()).unwrap()
+    }
+
     /// Sends SIGHUP.
     pub fn hang_up(&self) {
-        let pid = i32::try_from(self.process.id().unwrap()).unwrap();
         nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
+            nix::unistd::Pid::from_raw(self.pid()),
             nix::sys::signal::Signal::SIGHUP,
         )
         .unwrap();
