@@ -204,7 +204,7 @@ impl<'c> Drafter<'c> {
             let of_table: Vec<SketchRule> = found
                 .into_iter()
                 .map(|(mut rule, is_direct)| {
-                    rule.may_take_others = direct > usize::from(is_direct);
+                    rule.may_take_others = direct > usize::from(is_direct) || self.is_users(table);
                     rule
                 })
                 .collect();
