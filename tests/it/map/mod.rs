@@ -7,3 +7,6 @@ mod engine;
 mod findings;
 mod hostile;
 mod shapes;
+
+pub use self::database::parse;
+pub use self::shapes::decide;
