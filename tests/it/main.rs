@@ -35,6 +35,8 @@ mod docs;
 #[cfg(feature = "dev")]
 mod embedded;
 #[cfg(feature = "dev")]
+mod examples;
+#[cfg(feature = "dev")]
 mod fuzz;
 #[cfg(feature = "dev")]
 mod health;

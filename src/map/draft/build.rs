@@ -9,7 +9,7 @@ use super::sketch::{Decisions, Sketch, SketchRule, SketchTable, SketchUser, Targ
 use crate::map::bind::bind;
 use crate::map::catalog::{self, Catalog, Column, Edge, Table};
 use crate::map::format::{ErasureMap, GateLevel, Late, User, default_type_name, toml_string};
-use crate::map::gate::names::{names_a_row, names_a_user};
+use crate::map::gate::names::{names_a_row, names_a_user, type_beside};
 use crate::map::gate::values::{Counts, Looked, look};
 use crate::map::gate::{Scope, open_questions};
 
@@ -204,7 +204,7 @@ impl<'c> Drafter<'c> {
             let of_table: Vec<SketchRule> = found
                 .into_iter()
                 .map(|(mut rule, is_direct)| {
-                    rule.may_take_others = direct > usize::from(is_direct);
+                    rule.may_take_others = direct > usize::from(is_direct) || self.is_users(table);
                     rule
                 })
                 .collect();
@@ -269,16 +269,26 @@ impl<'c> Drafter<'c> {
                 Some(target) => (target, true),
                 None => match self.row_target(table, column) {
                     Some(target) => (TargetGuess::Known(target), false),
-                    None => continue,
+                    None => match self.polymorphic_target(table, column) {
+                        // It may turn out to name a user.
+                        Some(target) => (target, true),
+                        None => continue,
+                    },
                 },
             };
             let detach = if column.not_null { "" } else { ", detach" };
+            let one_each = match &target {
+                TargetGuess::Polymorphic { label, .. } => {
+                    format!(", one rule for each value of {}", toml_string(label))
+                }
+                _ => String::new(),
+            };
             let rule = SketchRule {
                 columns: column.name.clone(),
                 target: Some(target),
                 may_take_others: false,
                 comment: format!(
-                    "no foreign key, about {} rows; delete{detach} or keep",
+                    "no foreign key{one_each}, about {} rows; delete{detach} or keep",
                     table.rows
                 ),
             };
@@ -317,6 +327,27 @@ impl<'c> Drafter<'c> {
             (false, true) => Some(clerk_id()),
             (false, false) => None,
         }
+    }
+
+    /// What an id beside a type may point at: one of the tables that something is erased of.
+    fn polymorphic_target(&self, table: &Table, column: &Column) -> Option<TargetGuess> {
+        let columns = table.columns.iter();
+        let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+        let label = type_beside(&column.name, &names)?;
+        let mut parents = self
+            .tables
+            .iter()
+            .filter(|parent| self.erased.contains(&parent.id) && parent.id != table.id);
+        let example = parents.find_map(|parent| match parent.key()[..] {
+            [key] if !self.is_users(parent) => {
+                Some(format!("{}.{}", self.sections[&parent.id], key.name))
+            }
+            _ => None,
+        });
+        Some(TargetGuess::Polymorphic {
+            label: label.to_owned(),
+            example: example?,
+        })
     }
 
     /// The row that a column is named after, as the value of `to`.

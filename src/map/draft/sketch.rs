@@ -64,6 +64,12 @@ pub(super) enum TargetGuess {
     Known(String),
     /// Either of the user's ids.
     EitherId,
+    /// Rows of several tables; a column says of which.
+    Polymorphic {
+        label: String,
+        /// One that it may be, as the value of `to`.
+        example: String,
+    },
 }
 
 /// A column that seems to name objects.
@@ -212,15 +218,24 @@ impl SketchRule {
         let target = self.target.as_ref().map(|target| match target {
             TargetGuess::Known(target) => format!(", to = {}", toml_string(target)),
             TargetGuess::EitherId => format!(", to = {}", decisions.text("user.id")),
+            TargetGuess::Polymorphic { label, example } => format!(
+                ", to = {}, where = {{ {} = {} }}",
+                decisions.text(example),
+                toml_key(label),
+                decisions.text("decided")
+            ),
         });
         let others = match self.may_take_others {
             true => format!(", others = {}", decisions.text("too")),
             false => String::new(),
         };
         let more = target.unwrap_or_default() + &others;
-        let value = match more.is_empty() {
-            true => action,
-            false => format!("{{ do = {action}{more} }}"),
+        let value = match (more.is_empty(), &self.target) {
+            (true, _) => action,
+            (false, Some(TargetGuess::Polymorphic { .. })) => {
+                format!("[{{ do = {action}{more} }}]")
+            }
+            (false, _) => format!("{{ do = {action}{more} }}"),
         };
         format!(
             "on_erase.{} = {value}  # {}",

@@ -193,6 +193,17 @@ pub enum Constant {
     Switch(bool),
 }
 
+impl fmt::Display for Constant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => formatter.write_str(text),
+            Self::Whole(number) => number.fmt(formatter),
+            Self::Fraction(number) => number.fmt(formatter),
+            Self::Switch(switch) => switch.fmt(formatter),
+        }
+    }
+}
+
 /// A column that names objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectSource {

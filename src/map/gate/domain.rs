@@ -64,12 +64,12 @@ async fn clerk_ids(
 ) -> Result<Option<Finding>, sqlx::Error> {
     let user = &scope.map.map.user;
     let sql = format!(
-        "select count(*), count(*) filter (where v ~ $1) from (select {}::text as v from {} where {0} is not null \
-         limit {SAMPLE}) s",
+        "select count(*), count(*) filter (where v ~ ($1::text[])[1]) from (select {}::text as v from {} \
+         where {0} is not null limit {SAMPLE}) s",
         clerk_id.sql, root.sql
     );
     let place = scope.place(root, clerk_id);
-    let counts = match counts::<(i64, i64)>(tx, sql, &user.ids).await? {
+    let counts = match counts::<(i64, i64)>(tx, sql, &[user.ids.clone()]).await? {
         Ok(counts) => counts,
         Err(problem) => return Ok(Some(not_looked(place, &problem))),
     };
@@ -102,16 +102,23 @@ async fn domain(
         let sides = equal((&format!("u.{}", of_user.sql), of_user), ("s.v", column));
         format!("exists (select from {} u where {sides})", root.sql)
     };
+    // Of a polymorphic reference only the rows that the rule is for.
+    let discriminator = reference.discriminator.iter().enumerate();
+    let conditions: String = discriminator
+        .map(|(at, (column, _))| format!(" and {}::text = ($1::text[])[{}]", column.sql, at + 1))
+        .collect();
+    let values = reference.discriminator.iter();
+    let values: Vec<String> = values.map(|(_, value)| value.to_string()).collect();
     let sql = format!(
         "select count(*), count(*) filter (where {}), count(*) filter (where {}) \
-         from (select {} as v, $1::text from {} where {2} is not null limit {SAMPLE}) s",
+         from (select {} as v, $1::text[] from {} where {2} is not null{conditions} limit {SAMPLE}) s",
         is_in(id),
         is_in(clerk_id),
         column.sql,
         table.sql
     );
     let place = scope.place(table, column);
-    let (all, ids, clerk_ids) = match counts::<(i64, i64, i64)>(tx, sql, "").await? {
+    let (all, ids, clerk_ids) = match counts::<(i64, i64, i64)>(tx, sql, &values).await? {
         Ok(counts) => counts,
         Err(problem) => return Ok(Some(not_looked(place, &problem))),
     };
@@ -136,7 +143,7 @@ fn not_looked(place: String, problem: &str) -> Finding {
 async fn counts<T>(
     tx: &mut PgConnection,
     sql: String,
-    parameter: &str,
+    parameter: &[String],
 ) -> Result<Result<T, String>, sqlx::Error>
 where
     T: Send + Unpin + for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,

@@ -54,18 +54,18 @@ pub fn names_a_row(column: &str, type_name: &str) -> bool {
     }
 }
 
-/// Whether a column is the id of a polymorphic reference, such as `entityId` beside `entityType`.
-pub fn is_beside_a_type(column: &str, others: &[&str]) -> bool {
+/// The column that says what a polymorphic reference means, such as `entityType` beside `entityId`; none if the
+/// column is no such reference.
+pub fn type_beside<'n>(column: &str, others: &[&'n str]) -> Option<&'n str> {
     let column = words(column);
-    let Some((id, rest)) = column.split_last().filter(|(_, rest)| !rest.is_empty()) else {
-        return false;
-    };
-    let is_type_of_it = |other: &&str| {
+    let (id, rest) = column.split_last().filter(|(_, rest)| !rest.is_empty())?;
+    let is_type_of_it = |other: &&&str| {
         let other = words(other);
         let last = other.last().is_some_and(|last| last == "type");
         last && other[..other.len() - 1] == *rest
     };
-    IDS.contains(&id.as_str()) && others.iter().any(is_type_of_it)
+    let is_id = IDS.contains(&id.as_str());
+    others.iter().find(is_type_of_it).filter(|_| is_id).copied()
 }
 
 /// Whether a column is named like one that names objects: `object_key`, `avatarUrl`, `s3Key`, `thumbnail_keys`.
@@ -88,6 +88,7 @@ pub fn names_an_object(column: &str) -> bool {
         "photo",
         "picture",
         "preview",
+        "receipt",
         "resume",
         "s3",
         "storage",
@@ -152,11 +153,14 @@ mod tests {
 
     #[test]
     fn a_polymorphic_reference_is_an_id_beside_a_type() {
-        assert!(is_beside_a_type("entityId", &["id", "entityType"]));
-        assert!(is_beside_a_type("record_id", &["record_type"]));
-        assert!(
-            !is_beside_a_type("id", &["type"]) && !is_beside_a_type("entity_id", &["record_type"])
+        let beside = |column, others: &[&'static str]| type_beside(column, others);
+        assert_eq!(
+            beside("entityId", &["id", "entityType"]),
+            Some("entityType")
         );
+        assert_eq!(beside("record_id", &["record_type"]), Some("record_type"));
+        assert_eq!(beside("id", &["type"]), None);
+        assert_eq!(beside("entity_id", &["record_type"]), None);
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn numbers(columns: &[&Column]) -> Vec<i16> {
 }
 
 /// A row belongs to another person if it names a user by itself, and goes for another reason than that user's
-/// erasure. Two references that each take the row make it a row of two people.
+/// erasure. Two references that each take the row make it a row of two people. A row of the user's own table is
+/// another person.
 fn others<'s>(scope: &'s Scope<'_>) -> impl Iterator<Item = Finding> + 's {
     let map = scope.map;
     let deletes = map.references.iter().filter(|reference| {
@@ -88,6 +89,15 @@ fn others<'s>(scope: &'s Scope<'_>) -> impl Iterator<Item = Finding> + 's {
             && scope.applies(reference)
     });
     deletes.filter_map(move |reference| {
+        let table = map.tables[reference.child].table;
+        let place = scope.place_of(table, &reference.columns);
+        if map.tables[reference.child].is_root {
+            let what = "This rule deletes other users.";
+            let remedy = "Give \"detach\" or \"keep\", or others = \"too\" if that is meant.";
+            return Some(
+                Finding::danger(Code::Others, place, what, remedy).at(reference.rule.line),
+            );
+        }
         let is_direct = reference.parent.is_user(map);
         let owner = map.references.iter().find(|other| {
             other.child == reference.child
@@ -95,13 +105,11 @@ fn others<'s>(scope: &'s Scope<'_>) -> impl Iterator<Item = Finding> + 's {
                 && !std::ptr::eq(other.rule, reference.rule)
                 && (!is_direct || other.rule.action == Action::Delete)
         })?;
-        let table = map.tables[reference.child].table;
         let what = format!(
             "This rule deletes rows whose {} is somebody else.",
             Vec::from_iter(owner.columns.iter().map(|column| column.name.as_str())).join(",")
         );
         let remedy = "Give the rule others = \"too\" if that is meant, or \"detach\".";
-        let place = scope.place_of(table, &reference.columns);
         Some(Finding::danger(Code::Others, place, what, remedy).at(reference.rule.line))
     })
 }

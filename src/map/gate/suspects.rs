@@ -2,7 +2,7 @@
 //! says nothing; and where each table is asked for, tables.
 
 use super::finding::{Code, Finding};
-use super::names::{is_beside_a_type, names_a_row, names_a_user};
+use super::names::{names_a_row, names_a_user, type_beside};
 use super::scope::Scope;
 use super::values::Counts;
 use crate::map::catalog::{Column, Table, TypeFamily};
@@ -33,7 +33,7 @@ pub(super) fn by_name(scope: &Scope<'_>) -> Vec<Finding> {
                 format!(
                     "Is named after rows of {parent}, and has neither a foreign key nor a rule."
                 )
-            } else if column.family.may_be_an_id() && is_beside_a_type(&column.name, &names) {
+            } else if column.family.may_be_an_id() && type_beside(&column.name, &names).is_some() {
                 "Stands beside a type like a polymorphic reference, and has no rule.".to_owned()
             } else {
                 continue;

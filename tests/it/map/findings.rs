@@ -51,6 +51,10 @@ finds! {
     rows_of_two_people: "create table m (id int primary key, sender_id text references users, recipient_id text references users);",
         "[table.m]\non_erase = { sender_id = \"delete\", recipient_id = \"delete\" }\n"
         => "danger others m.recipient_id", "danger others m.sender_id";
+    other_users_without_consent: "alter table users add referred_by text references users;", "[table.users]\non_erase.referred_by = \"delete\"\n"
+        => "danger others users.referred_by";
+    other_users_with_consent: "alter table users add referred_by text references users;",
+        "[table.users]\non_erase.referred_by = { do = \"delete\", others = \"too\" }\n" => ;
     a_ban_belongs_to_one: "create table m (id int primary key, user_id text references users, banned_by_id text references users);",
         "[table.m]\non_erase = { user_id = \"delete\", banned_by_id = \"detach\" }\n" => ;
     a_trigger_that_could_keep_the_row: &format!("{A} create function f() returns trigger language plpgsql as 'begin return null; end'; create trigger t before delete on a for each row execute function f();"), A_RULE
@@ -193,6 +197,26 @@ async fn a_rule_that_names_the_wrong_id_is_found() {
     assert!(
         found.contains(&"danger wrong-id users.id".to_owned()),
         "{found:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polymorphic_rule_is_judged_by_its_own_rows() {
+    let application = Application::new(&format!(
+        "create table users (id uuid primary key, clerk_id text unique);
+         create table a (id int primary key, record_id text, record_type text);
+         insert into users values ('00000000-0000-0000-0000-00000000000a', '{USER_A}');
+         insert into a values (1, '00000000-0000-0000-0000-00000000000a', 'user');"
+    ))
+    .await;
+    let map = "version = 1\n[user]\ntable = \"users\"\nclerk_id = \"clerk_id\"\n[table.a]\non_erase.record_id = [\n\
+               { do = \"delete\", to = \"user.id\", where = { record_type = \"user\" }, others = \"too\" },\n\
+               { do = \"delete\", to = \"user.clerk_id\", where = { record_type = \"clerk\" }, others = \"too\" },\n]\n";
+    assert!(application.findings(map).await.is_empty());
+    application.run("update a set record_type = 'clerk'").await;
+    assert_eq!(
+        application.findings(map).await,
+        ["danger wrong-id a.record_id"]
     );
 }
 

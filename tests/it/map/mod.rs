@@ -8,3 +8,5 @@ mod findings;
 mod hostile;
 mod shapes;
 mod story;
+pub use self::database::parse;
+pub use self::shapes::decide;

@@ -74,6 +74,23 @@ fn status_of(code: &str) -> u16 {
 
 impl State {
     pub fn answer(&mut self, call: &Call) -> Answer {
+        self.in_bucket(&call.bucket, |state| state.answer_in(call))
+    }
+
+    /// Does something while a bucket that stands apart is in the place of the one bucket.
+    pub fn in_bucket<T>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+        let swap = |state: &mut Self| {
+            if let Some(bucket) = state.apart.get_mut(name) {
+                std::mem::swap(bucket, &mut state.bucket);
+            }
+        };
+        swap(self);
+        let done = work(self);
+        swap(self);
+        done
+    }
+
+    fn answer_in(&mut self, call: &Call) -> Answer {
         let operation = operation(call);
         let wanted = match operation {
             "DeleteObjects" => wanted(&String::from_utf8_lossy(&call.body)),

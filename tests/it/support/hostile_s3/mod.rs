@@ -1,5 +1,5 @@
 //! An S3 server in the test, whose answers a test can bend. Path style; signatures are not checked; every
-//! bucket name is the one bucket, unless a test says which exists. Its store is real: what is deleted is
+//! bucket name is the one bucket, unless a test says which exists, or which stand apart. Its store is real: what is deleted is
 //! deleted, also when the answer is cut, withheld or lost.
 
 // Made for every test to come; not each of its means has a user at all times.
@@ -64,6 +64,8 @@ pub struct Asked {
 #[derive(Default)]
 struct State {
     bucket: Bucket,
+    /// Buckets with objects of their own, by name.
+    apart: BTreeMap<String, Bucket>,
     /// The only bucket that exists; `None` is any.
     only_bucket: Option<String>,
     key_errors: HashMap<String, (String, String, Times)>,
@@ -126,6 +128,32 @@ impl HostileS3 {
 
     pub fn put(&self, key: &str) {
         self.with(|state| state.bucket.put(key, Bytes::from_static(b"x")));
+    }
+
+    /// From now on a bucket of this name has objects of its own.
+    pub fn stand_apart(&self, bucket: &str) {
+        self.with(|state| {
+            state.apart.entry(bucket.to_owned()).or_default();
+        });
+    }
+
+    pub fn put_in(&self, bucket: &str, key: &str) {
+        self.with(|state| {
+            state.in_bucket(bucket, |of| of.bucket.put(key, Bytes::from_static(b"x")))
+        });
+    }
+
+    /// The keys of a bucket, in order.
+    pub fn keys_in(&self, bucket: &str) -> Vec<String> {
+        self.with(|state| state.in_bucket(bucket, |of| of.bucket.objects.keys().cloned().collect()))
+    }
+
+    /// Removes every object of every bucket.
+    pub fn empty(&self) {
+        self.with(|state| {
+            let buckets = state.apart.values_mut().chain([&mut state.bucket]);
+            buckets.for_each(|bucket| bucket.objects.clear());
+        });
     }
 
     /// Whether anything of the key is left, be it an old version or a marker.
