@@ -30,7 +30,8 @@ pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>
 pub(super) async fn map_in_use(connection: &mut PgConnection) -> Result<ErasureMap, Problem> {
     let map = map::current(connection).await.map_err(problem_of)?;
     map.ok_or_else(|| {
-        let why = "The erasure map that is applied is of another version of Lethe: run `lethe migrate`.";
+        let why =
+            "The erasure map that is applied is of another version of Lethe: run `lethe migrate`.";
         Problem::unavailable(why, RETRY_AFTER).with_code(ProblemCode::DatabaseUnavailable)
     })
 }

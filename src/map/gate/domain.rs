@@ -69,7 +69,7 @@ async fn clerk_ids(
         clerk_id.sql, root.sql
     );
     let place = scope.place(root, clerk_id);
-    let counts = match counts::<(i64, i64)>(tx, sql, &[user.ids.clone()]).await? {
+    let counts = match counts::<(i64, i64)>(tx, sql, std::slice::from_ref(&user.ids)).await? {
         Ok(counts) => counts,
         Err(problem) => return Ok(Some(not_looked(place, &problem))),
     };

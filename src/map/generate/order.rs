@@ -23,10 +23,11 @@ impl Order {
             }
         }
         for through in 0..count {
-            for from in 0..count {
-                if reaches[from][through] {
-                    for to in 0..count {
-                        reaches[from][to] |= reaches[through][to];
+            let onward = reaches[through].clone();
+            for from in &mut reaches {
+                if from[through] {
+                    for (reached, more) in from.iter_mut().zip(&onward) {
+                        *reached |= more;
                     }
                 }
             }
