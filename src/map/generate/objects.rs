@@ -139,7 +139,9 @@ pub(super) fn keys(object: &BoundObject<'_>, reader: KeyReader<'_>) -> String {
         (None, _) => format!("select {column}::text"),
     };
     let key = match reader {
-        KeyReader::Function(schema) => format!("{schema}.object_key(v.value, {})", bases(object.bucket)),
+        KeyReader::Function(schema) => {
+            format!("{schema}.object_key(v.value, {})", bases(object.bucket))
+        }
         KeyReader::Subquery if object.bucket.bases.is_empty() => format!("({KEY})"),
         KeyReader::Subquery => {
             let bases = format!("unnest({})", bases(object.bucket));
