@@ -64,6 +64,9 @@ pub async fn delete_user_by_webhook(
             });
         }
         let outcome = match (event_type, user_id) {
+            (USER_DELETED, Some(user_id)) if is_refused(&mut tx, user_id).await? => {
+                WebhookOutcome::NotAUser
+            }
             (USER_DELETED, Some(user_id)) => {
                 request_user(&mut tx, user_id, WEBHOOK_ACTOR).await?;
                 WebhookOutcome::Accepted
@@ -187,6 +190,20 @@ pub(super) async fn lock_entity(
         .await?;
     // The row may have been given to another user since its owner was read.
     Ok(locked.filter(|locked| locked.user_id == owner))
+}
+
+/// Whether the erasure map refuses this id: it does not match `ids`, or is one of `never`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_refused(
+    connection: &mut PgConnection,
+    user_id: &UserId,
+) -> Result<bool, sqlx::Error> {
+    let refusal = query_file_scalar!("sql/deletion/refusal.sql", user_id.as_str())
+        .fetch_one(connection)
+        .await?;
+    Ok(refusal.is_some())
 }
 
 async fn request_user(

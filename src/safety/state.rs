@@ -39,6 +39,8 @@ pub struct SafetyState {
     pub pause: Option<PauseState>,
     /// Erasures that wait for a person to release or cancel them.
     pub held: i64,
+    /// The applied erasure map does not speak of every reference.
+    pub is_map_incomplete: bool,
 }
 
 impl SafetyState {
@@ -56,6 +58,7 @@ impl SafetyState {
         Ok(Self {
             pause,
             held: row.held,
+            is_map_incomplete: row.is_map_incomplete,
         })
     }
 }

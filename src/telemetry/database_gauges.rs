@@ -81,6 +81,7 @@ pub(super) struct SafetyGauges {
     pub(super) is_read: AtomicBool,
     pub(super) paused: IntGauge,
     pub(super) held: IntGauge,
+    pub(super) map_incomplete: IntGauge,
 }
 
 impl SafetyGauges {
@@ -96,6 +97,10 @@ impl SafetyGauges {
             held: gauge(
                 "lethe_erasures_held",
                 "Erasures above ERASURE_LIMIT_PER_HOUR, which wait for a person to release or cancel them.",
+            )?,
+            map_incomplete: gauge(
+                "lethe_map_incomplete",
+                "1 if the applied erasure map does not speak of every reference; then no receipt is complete.",
             )?,
             registry,
         })

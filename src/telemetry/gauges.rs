@@ -129,6 +129,8 @@ impl GaugeReader {
         let gauges = &self.metrics.database.safety;
         gauges.paused.set(i64::from(state.pause.is_some()));
         gauges.held.set(state.held);
+        let is_map_incomplete = i64::from(state.is_map_incomplete);
+        gauges.map_incomplete.set(is_map_incomplete);
         Ok(())
     }
 

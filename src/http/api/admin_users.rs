@@ -12,11 +12,11 @@ use super::{
     types::{Tag, task_location},
 };
 use crate::{
-    deletion::requests::delete_user,
+    deletion::requests::{delete_user, is_refused},
     evidence::{self, ErasureTask, User},
     http::{
         access::{AdminAuth, ViewerAuth},
-        problem::Problems,
+        problem::{Problem, Problems},
     },
     map::plan::{self, Plan},
     problems,
@@ -93,6 +93,12 @@ impl AdminUsers {
         reason: Query<Text>,
     ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
         let user_id = user_id.0;
+        let mut checked = connection(&state.pool).await?;
+        if is_refused(&mut checked, &user_id).await.map_err(problem_of)? {
+            let rule = "must be an id that the erasure map allows (`ids` and `never`)";
+            return Err(Problem::bad_field("userId", rule).into());
+        }
+        drop(checked);
         let id = delete_user(&state.pool, &user_id, &auth.actor())
             .await
             .map_err(problem_of)?;
