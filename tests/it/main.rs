@@ -44,6 +44,8 @@ mod health;
 mod hostile;
 mod http_edge;
 #[cfg(feature = "dev")]
+mod judge;
+#[cfg(feature = "dev")]
 mod map;
 mod model;
 #[cfg(feature = "dev")]
