@@ -137,9 +137,7 @@ async fn a_process_without_one_of_its_functions_is_not_ready() {
     let service = Service::start(&world).await;
     let url = format!("{}/health/ready", service.url);
     assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
-    world
-        .execute("drop function lethe.pause(text, text)")
-        .await;
+    world.execute("drop function lethe.pause(text, text)").await;
     // An answer is given to everybody for a second.
     let begun = Instant::now();
     let text = loop {

@@ -94,7 +94,10 @@ impl AdminUsers {
     ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
         let user_id = user_id.0;
         let mut checked = connection(&state.pool).await?;
-        if is_refused(&mut checked, &user_id).await.map_err(problem_of)? {
+        if is_refused(&mut checked, &user_id)
+            .await
+            .map_err(problem_of)?
+        {
             let rule = "must be an id that the erasure map allows (`ids` and `never`)";
             return Err(Problem::bad_field("userId", rule).into());
         }

@@ -41,7 +41,7 @@ select t.name, x.action, count(distinct (x.part, x.place)), (select count(distin
 where n.kind = x.kind and n.action = x.action and not n.is_foreign)\n        \
 from touched x join type t on t.kind = x.kind group by t.name, x.kind, x.action\n    ),\n    \
 kept (type, rows, why) as (\n        \
-select t.name, count(*), x.why from touched x join type t on t.kind = x.kind\n        \
+select t.name, count(distinct (x.part, x.place)), x.why from touched x join type t on t.kind = x.kind\n        \
 where x.action = 'keep' group by t.name, x.why\n    )\n    \
 select jsonb_build_object(\n        \
 'rows', coalesce((select jsonb_agg(jsonb_build_object('type', c.type, 'action', c.action, 'rows', c.rows, 'keys', c.keys)\n            \

@@ -90,7 +90,7 @@ pub(super) fn keys_of(map: &BoundMap<'_>) -> String {
                     references_of(map, object)
                 ));
             }
-            if !stays && object.source.erased_of_kept {
+            if !table.is_root && object.source.erased_of_kept {
                 for from in kept_rows_of(map, kind) {
                     selects.push(format!(
                         "select {}, {id}, r.ref, true from (select x.* from {from} limit keys_of.max_rows) t {} where not k.is_foreign",
@@ -226,10 +226,18 @@ fn names(
         }
     }
     let protects = match is_soft_deleted(table, "t") {
-        Some(deleted) => format!(
-            "case when {deleted} then {} else {stays} end",
-            upward_state("rests", kind, "t")
-        ),
+        Some(deleted) => {
+            // A row that stays for a reason keeps its object, deleted or not.
+            let is_kept_user = table.is_root && map.kept_user().is_some();
+            let mut kept = vec![upward_state("rests", kind, "t")];
+            match (object.source.erased_of_kept, is_kept_user) {
+                (true, _) => {}
+                (false, true) => kept.push("true".to_owned()),
+                (false, false) => kept.extend(keep_parents_going(map, kind)),
+            }
+            let kept = kept.join(" or ");
+            format!("case when {deleted} then {kept} else {stays} end")
+        }
         None => stays,
     };
     let bucket = format!("w.bucket = {}", literal(bucket_name(object.bucket)));
@@ -274,7 +282,7 @@ fn names(
 fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
     let table = &map.tables[kind];
     let mut tests = Vec::new();
-    if table.is_root && map.kept_user().is_some() {
+    if table.is_root {
         return tests;
     }
     let references = map.references.iter();

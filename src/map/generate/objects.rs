@@ -75,7 +75,8 @@ fn named_by_kept(
         "doomed d".to_owned()
     } else {
         let kept = kept_rules(map, kind);
-        if kept.is_empty() {
+        // Of users, only the one who is erased gives up objects.
+        if kept.is_empty() || table.is_root {
             return None;
         }
         format!(
@@ -233,7 +234,7 @@ fn is_live(
         leave_out("doomed g where g.kind = 0");
     }
     let kept = kept_rules(map, kind);
-    if object.source.erased_of_kept && !kept.is_empty() {
+    if object.source.erased_of_kept && !kept.is_empty() && !table.is_root {
         leave_out(&format!("changed g where g.rule in ({kept})"));
     }
     conditions

@@ -8,7 +8,7 @@ use super::frame::{
 use super::keys::is_answered;
 use super::order::Order;
 use super::quote::{constant, literal};
-use super::rows::emptied;
+use super::rows::{emptied, not_emptied};
 use crate::map::bind::{BoundChanges, BoundMap, BoundTable, BoundUser, Parent, Reference};
 use crate::map::catalog::{Column, Table};
 use crate::map::format::{Action, Constant};
@@ -90,10 +90,16 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool) -> Strin
     }
     let mut answered = String::new();
     if !is_detach {
-        let emptied = emptied(table);
+        // Of users, only the one who is erased gives up objects.
+        let emptied = if table.is_root {
+            Vec::new()
+        } else {
+            emptied(table)
+        };
         if !emptied.is_empty() {
             answered = is_answered(map, table, "remove_rows.answered");
             set.extend(emptied);
+            differs.extend(not_emptied(table));
         }
     }
     if set.is_empty() {
@@ -326,7 +332,8 @@ fn root(map: &BoundMap<'_>) -> String {
         clear: columns(&keep.changes.clear),
         leave: Vec::new(),
     };
-    let (mut set, differs) = assignments(table.table, &changes);
+    let (mut set, mut differs) = assignments(table.table, &changes);
+    differs.extend(not_emptied(table));
     let emptied = emptied(table);
     let answered = match emptied.is_empty() {
         true => String::new(),

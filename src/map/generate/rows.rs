@@ -157,9 +157,11 @@ fn erased_columns(
     if set.is_empty() {
         return None;
     }
-    let keeps = match table.is_root && map.kept_user().is_some() {
-        true => vec![call("goes", kind, "c")],
-        false => kept_conditions(map, kind, "c"),
+    // Of users, only the one who is erased gives up objects.
+    let keeps = match (table.is_root, map.kept_user().is_some()) {
+        (true, true) => vec![call("goes", kind, "c")],
+        (true, false) => Vec::new(),
+        (false, _) => kept_conditions(map, kind, "c"),
     };
     (!keeps.is_empty()).then(|| (set.join(", "), keeps.join(" or ")))
 }
@@ -184,4 +186,23 @@ pub(super) fn emptied(table: &BoundTable<'_>) -> Vec<String> {
         .collect();
     set.dedup();
     set
+}
+
+/// Conditions that an object column of the row `c` is not empty yet.
+pub(super) fn not_emptied(table: &BoundTable<'_>) -> Vec<String> {
+    let objects = table
+        .objects
+        .iter()
+        .filter(|object| object.source.erased_of_kept);
+    objects
+        .map(|object| {
+            let column = &object.column.sql;
+            match (object.column.not_null, object.column.family) {
+                (false, _) => format!("c.{column} is not null"),
+                (true, TypeFamily::TextArray) => format!("cardinality(c.{column}) > 0"),
+                (true, TypeFamily::Json) => format!("c.{column}::text <> 'null'"),
+                (true, _) => format!("c.{column}::text <> ''"),
+            }
+        })
+        .collect()
 }

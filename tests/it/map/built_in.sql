@@ -163,7 +163,7 @@ begin
         from touched x join type t on t.kind = x.kind group by t.name, x.kind, x.action
     ),
     kept (type, rows, why) as (
-        select t.name, count(*), x.why from touched x join type t on t.kind = x.kind
+        select t.name, count(distinct (x.part, x.place)), x.why from touched x join type t on t.kind = x.kind
         where x.action = 'keep' group by t.name, x.why
     )
     select jsonb_build_object(
