@@ -112,7 +112,7 @@ impl ListId {
     }
 }
 
-/// Reads the rows of a page as they come. Stops when they are larger than [`MAX_PAGE_BYTES`], of which `bytes_of` says
+/// Reads the rows of a page as they come. Stops when they are larger than a page may be, of which `bytes_of` says
 /// what a row has. Returns them and the number of rows of the page, for [`ListId::cut_page`].
 ///
 /// # Errors

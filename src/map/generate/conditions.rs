@@ -117,15 +117,14 @@ fn discriminator<'r>(
 /// the database itself would delete or change.
 pub(super) fn no_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
     let mut conditions = String::new();
-    for reference in map
-        .references
-        .iter()
-        .filter(|one| points_at(map, one, kind))
-    {
-        conditions += &no_row(
-            map.tables[reference.child].table,
-            &of_row(reference, c, "x"),
-        );
+    let references = map.references.iter();
+    for reference in references.filter(|one| points_at(map, one, kind)) {
+        let mut condition = of_row(reference, c, "x");
+        if reference.child == kind {
+            // A row that references itself is no child of its own.
+            condition += &format!(" and (x.tableoid, x.ctid) <> ({c}.tableoid, {c}.ctid)");
+        }
+        conditions += &no_row(map.tables[reference.child].table, &condition);
     }
     let table = map.tables[kind].table;
     for edge in map.edges.iter().filter(|edge| edge.parent.id == table.id) {

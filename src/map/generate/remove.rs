@@ -24,14 +24,20 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
     for reference in &map.references {
         if reference.rule.action != Action::Delete {
             let parent = super::conditions::parent_kind(map, reference);
-            // A row that goes later than what it points at must let go of it first.
+            // A row that goes later than what it points at, or with it, must let go of it first.
             let lets_go = parent.is_some_and(|parent| {
-                parent != reference.child
-                    && (order.goes_after(reference.child, parent)
-                        || (map.tables[reference.child].is_root && map.kept_user().is_some()))
+                parent == reference.child
+                    || order.goes_after(reference.child, parent)
+                    || (map.tables[reference.child].is_root && map.kept_user().is_some())
             });
             moved |= lets_go;
-            body += &change(map, reference, lets_go);
+            if parent == Some(reference.child) && reference.rule.action == Action::Keep {
+                // A row that goes lets go too, and is none of those that are kept.
+                body += &change(map, reference, false, true);
+                body += &change(map, reference, true, false);
+            } else {
+                body += &change(map, reference, lets_go, true);
+            }
         }
     }
     if moved {
@@ -76,8 +82,8 @@ fn chosen(map: &BoundMap<'_>) -> String {
     }
 }
 
-/// Detaches or anonymises the rows of one rule.
-fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool) -> String {
+/// Detaches or anonymises the rows of one rule; with `lets_go` also those that go themselves.
+fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: bool) -> String {
     let kind = reference.child;
     let table = &map.tables[kind];
     let is_detach = reference.rule.action == Action::Detach;
@@ -133,7 +139,7 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool) -> Strin
         false => format!(" and ({})", differs.join(" or ")),
     };
     // A row that its reference still finds is counted at the end.
-    let counted = match is_detach || is_found_again(map, reference) {
+    let counted = match is_detach || !counts || is_found_again(map, reference) {
         false => format!(
             "        remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n",
             type_literal(map, kind),
@@ -236,7 +242,7 @@ fn circles(map: &BoundMap<'_>, order: &Order) -> String {
     let mut done = vec![false; map.tables.len()];
     for kind in order.downwards.iter().copied() {
         let circle = order.circle(kind);
-        if circle.len() < 2 || done[kind] {
+        if done[kind] || (circle.len() < 2 && !order.is_circle(kind, kind)) {
             continue;
         }
         for one in &circle {
