@@ -85,7 +85,7 @@ func restoreSample(ctx context.Context, client *lethe.ClientWithResponses, sampl
 
 // expectListed looks whether the sample is in the list of what is deleted and not purged yet.
 func expectListed(ctx context.Context, client *lethe.ClientWithResponses, sample uuid.UUID, expected bool) error {
-	kind, id := lethe.EntityTypeSample, sample.String()
+	kind, id := "sample", sample.String()
 	list, err := client.ListDeletedWithResponse(ctx, &lethe.ListDeletedParams{EntityType: &kind, EntityId: &id})
 	if err != nil {
 		return err

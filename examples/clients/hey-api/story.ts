@@ -13,7 +13,6 @@ import {
   resume,
 } from "./generated/sdk.gen.js";
 import { createClient } from "./generated/client/index.js";
-import type { EntityType } from "./generated/types.gen.js";
 
 function setting(name: string): string {
   const value = process.env[name];
@@ -38,7 +37,7 @@ async function eventually<T>(what: string, look: () => Promise<T | undefined>): 
 
 /** Whether the sample is in the list of what is deleted and not purged yet. */
 async function isListed(): Promise<boolean> {
-  const entityType: EntityType = "sample";
+  const entityType = "sample";
   const { data } = await listDeleted({ ...strict, query: { entityType, entityId: sampleId } });
   return data.items.some((item) => item.id === sampleId);
 }

@@ -20,7 +20,7 @@ from lethe_client.api.admin import (
     retry_task,
 )
 from lethe_client.api.samples import delete_sample, get_sample_deletion, restore_sample
-from lethe_client.models import EntityType, ErasureStatus, PauseReason, Problem, ProblemCode, Retry, TaskStatus
+from lethe_client.models import ErasureStatus, PauseReason, Problem, ProblemCode, Retry, TaskStatus
 
 T = TypeVar("T")
 SAMPLE_ID = UUID(os.environ["SAMPLE_ID"])
@@ -51,7 +51,7 @@ def eventually(ask: Callable[[], T], is_done: Callable[[T], bool]) -> T:
 
 def is_listed() -> bool:
     """Whether the sample is in the list of what is deleted and not purged yet."""
-    page = good(list_deleted.sync(client=lethe, entity_type=EntityType.SAMPLE, entity_id=str(SAMPLE_ID)))
+    page = good(list_deleted.sync(client=lethe, entity_type="sample", entity_id=str(SAMPLE_ID)))
     return any(item.id == str(SAMPLE_ID) for item in page.items)
 
 
