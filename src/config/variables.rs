@@ -71,7 +71,7 @@ variables! {
     DATABASE_MAX_CONNECTIONS: Database, number("connections", 1, MAX_POOL_CONNECTIONS), Count(10),
         "Pool size of one process";
     ERASURE_MAP: Map, Text("FILE"), Rule("built in"),
-        "File with the erasure map, for `lethe map`";
+        "File with the erasure map; without it a process takes the map that the database has";
     BIND_ADDR: Api, Text("ADDRESS:PORT"), Value("127.0.0.1:8080"),
         "Where the API listens; port 0 takes a free one and logs it";
     TRUSTED_PROXIES: Api, Text("ADDRESSES"), Rule("unset"),
