@@ -9,6 +9,7 @@ use super::report;
 use crate::cli::args::{MapCommand, MapFormat};
 use crate::map::apply::{self, Applied, ApplyError};
 use crate::map::draft::draft;
+use crate::map::format::ErasureMap;
 use crate::map::gate::{GateOptions, GateResult, inspect};
 use crate::map::plan::{self, CompileError};
 use crate::map::prove::{self, Proof};
@@ -84,7 +85,7 @@ pub async fn run(
         } => {
             let [worker, serve, application] = [worker, serve, application].map(|role| quote(role));
             let of_map = plan::rights(connection, map, (&worker, &serve)).await;
-            of_map.map(|of_map| own_grants(&worker, &serve, &application) + &of_map)
+            of_map.map(|of_map| own_grants(map, (&worker, &serve, &application)) + &of_map)
         }
     };
     match compiled {
@@ -185,7 +186,11 @@ fn quote(role: &str) -> String {
 }
 
 /// The rights on Lethe's own tables and functions.
-fn own_grants(worker: &str, serve: &str, application: &str) -> String {
+fn own_grants(map: &ErasureMap, (worker, serve, application): (&str, &str, &str)) -> String {
+    let functions = match map.is_built_in() {
+        true => needs::function_names(),
+        false => needs::own_function_names(),
+    };
     let mut text = format!(
         "grant usage on schema lethe to {worker}, {serve}, {application};\n\
          grant usage on schema lethe_map to {worker}, {serve};\n"
@@ -197,12 +202,13 @@ fn own_grants(worker: &str, serve: &str, application: &str) -> String {
                 text += &format!("grant {} on {} to {name};\n", rights.join(", "), need.table);
             }
         }
-        for function in needs::functions_of(&[role]) {
+        let of_role = needs::functions_of(&[role]).into_iter();
+        for function in of_role.filter(|function| functions.contains(function)) {
             text += &format!("grant execute on function {function} to {name};\n");
         }
     }
-    for function in needs::function_names() {
-        if function.starts_with("lethe.delete_") {
+    for function in functions {
+        if function.starts_with("lethe.delete") {
             text += &format!("grant execute on function {function} to {application};\n");
         }
     }
