@@ -49,7 +49,7 @@ begin
         -- The types of the map in the order of lists: their tables, their names in counts of rows, and whether a row may
         -- be deleted alone.
         'types() returns table (type text, relation text, plural text, is_api boolean)',
-        -- The ids of users in their order, for whoever has a row.
+        -- The ids of the users who have a row, in their order.
         'user_ids(after_id text, max_rows int) returns setof text',
         -- Whether the row of a user is live and was created before a time.
         'is_live_user(user_id text, created_before timestamptz) returns boolean',

@@ -27,7 +27,9 @@ pub async fn erase(pool: &PgPool, args: &EraseArgs, user: &str) -> Result<TasksO
         drop(tx);
         confirm(&found, &args.user_id)?;
     }
-    let id = delete_user(pool, &args.user_id, &format!("cli:{user}")).await?;
+    let id = delete_user(pool, &args.user_id, &format!("cli:{user}"))
+        .await?
+        .ok_or_else(|| TasksError::NotErasable(args.user_id.clone()))?;
     let mut tx = begin_read_only(pool).await?;
     let task = tasks::find(&mut *tx, id).await?;
     let task = ErasureTask {

@@ -43,6 +43,9 @@ pub enum TasksError {
     /// No erasure of this user.
     #[error("the erasure of {0} was never asked for")]
     NoErasure(UserId),
+    /// The erasure map does not allow this id.
+    #[error("the erasure map does not allow {0} to be erased (`ids` and `never`)")]
+    NotErasable(UserId),
     /// The person did not type the id again.
     #[error("{0}; nothing was erased")]
     Unconfirmed(&'static str),

@@ -64,12 +64,11 @@ pub async fn delete_user_by_webhook(
             });
         }
         let outcome = match (event_type, user_id) {
-            (USER_DELETED, Some(user_id)) if is_refused(&mut tx, user_id).await? => {
-                WebhookOutcome::NotAUser
-            }
             (USER_DELETED, Some(user_id)) => {
-                request_user(&mut tx, user_id, WEBHOOK_ACTOR).await?;
-                WebhookOutcome::Accepted
+                match request_user(&mut tx, user_id, WEBHOOK_ACTOR).await? {
+                    Some(_) => WebhookOutcome::Accepted,
+                    None => WebhookOutcome::NotAUser,
+                }
             }
             (USER_DELETED, None) => WebhookOutcome::MissingUser,
             _ => WebhookOutcome::Ignored,
@@ -80,7 +79,8 @@ pub async fn delete_user_by_webhook(
     .await
 }
 
-/// Requests the erasure of a user, who need not exist, and returns its task's id.
+/// Requests the erasure of a user, who need not exist, and returns its task's id. `None` if the erasure map refuses this
+/// id: it does not match `ids`, or is one of `never`.
 ///
 /// # Errors
 /// When the database fails. Nothing was written then.
@@ -88,7 +88,7 @@ pub async fn delete_user(
     pool: &PgPool,
     user_id: &UserId,
     actor: &str,
-) -> Result<TaskId, sqlx::Error> {
+) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
         let mut tx = begin(pool).await?;
         let task = request_user(&mut tx, user_id, actor).await?;
@@ -192,27 +192,14 @@ pub(super) async fn lock_entity(
     Ok(locked.filter(|locked| locked.user_id == owner))
 }
 
-/// Whether the erasure map refuses this id: it does not match `ids`, or is one of `never`.
-///
-/// # Errors
-/// When the database fails.
-pub async fn is_refused(
-    connection: &mut PgConnection,
-    user_id: &UserId,
-) -> Result<bool, sqlx::Error> {
-    let refusal = query_file_scalar!("sql/deletion/refusal.sql", user_id.as_str())
-        .fetch_one(connection)
-        .await?;
-    Ok(refusal.is_some())
-}
-
+/// `None` if the erasure map refuses this id: it does not match `ids`, or is one of `never`.
 async fn request_user(
     connection: &mut PgConnection,
     user_id: &UserId,
     actor: &str,
-) -> Result<TaskId, sqlx::Error> {
+) -> Result<Option<TaskId>, sqlx::Error> {
     let task = query_file_scalar!("sql/deletion/request_user.sql", user_id.as_str(), actor)
         .fetch_one(connection)
         .await?;
-    Ok(TaskId(task))
+    Ok(task.map(TaskId))
 }

@@ -59,10 +59,10 @@ pub async fn restore_entity(
         if !locked.deleted && task.is_none() {
             return Ok(RestoreOutcome::Live(locked.into()));
         }
-        if authority != Authority::Admin
-            && locked.deleted
-            && locked.deleted_by.as_deref() != Some(actor)
-        {
+        // Where the table has no column for it, the request says who asked.
+        let asked_by = task.as_ref().and_then(|task| task.asked_by.as_deref());
+        let deleted_by = locked.deleted_by.as_deref().or(asked_by);
+        if authority != Authority::Admin && deleted_by != Some(actor) {
             return Ok(RestoreOutcome::DeletedByOther);
         }
         let task = match task {

@@ -52,7 +52,10 @@ pub enum ApplyError {
     )]
     TypesInUse(Vec<String>),
     /// There is nobody to prove the map on.
-    #[error("there is no user to prove the map on; name one, or run this on a database with data")]
+    #[error(
+        "there is no user to prove the map on: the database has none, or `ids` and `never` do not allow this id; name \
+         another one, or run this on a database with data"
+    )]
     NoUser,
     #[error(transparent)]
     Database(#[from] sqlx::Error),

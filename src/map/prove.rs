@@ -107,7 +107,8 @@ pub async fn prove(
         .await?;
     let root = query_file_scalar!("sql/deletion/request_user.sql", user_id, "prove")
         .fetch_one(&mut *tx)
-        .await?;
+        .await?
+        .ok_or(ApplyError::NoUser)?;
     let stopped = run(&mut tx, root).await?;
     let left = query_file!("sql/map/leftovers.sql", user_id)
         .fetch_all(&mut *tx)

@@ -12,7 +12,7 @@ use super::{
     types::{Tag, task_location},
 };
 use crate::{
-    deletion::requests::{delete_user, is_refused},
+    deletion::requests::delete_user,
     evidence::{self, ErasureTask, User},
     http::{
         access::{AdminAuth, ViewerAuth},
@@ -93,18 +93,13 @@ impl AdminUsers {
         reason: Query<Text>,
     ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
         let user_id = user_id.0;
-        let mut checked = connection(&state.pool).await?;
-        if is_refused(&mut checked, &user_id)
-            .await
-            .map_err(problem_of)?
-        {
-            let rule = "must be an id that the erasure map allows (`ids` and `never`)";
-            return Err(Problem::bad_field("userId", rule).into());
-        }
-        drop(checked);
         let id = delete_user(&state.pool, &user_id, &auth.actor())
             .await
-            .map_err(problem_of)?;
+            .map_err(problem_of)?
+            .ok_or_else(|| {
+                let rule = "must be an id that the erasure map allows (`ids` and `never`)";
+                Problem::bad_field("userId", rule)
+            })?;
         if let Some(Text(reason)) = reason.0 {
             tracing::info!(%user_id, task_id = %id, actor = auth.actor(), reason, "an erasure was asked for");
         }

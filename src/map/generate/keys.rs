@@ -30,17 +30,11 @@ pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> Str
 pub(super) fn is_answered(map: &BoundMap<'_>, table: &BoundTable<'_>, answered: &str) -> String {
     let objects = table.objects.iter();
     objects
-        .map(|object| is_object_answered(map, table, object, answered))
+        .map(|object| is_object_answered(map, object, answered))
         .collect()
 }
 
-fn is_object_answered(
-    map: &BoundMap<'_>,
-    table: &BoundTable<'_>,
-    object: &BoundObject<'_>,
-    answered: &str,
-) -> String {
-    let _ = table;
+fn is_object_answered(map: &BoundMap<'_>, object: &BoundObject<'_>, answered: &str) -> String {
     format!(
         "\n          and not exists (select from (select c.*) t {} where not k.is_foreign \
          and r.ref not in (select a.ref from unnest({answered}) a (ref) where a.ref is not null))",

@@ -210,6 +210,38 @@ async fn a_row_with_a_composite_key_is_deleted_and_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_the_map_never_erases_is_refused_by_every_way_in() {
+    let application = Application::new(SQL).await;
+    let never = format!("[user]\nnever = [\"{USER_A}\"]\n");
+    let file = MapFile::new(&MAP.replacen("[user]\n", &never, 1));
+    let world = &application.world;
+    let given = [("ERASURE_MAP", file.path())];
+    assert!(world.run(&["migrate"], &given).await.status.success());
+    let service = Service::start_with(world, &given).await;
+    // 204, so that it is not delivered again.
+    clerk_reports(&service).await;
+    let path = format!("/admin/users/{USER_A}");
+    let (status, body) = service.admin(Method::DELETE, &path).await;
+    assert_eq!(
+        (status.as_u16(), &body["errors"][0]["field"]),
+        (400, &json!("userId")),
+        "{body}"
+    );
+    let erased = world.run(&["erase", USER_A, "--yes"], &[]).await;
+    let said = String::from_utf8_lossy(&erased.stderr).into_owned();
+    assert!(!erased.status.success() && said.contains("never"), "{said}");
+    let sql = format!("select lethe.delete_user('{USER_A}', 'job:test')");
+    let refused = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&world.pool)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("never erased"));
+    world.expect_rows("lethe.user_tombstones", 0).await;
+    world
+        .expect_rows("\"User\" where \"deletedAt\" is null", 2)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_erasure_leaves_every_row_as_it_was() {
     let (application, file) = acme().await;
     let world = &application.world;
