@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CHANNEL;
+use crate::db::sqlstate::{Meaning, meaning};
 use crate::pauses::Pauses;
 
 /// How long connecting and each round trip may take.
@@ -83,8 +84,14 @@ async fn receive(
                 wake.notify_one();
             }
             Err(_elapsed) => {
-                bounded(keep_alive.ask(&mut listener)).await?;
-                due = Instant::now() + every;
+                match bounded(keep_alive.ask(&mut listener)).await {
+                    // The server answered, so the connection is alive; the query is sent again at once.
+                    Err(error) if meaning(&error) == Meaning::Conflict => {}
+                    answer => {
+                        answer?;
+                        due = Instant::now() + every;
+                    }
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::maintenance;
 use super::pace::MAX_KEYS_PER_REQUEST;
 use super::pack::pack;
 use super::wakefulness::Wakefulness;
+use crate::db::retry::retry_on_conflict;
 use crate::db::sqlstate;
 use crate::failpoint;
 use crate::pauses::Pauses;
@@ -179,7 +180,9 @@ impl Claimer {
             watermarks,
         };
         let started = Instant::now();
-        let claims = match claim(&context.pool, &lease.worker, &request).await {
+        // One statement runs at the server's default isolation, so it may lose a conflict under `serializable`.
+        let claiming = || claim(&context.pool, &lease.worker, &request);
+        let claims = match retry_on_conflict(claiming).await {
             Ok(claims) => claims,
             Err(error) => {
                 if sqlstate::may_have_been_done(&error) {
