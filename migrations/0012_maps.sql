@@ -13,16 +13,65 @@ create table lethe.maps (
 );
 comment on table lethe.maps is 'The erasure maps that were applied; the newest row holds.';
 
+-- What in the database a running process found that its map does not speak of. Each change of what is found is a row, so
+-- that a receipt can say what held when its erasure ended.
+create table lethe.map_drift (
+    id       bigint generated always as identity primary key,
+    map_id   bigint not null references lethe.maps (id),
+    -- The tables and columns; empty when nothing is missing any more.
+    places   text[] not null,
+    found_at timestamptz not null default now(),
+    found_by text not null default session_user
+);
+create index map_drift_map_id_idx on lethe.map_drift (map_id, id);
+comment on table lethe.map_drift is
+    'Tables and columns that the applied erasure map does not speak of, as running processes found them.';
+
 create function lethe.refuse_map_change() returns trigger
 language plpgsql set search_path = lethe, pg_temp as $$
 begin
-    raise exception 'maps is append-only' using errcode = 'insufficient_privilege',
+    raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege',
         hint = 'Apply another map with `lethe map apply`.';
 end
 $$;
 create trigger maps_append_only before update or delete on lethe.maps
     for each row execute function lethe.refuse_map_change();
+create trigger map_drift_append_only before update or delete on lethe.map_drift
+    for each row execute function lethe.refuse_map_change();
 revoke execute on function lethe.refuse_map_change () from public;
+
+-- Records what a process found that the newest map does not speak of. False if that is known, or if another map was
+-- applied meanwhile, of which the finding says nothing.
+create function lethe.note_drift(map_id bigint, places text[]) returns boolean
+language plpgsql security definer set search_path = lethe, pg_temp as $$
+#variable_conflict use_variable
+begin
+    insert into lethe.map_drift (map_id, places)
+    select map_id, places
+    where map_id = (select max(m.id) from lethe.maps m)
+      and places is distinct from coalesce((select d.places from lethe.map_drift d where d.map_id = note_drift.map_id
+                                            order by d.id desc limit 1), '{}');
+    return found;
+end
+$$;
+revoke execute on function lethe.note_drift (bigint, text[]) from public;
+
+-- Whether the map that held at this time left a reference without a rule, by what `lethe map apply` found or by what
+-- came into the database later.
+create function lethe.is_map_incomplete(at timestamptz) returns boolean
+language plpgsql stable set search_path = lethe, pg_temp as $$
+begin
+    return coalesce(
+        (select m.is_incomplete or coalesce(
+                    (select cardinality(d.places) > 0 from lethe.map_drift d
+                     where d.map_id = m.id and d.found_at <= is_map_incomplete.at order by d.id desc limit 1), false)
+         from lethe.maps m
+         where m.id = coalesce(
+             (select max(a.id) from lethe.maps a where a.applied_at <= is_map_incomplete.at),
+             (select min(a.id) from lethe.maps a))), false);
+end
+$$;
+revoke execute on function lethe.is_map_incomplete (timestamptz) from public;
 
 -- The functions that every map has. Until the first map is applied they refuse to work. A map replaces their bodies and
 -- never their signatures.

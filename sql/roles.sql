@@ -51,7 +51,7 @@ grant usage on schema lethe, lethe_map, public to lethe_serve;
 grant select, update on public.users, public.samples, public.sample_images to lethe_serve;
 grant select on public.collections to lethe_serve;
 grant select on
-    lethe._sqlx_migrations, lethe.maps, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
+    lethe._sqlx_migrations, lethe.maps, lethe.map_drift, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
     lethe.receipts, lethe.receipt_public_keys, lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings,
     lethe.erasure_slots, lethe.notices, lethe.notice_settings to lethe_serve;
 grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
@@ -60,13 +60,13 @@ grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
     lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor (),
-    lethe.retry_notices (uuid[]) to lethe_serve;
+    lethe.retry_notices (uuid[]), lethe.is_map_incomplete (timestamptz) to lethe_serve;
 
 -- The workers.
 grant usage on schema lethe, lethe_map, public to lethe_worker;
 grant select, update, delete on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
 grant select on
-    lethe._sqlx_migrations, lethe.maps, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
+    lethe._sqlx_migrations, lethe.maps, lethe.map_drift, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
     lethe.settings, lethe.process_settings, lethe.erasure_slots, lethe.notice_settings to lethe_worker;
 grant select, update, delete on lethe.notices to lethe_worker;
 grant select, insert, update, delete on lethe.cleanup_tasks, lethe.cleanup_workers to lethe_worker;
@@ -85,7 +85,8 @@ grant execute on function
     lethe.drop_partitions (int), lethe.configure (text, int, interval, text), lethe.may_name_any_actor (),
     lethe.keys_digest (text, timestamptz, timestamptz), lethe.add_receipt_key (text, bytea, bytea, bytea),
     lethe.receipt_signing_key (), lethe.receipt_subject_keys (), lethe.seal_receipt (bigint, text, bytea, bytea, text),
-    lethe.configure_notices (bytea), lethe.disable_notices (bytea)
+    lethe.configure_notices (bytea), lethe.disable_notices (bytea),
+    lethe.is_map_incomplete (timestamptz), lethe.note_drift (bigint, text[])
     to lethe_worker;
 
 -- The application: it asks for deletions, in its own transactions, and in no other name than its own. Its rights on its
@@ -100,5 +101,5 @@ grant execute on function
 grant usage on schema lethe to lethe_reader;
 grant select on
     lethe.cleanup_tasks, lethe.tasks, lethe.audit, lethe.cleanup_audit, lethe.cleanup_workers, lethe.receipts,
-    lethe.receipt_public_keys, lethe.user_tombstones, lethe.maps,
+    lethe.receipt_public_keys, lethe.user_tombstones, lethe.maps, lethe.map_drift,
     lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings, lethe.notices, lethe.notice_settings to lethe_reader;

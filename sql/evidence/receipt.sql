@@ -8,7 +8,7 @@ select b.deleted_at as "requested_at: Timestamp", b.deleted_by as requested_by,
         from lethe_map.types() n
         full join jsonb_each(coalesce(r.rows_deleted, a.rows_deleted, '{}')) d on d.key = n.type) as "rows_deleted!",
        coalesce(r.rows_kept, '[]') as "rows_kept!",
-       coalesce((select m.is_incomplete from lethe.maps m order by m.id desc limit 1), false) as "is_map_incomplete!",
+       lethe.is_map_incomplete(coalesce(r.completed_at, now())) as "is_map_incomplete!",
        t.tasks as "tasks!", t.objects as "objects!", t.is_held as "is_held!",
        lethe_map.has_rows(b.user_id) as "rows_left!"
 from lethe.user_tombstones b

@@ -13,6 +13,6 @@ cross join lateral (
     select coalesce((select a.id from lethe.maps a where a.applied_at <= r.completed_at order by a.id desc limit 1),
                     (select min(a.id) from lethe.maps a)) as id
 ) held
-join lethe.maps m on m.id = held.id and not m.is_incomplete
+join lethe.maps m on m.id = held.id and not lethe.is_map_incomplete(r.completed_at)
 cross join lateral lethe.keys_digest(r.user_id, r.requested_at, r.completed_at) k
 order by r.id

@@ -3,6 +3,7 @@
 mod bucket;
 #[cfg(feature = "dev")]
 pub mod dev;
+mod drift;
 pub mod migrate;
 pub mod migrated;
 pub mod pool;

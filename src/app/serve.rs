@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::safety::{self, Recorded};
 use super::worker::host_and_pid;
-use super::{migrated, pool, side_server, signals};
+use super::{drift, migrated, pool, side_server, signals};
 use crate::config::{ConfigError, Serve};
 use crate::http::admin_tokens::AdminTokens;
 use crate::http::api::health::ReadyCheck;
@@ -21,8 +21,17 @@ use crate::http::limits::Limits;
 use crate::http::server::{self, ServerOptions};
 use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
+use crate::map::drift::DriftState;
 use crate::telemetry::metrics::Metrics;
 use crate::vocabulary::ProcessRole;
+
+/// What an API process finds out beside its work, and readiness asks for.
+#[derive(Debug, Default, Clone)]
+pub struct Watched {
+    recorded: Arc<Recorded>,
+    /// Whether the database still fits the erasure map.
+    pub drift: Arc<DriftState>,
+}
 
 /// Serves the API until `shutdown`, then answers the requests under way. At each SIGHUP it takes the admins from
 /// `reread`.
@@ -45,8 +54,14 @@ pub async fn run(
         shutdown.clone(),
     ));
     let (listener, address) = side_server::bind(config.bind_addr, "BIND_ADDR").await?;
-    let recorded = Arc::new(Recorded::default());
-    let side = side(&config, &pool, &metrics, &recorded, &shutdown).await?;
+    let watched = Watched::default();
+    let side = side(&config, &pool, &metrics, &watched, &shutdown).await?;
+    drift::start(
+        pool.clone(),
+        ProcessRole::Serve,
+        Arc::clone(&watched.drift),
+        shutdown.clone(),
+    );
     tracing::info!(%address, "serving the API");
     warn_of_exposure(&config);
     serve(
@@ -55,7 +70,7 @@ pub async fn run(
         pool.clone(),
         metrics,
         authenticator,
-        recorded,
+        watched,
         shutdown,
     )
     .await;
@@ -114,22 +129,23 @@ async fn side(
     config: &Serve,
     pool: &PgPool,
     metrics: &Arc<Metrics>,
-    recorded: &Arc<Recorded>,
+    watched: &Watched,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>> {
     let Some(address) = config.metrics_addr else {
         return Ok(None);
     };
-    let ready = ready(pool, config.map.digest(), recorded);
+    let ready = ready(pool, config.map.digest(), watched);
     let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
     Ok(Some(
         side_server::start(address, shown, shutdown.clone()).await?,
     ))
 }
 
-fn ready(pool: &PgPool, map: Option<String>, recorded: &Arc<Recorded>) -> ReadyCheck {
+fn ready(pool: &PgPool, map: Option<String>, watched: &Watched) -> ReadyCheck {
     let migrated = migrated::ready(pool.clone(), map, &[ProcessRole::Serve]);
-    safety::noted(migrated, pool.clone(), Arc::clone(recorded))
+    let recorded = safety::noted(migrated, pool.clone(), Arc::clone(&watched.recorded));
+    drift::checked(recorded, Arc::clone(&watched.drift))
 }
 
 /// Serves the API on a socket that is open already.
@@ -139,15 +155,15 @@ pub async fn serve(
     pool: PgPool,
     metrics: Arc<Metrics>,
     authenticator: Arc<Authenticator>,
-    recorded: Arc<Recorded>,
+    watched: Watched,
     shutdown: CancellationToken,
 ) {
-    let ready = ready(&pool, config.map.digest(), &recorded);
+    let ready = ready(&pool, config.map.digest(), &watched);
     safety::start(
         pool.clone(),
         (ProcessRole::Serve, host_and_pid()),
         config.safety,
-        recorded,
+        watched.recorded,
         shutdown.clone(),
     );
     let options = ServerOptions {

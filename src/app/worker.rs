@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bucket::FirstAnswer;
 use super::safety::{self, Recorded};
-use super::{migrated, pool, side_server};
+use super::{drift, migrated, pool, side_server};
 use crate::cause::chain;
 use crate::config::Worker;
 use crate::db::timeout::with_timeout;
@@ -53,6 +53,7 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
                 first,
             );
             let ready = safety::noted(ready, pool.clone(), Arc::clone(&recorded));
+            let ready = drift::checked(ready, Arc::clone(&status.drift));
             let shown = api::observability(pool.clone(), Arc::clone(&metrics), ready);
             Some(side_server::start(address, shown, drained.clone()).await?)
         }
@@ -66,6 +67,9 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
             recorded,
             shutdown.clone(),
         );
+        drift::look(&pool, ProcessRole::Worker, &status.drift).await;
+        let drift = Arc::clone(&status.drift);
+        drift::start(pool.clone(), ProcessRole::Worker, drift, shutdown.clone());
         let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
         let sealing = start_sealing(&config, &pool, &shutdown);
         let noticing = start_notices(&config, &pool, &metrics, &shutdown);

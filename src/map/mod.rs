@@ -1,13 +1,15 @@
 //! The erasure map: what a person consists of in an application's own tables. One TOML file says it; this room
 //! parses the file ([`mod@format`]), finds its names in PostgreSQL's catalog ([`catalog`], [`bind`]), says what it leaves
 //! out and what would be dangerous ([`gate`]), drafts it ([`draft`]), compiles it into SQL functions ([`generate`],
-//! [`plan`]), installs these ([`apply`]), proves them on a user ([`prove`]), and lists the rights that Lethe needs ([`grants`]).
+//! [`plan`]), installs these ([`apply`]), proves them on a user ([`prove`]), lists the rights that Lethe needs ([`grants`]), and
+//! notices when the database no longer fits ([`drift`]).
 
 pub mod apply;
 pub mod bind;
 pub mod catalog;
 mod current;
 pub mod draft;
+pub mod drift;
 pub mod format;
 pub mod gate;
 pub mod generate;

@@ -57,6 +57,7 @@ pub const BUILT_IN_TABLES: &[TableNeed] = &[
 /// The tables of Lethe's own.
 pub const TABLES: &[TableNeed] = &[
     table("lethe.maps", &["select"], &["select"]),
+    table("lethe.map_drift", &["select"], &["select"]),
     table("lethe.user_tombstones", &["select"], &["select"]),
     table(
         "lethe.cleanup_tasks",
@@ -111,6 +112,8 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.delete(text,text,text,interval)", BOTH),
     ("lethe.delete_sample(uuid,text,interval)", BOTH),
     ("lethe.delete_image(uuid,text,interval)", BOTH),
+    ("lethe.note_drift(bigint,text[])", &[Worker]),
+    ("lethe.is_map_incomplete(timestamp with time zone)", BOTH),
     ("lethe.erasure_of(text)", INTERNAL),
     ("lethe.application_path()", &[Worker]),
     ("lethe.adopt(text[],text,bigint)", &[Worker]),

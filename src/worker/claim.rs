@@ -119,7 +119,9 @@ impl Claimer {
         });
     }
 
+    /// Waits for the store to answer again, and for a database that fits the erasure map.
     async fn wait_for_gate(&self) {
+        self.context.status.drift.mended().await;
         while let Some(pause) = self.context.gate.remaining(std::time::Instant::now()) {
             tokio::time::sleep(pause).await;
         }

@@ -16,6 +16,9 @@ use super::lease::Leases;
 use super::options::WorkerOptions;
 use super::pace::Pace;
 use super::watermarks::Watermarks;
+use crate::db::sqlstate::{Meaning, meaning};
+use crate::db::timeout::with_timeout;
+use crate::map::drift::DriftState;
 use crate::pauses::Pauses;
 use crate::queue::lease::Lease;
 use crate::storage::Store;
@@ -36,16 +39,29 @@ pub enum WorkerProblem {
 
 /// A worker whose every settle failed for so long says that it makes no progress.
 const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(60);
+/// A comparison of the erasure map with the database is given up after this time.
+const DRIFT_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a worker reports of itself, for `/health/ready`.
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
     problem: Mutex<Option<WorkerProblem>>,
+    /// Whether the database still fits the erasure map.
+    pub drift: Arc<DriftState>,
     /// The first and the last of the failed settles since the last one that committed.
     failed_settles: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl WorkerStatus {
+    /// The status of a worker that stops claiming while the database does not fit the erasure map, as this says.
+    #[must_use]
+    pub fn of(drift: Arc<DriftState>) -> Self {
+        Self {
+            drift,
+            ..Self::default()
+        }
+    }
+
     /// Why the worker does no work at the moment. None when it works.
     #[must_use]
     pub fn problem(&self) -> Option<WorkerProblem> {
@@ -147,6 +163,20 @@ impl Context {
         store
             .or_insert_with(|| self.store.with_bucket(bucket))
             .clone()
+    }
+
+    /// Whether this error comes from a database that no longer fits the erasure map. Then no task is at fault, and no
+    /// attempt is used up.
+    pub async fn is_drift(&self, error: &sqlx::Error) -> bool {
+        if !matches!(meaning(error), Meaning::NotMigrated | Meaning::Forbidden) {
+            return false;
+        }
+        let drift = &self.status.drift;
+        if let Err(error) = with_timeout(DRIFT_LIMIT, drift.look(&self.pool)).await {
+            tracing::warn!(%error, "cannot compare the erasure map with the database");
+            drift.doubt();
+        }
+        drift.is_breaking()
     }
 
     /// Registers this process under a new id, which later claims use.

@@ -158,6 +158,8 @@ async fn ask_for_protection(
         match with_timeout(STATEMENT_LIMIT, protected).await {
             Ok(protected) => return Ok(protected),
             Err(error) if sqlstate::trouble(&error) == Trouble::Refused => {
+                // Readiness then says what no longer fits.
+                context.status.drift.doubt();
                 let error = sqlstate::with_remedy(&error);
                 return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
             }

@@ -53,6 +53,10 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
             {
                 held = HeldRows::Skip;
             }
+            Trouble::Refused if context.is_drift(&error).await => {
+                let tasks = settle::release(context, lease, [claim]).await;
+                return SettleResult { tasks };
+            }
             Trouble::TooBig | Trouble::Refused => {
                 let class = match trouble {
                     Trouble::TooBig => ErrorClass::Transient,

@@ -146,6 +146,11 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
                 let released = batch.outcomes.into_iter().map(to_bulk_lane);
                 result.tasks.extend(end(context, lease, released).await);
             }
+            Trouble::Refused if context.is_drift(&error).await => {
+                // No task is at fault, so no attempt is used up.
+                let claims = batch.outcomes.into_iter().map(|outcome| outcome.claim);
+                result.tasks.extend(release(context, lease, claims).await);
+            }
             Trouble::TooBig | Trouble::Refused if tasks > 1 => batches.extend(batch.halves()),
             Trouble::TooBig | Trouble::Refused => {
                 let class = match trouble {
@@ -161,6 +166,16 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
         }
     }
     result
+}
+
+/// Releases tasks as they were before they were claimed.
+pub async fn release(
+    context: &Context,
+    lease: &Lease,
+    claims: impl IntoIterator<Item = Claim>,
+) -> Vec<SettledTask> {
+    let released = claims.into_iter().map(TaskOutcome::untouched);
+    end(context, lease, released.map(|outcome| (outcome, false))).await
 }
 
 /// The task goes back to the queue, to run alone.

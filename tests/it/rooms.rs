@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["db", "safety", "tasks"]),
     ("reconcile", &["db", "telemetry"]),
     ("notices", &["db", "telemetry"]),
-    ("worker", &["db", "deletion", "failpoint", "queue", "storage", "telemetry"]),
+    ("worker", &["db", "deletion", "failpoint", "map", "queue", "storage", "telemetry"]),
     ("http", &["db", "deletion", "evidence", "map", "receipts", "safety", "tasks", "telemetry"]),
     // It parses into the types of the rooms, so these do not know it.
     ("config", &["db", "http", "map", "notices", "receipts", "reconcile", "safety", "storage", "telemetry", "worker"]),

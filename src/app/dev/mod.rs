@@ -14,11 +14,11 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::banner::{Banner, BannerSample};
-use super::{migrate, migrated, pool, serve, side_server, worker};
+use super::serve::{self, Watched};
+use super::{drift, migrate, migrated, pool, side_server, worker};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
 use crate::embedded::seed::{self, SeedSummary, Volume};
@@ -116,7 +116,27 @@ impl Machine<'_> {
         let metrics = Metrics::new().context("the metrics cannot be set up")?;
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
         let work_pool = pool::lazy_for_worker(&self.worker.database);
-        let workers = self.start_workers(options.workers, &work_pool, &store, &metrics, &shutdown);
+        let watched = Watched::default();
+        drift::start(
+            work_pool.clone(),
+            ProcessRole::Worker,
+            Arc::clone(&watched.drift),
+            shutdown.clone(),
+        );
+        let status = || Arc::new(WorkerStatus::of(Arc::clone(&watched.drift)));
+        let workers = (1..=options.workers)
+            .map(|number| {
+                let name = format!("{}-{number}", worker::host_and_pid());
+                tokio::spawn(crate::worker::run(
+                    work_pool.clone(),
+                    store.clone(),
+                    worker::options(&self.worker, name),
+                    Arc::clone(&metrics),
+                    status(),
+                    shutdown.clone(),
+                ))
+            })
+            .collect::<Vec<_>>();
         let reconciling =
             worker::start_reconciliation(&self.worker, &work_pool, &metrics, &shutdown);
         let sealing = worker::start_sealing(&self.worker, &work_pool, &shutdown);
@@ -136,7 +156,7 @@ impl Machine<'_> {
             api_pool.clone(),
             metrics,
             authenticator,
-            Arc::default(),
+            watched,
             shutdown,
         )
         .await;
@@ -202,29 +222,6 @@ impl Machine<'_> {
         let shown = api::observability(pool.clone(), Arc::clone(metrics), ready);
         let (address, _) = side_server::start(address, shown, shutdown.clone()).await?;
         Ok(Some(address))
-    }
-
-    fn start_workers(
-        &self,
-        count: u32,
-        pool: &PgPool,
-        store: &Store,
-        metrics: &Arc<Metrics>,
-        shutdown: &CancellationToken,
-    ) -> Vec<JoinHandle<()>> {
-        (1..=count)
-            .map(|number| {
-                let name = format!("{}-{number}", worker::host_and_pid());
-                tokio::spawn(crate::worker::run(
-                    pool.clone(),
-                    store.clone(),
-                    worker::options(&self.worker, name),
-                    Arc::clone(metrics),
-                    Arc::new(WorkerStatus::default()),
-                    shutdown.clone(),
-                ))
-            })
-            .collect()
     }
 
     async fn banner(

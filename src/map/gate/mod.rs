@@ -14,6 +14,7 @@ mod suspects;
 pub(super) mod values;
 
 pub use self::finding::{Code, Finding, Severity};
+pub(in crate::map) use self::references::cascading_without_rule;
 pub(in crate::map) use self::report::look;
 pub use self::report::{GateOptions, GateResult, Report, inspect, open_questions};
 pub use self::scope::Scope;

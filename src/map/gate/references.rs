@@ -14,6 +14,16 @@ pub(super) fn find(scope: &Scope<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// The places of references that have no rule and take their rows along when the row that they point at is deleted.
+pub(in crate::map) fn cascading_without_rule(scope: &Scope<'_>) -> Vec<String> {
+    let edges = scope.map.edges.iter();
+    edges
+        .filter(|edge| scope.reached.contains(edge.parent))
+        .filter(|edge| edge.key.on_delete == OnDelete::Cascade && !has_rule(scope, edge))
+        .map(|edge| scope.place_of(edge.child, &edge.columns))
+        .collect()
+}
+
 fn judge(scope: &Scope<'_>, edge: &Edge<'_>) -> Option<Finding> {
     let place = scope.place_of(edge.child, &edge.columns);
     let parent = scope.place_of(edge.parent, &edge.parent_columns);
