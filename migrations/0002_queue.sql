@@ -34,6 +34,8 @@ create table lethe.cleanup_tasks (
     -- The root of the erasure that this task is a part of. No foreign key: it would look for children at the end of
     -- each task. A root ends after its parts.
     parent_id    bigint,
+    -- The span of the request that asked for it, as W3C Trace Context writes it; null if the request was not traced.
+    trace_parent text default nullif(current_setting('lethe.trace_parent', true), ''),
     -- Where a user's erasure stands: `rows` (the root itself names all rows), `plan`, `parts` (waiting for them) or
     -- `remove` (the rows without objects), and the last row that the phase has dealt with.
     phase        text,

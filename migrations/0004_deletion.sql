@@ -41,13 +41,9 @@ language plpgsql security definer set search_path = lethe, pg_temp set row_secur
 set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 declare
-    -- The caller waits for this step, so it is smaller than a worker's.
-    max_rows constant int := 1000;
-    -- The time that the rows of this erasure bear. No other transaction writes the same.
-    asked_at timestamptz := clock_timestamp();
-    root     bigint;
-    refusal  text;
-    own_key  text;
+    root    bigint;
+    refusal text;
+    own_key text;
 begin
     if coalesce(delete_user.user_id, '') = '' then
         raise exception 'user_id must not be empty' using errcode = 'invalid_parameter_value';
@@ -81,17 +77,32 @@ begin
         end if;
     end if;
 
+    return lethe.begin_erasure(delete_user.user_id, delete_user.deleted_by);
+end
+$$;
+
+-- Writes the root task of an erasure with its audit, and makes the first step. The user has a tombstone. Returns the task
+-- of the erasure that is open already, if there is one.
+create function lethe.begin_erasure(of_user text, deleted_by text) returns bigint
+language plpgsql set search_path = lethe, pg_temp as $$
+declare
+    -- The caller waits for this step, so it is smaller than a worker's.
+    max_rows constant int := 1000;
+    -- The time that the rows of this erasure bear. No other transaction writes the same.
+    asked_at timestamptz := clock_timestamp();
+    root     bigint;
+begin
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, created_at, scheduled_at, held_reason)
-    values ('user-delete', 'user', delete_user.user_id, delete_user.user_id, 'plan', asked_at,
+    values ('user-delete', 'user', of_user, of_user, 'plan', asked_at,
             clock_timestamp() + lethe.erasure_delay(), lethe.hold_reason())
     on conflict (entity_id, kind) where kind <> 'user-delete-part' do nothing
     returning id into root;
     if root is null then
-        return lethe.erasure_of(delete_user.user_id);
+        return lethe.erasure_of(of_user);
     end if;
     insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
-    values ('user-deletion-requested', delete_user.deleted_by, root, 'user-delete', 'user',
-            delete_user.user_id, delete_user.user_id);
+    values ('user-deletion-requested', begin_erasure.deleted_by, root, 'user-delete', 'user',
+            of_user, of_user);
     begin
         perform lethe_map.plan_user(root, max_rows);
     exception when query_canceled or others then
@@ -101,9 +112,25 @@ begin
             raise;
         end if;
         raise warning 'the first step of the erasure of user % failed and is left to the worker: % (%)',
-            delete_user.user_id, sqlerrm, sqlstate;
+            of_user, sqlerrm, sqlstate;
     end;
     return root;
+end
+$$;
+
+-- Erases a user again who was erased under an earlier map that left something. Null if the user has no tombstone, or may
+-- not be erased by the map that holds now.
+create function lethe.sweep_user(user_id text, deleted_by text) returns bigint
+language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
+#variable_conflict use_column
+begin
+    perform lethe.check_actor(sweep_user.deleted_by);
+    perform from lethe.user_tombstones t where t.user_id = sweep_user.user_id for no key update;
+    if not found or lethe_map.refusal(sweep_user.user_id) is not null then
+        return null;
+    end if;
+    return lethe.begin_erasure(sweep_user.user_id, sweep_user.deleted_by);
 end
 $$;
 

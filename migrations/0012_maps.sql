@@ -82,6 +82,8 @@ begin
     foreach signature in array array[
         -- The user's own id in the application, where it is another than Clerk's.
         'user_key(user_id text) returns text',
+        -- Whether this has the form of a Clerk id.
+        'is_user_id(user_id text) returns boolean',
         -- Why this id may not be erased; null if it may.
         'refusal(user_id text) returns text',
         -- The names of the buckets that the map gives; null if tasks hold plain keys of the one bucket.

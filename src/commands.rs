@@ -1,11 +1,15 @@
 //! One function for each command: it reads the command's part of the configuration, starts the log, runs the
 //! command, and returns the exit code.
 
+#[cfg(feature = "dev")]
+mod dev;
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
-#[cfg(feature = "dev")]
 use anyhow::Context;
+#[cfg(feature = "dev")]
+pub use dev::{bench, dev, send_webhook};
 use lethe::app::{self, migrate, pool};
 use lethe::cli::args::{
     AuditArgs, Cli, DeletedArgs, EraseArgs, ErasuresArgs, ErasuresCommand, MapArgs, MapCommand,
@@ -15,12 +19,15 @@ use lethe::cli::args::{
 use lethe::cli::print::TasksOutput;
 use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
-use lethe::config::{Database, GivenMap, Log, MapFile, ReceiptKey, Section, Serve, Source, Worker};
+use lethe::config::{
+    Database, GivenMap, Log, MapFile, ReceiptKey, Section, Serve, Source, Tracing, Worker,
+};
 use lethe::http::admin_tokens::AdminTokens;
 use lethe::reconcile::clerk_api::ClerkBackend;
 use lethe::reconcile::options::ReconcileOptions;
 use lethe::storage::Store;
 use lethe::telemetry::logging;
+use lethe::telemetry::traces::Traces;
 use lethe::vocabulary::ProcessRole;
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
@@ -28,69 +35,43 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unless RUST_LOG is set, the log has warnings and errors only: what else happens, the command prints itself.
-#[cfg(feature = "dev")]
-fn start_quiet_log(source: &Source) -> anyhow::Result<()> {
-    let log = Log::parse(source)?;
-    let filter = if source.is_set(&variables::RUST_LOG) {
-        log.filter.as_str()
-    } else {
-        "warn"
-    };
-    // What the command prints itself is for people, so the log between it is too.
-    let format = if source.is_set(&variables::LOG_FORMAT) {
-        log.format
-    } else {
-        logging::LogFormat::Pretty
-    };
-    logging::init(format, filter)?;
-    Ok(())
+/// Begins to trace, if a collector is configured.
+fn start_traces(tracing: &Tracing) -> anyhow::Result<Option<Traces>> {
+    let started = tracing.0.as_ref().map(Traces::start).transpose();
+    started.context("the traces cannot be set up")
+}
+
+async fn stop(traces: Option<Traces>) {
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
 }
 
 /// `flags` are those of the process, to read the configuration again at SIGHUP.
 pub async fn serve(source: &Source, flags: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
-    let (log, config) = <(Log, Serve)>::parse(source)?;
+    let (log, (tracing, config)) = <(Log, (Tracing, Serve))>::parse(source)?;
     start_log(&log)?;
+    let traces = start_traces(&tracing)?;
     let shutdown = app::signals::shutdown_token()?;
     let reread = move || AdminTokens::parse(&Source::of_process(flags.iter().cloned()));
-    app::serve::run(config, reread, shutdown).await?;
-    Ok(ExitCode::SUCCESS)
+    let served = app::serve::run(config, reread, shutdown).await;
+    stop(traces).await;
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 pub async fn worker(source: &Source) -> anyhow::Result<ExitCode> {
-    let (log, config) = <(Log, Worker)>::parse(source)?;
+    let (log, (tracing, config)) = <(Log, (Tracing, Worker))>::parse(source)?;
     start_log(&log)?;
+    let traces = start_traces(&tracing)?;
     let shutdown = app::signals::shutdown_token()?;
-    app::worker::run(config, shutdown).await?;
-    Ok(ExitCode::SUCCESS)
+    let worked = app::worker::run(config, shutdown).await;
+    stop(traces).await;
+    worked.map(|()| ExitCode::SUCCESS)
 }
 
 pub fn openapi(format: SpecFormat) -> ExitCode {
     print(openapi::text(format).trim_end());
     ExitCode::SUCCESS
-}
-
-#[cfg(feature = "dev")]
-pub async fn dev(source: Source, args: &lethe::cli::args::DevArgs) -> anyhow::Result<ExitCode> {
-    use lethe::app::dev::{DevError, DevOptions};
-    use lethe::embedded::seed::Volume;
-
-    start_quiet_log(&source)?;
-    let options = DevOptions {
-        data_dir: args.data_dir.clone(),
-        seed: args.seed.map(|users| Volume {
-            users,
-            samples_per_user: args.samples_per_user,
-            images_per_sample: args.images_per_sample,
-        }),
-        workers: args.workers,
-    };
-    let shutdown = app::signals::shutdown_token()?;
-    match app::dev::run(source, &options, shutdown).await {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(DevError::Config(error)) => Err(error.into()),
-        Err(DevError::Failed(error)) => Err(error),
-    }
 }
 
 pub async fn migrate(source: &Source, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
@@ -233,9 +214,15 @@ pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {
     };
     let database = Database::parse(source)?;
     let mut connection = pool::connect(&database.url).await?;
-    Ok(show(
-        &map::run(&mut connection, map.as_ref(), &args.command).await?,
-    ))
+    let mut output = map::run(&mut connection, map.as_ref(), &args.command).await?;
+    if let MapCommand::Apply {
+        sweep: true, yes, ..
+    } = args.command
+        && output.exit_code == 0
+    {
+        output.text += &map::sweep(&mut connection, yes, &actor()).await?;
+    }
+    Ok(show(&output))
 }
 
 /// Prints what a command says, and returns its exit code.
@@ -371,66 +358,6 @@ fn user() -> String {
         .filter_map(|name| std::env::var(name).ok())
         .find(|user| !user.trim().is_empty())
         .unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[cfg(feature = "dev")]
-pub async fn send_webhook(
-    mut source: Source,
-    args: &lethe::cli::args::SendWebhookArgs,
-) -> anyhow::Result<ExitCode> {
-    use lethe::cli::send_webhook;
-    use lethe::config::{Origin, WebhookSecrets};
-
-    // A `lethe dev` in this directory has made one. Flags, the environment and .env go before it.
-    if let Some(secret) = send_webhook::secret_of_dev() {
-        source = source.with(Origin::Dev, [("CLERK_WEBHOOK_SIGNING_SECRET", secret)]);
-    }
-    let (log, secrets) = <(Log, WebhookSecrets)>::parse(&source)?;
-    start_log(&log)?;
-    let secret = secrets.0.first().context("there is no secret")?;
-    let delivery = send_webhook::send(&args.url, secret, &args.user_id, None).await?;
-    print(&format!("{} ({})", delivery.status, delivery.svix_id));
-    if !delivery.body.is_empty() {
-        print(&delivery.body);
-    }
-    Ok(success_if((200..300).contains(&delivery.status)))
-}
-
-#[cfg(feature = "dev")]
-pub async fn bench(
-    source: &Source,
-    args: &lethe::cli::args::BenchArgs,
-) -> anyhow::Result<ExitCode> {
-    use clap::ValueEnum as _;
-    use lethe::bench::{self, BenchOptions, Case};
-
-    if args.serve_s3 {
-        bench::serve_s3().await?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    start_quiet_log(source)?;
-    let server_url = args.server_url.as_ref().map(|url| url.expose().to_owned());
-    if args.serve {
-        bench::serve(server_url, app::signals::shutdown_token()?).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let options = BenchOptions {
-        cases: if args.cases.is_empty() {
-            Case::value_variants().to_vec()
-        } else {
-            args.cases.clone()
-        },
-        scale: args.scale,
-        workers: args.workers,
-        server_url,
-        json: args.json.clone(),
-        charts: args.charts.clone(),
-    };
-    if cfg!(debug_assertions) {
-        eprintln!("note: this is a debug build; its figures say nothing about a release");
-    }
-    print(&bench::run(&options).await?.table());
-    Ok(ExitCode::SUCCESS)
 }
 
 fn success_if(good: bool) -> ExitCode {

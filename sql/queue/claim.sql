@@ -40,4 +40,5 @@ where t.id = due.id
 returning t.id as "id!: TaskId", t.kind as "kind!: TaskKind", t.lane as "lane!", t.entity_id as "entity_id!",
     t.user_id as "user_id!: UserId", t.object_keys as "object_keys!", t.row_type, t.phase, t.attempts as "attempts!",
     t.lease_token as "lease_token!", t.scheduled_at as "scheduled_at!", t.parent_id as "parent_id: TaskId",
+    coalesce(t.trace_parent, (select r.trace_parent from lethe.cleanup_tasks r where r.id = t.parent_id)) as trace_parent,
     extract(epoch from clock_timestamp() - t.scheduled_at)::float8 as "waited_seconds!"

@@ -21,7 +21,7 @@ use crate::http::limits::Limits;
 use crate::http::server::{self, ServerOptions};
 use crate::http::session::SessionVerifier;
 use crate::http::webhook_signature::WebhookVerifier;
-use crate::map::drift::DriftState;
+use crate::map::drift::{DriftState, Records};
 use crate::telemetry::metrics::Metrics;
 use crate::vocabulary::ProcessRole;
 
@@ -56,12 +56,11 @@ pub async fn run(
     let (listener, address) = side_server::bind(config.bind_addr, "BIND_ADDR").await?;
     let watched = Watched::default();
     let side = side(&config, &pool, &metrics, &watched, &shutdown).await?;
-    drift::start(
+    tokio::spawn(watch_drift(
         pool.clone(),
-        ProcessRole::Serve,
         Arc::clone(&watched.drift),
         shutdown.clone(),
-    );
+    ));
     tracing::info!(%address, "serving the API");
     warn_of_exposure(&config);
     serve(
@@ -122,6 +121,10 @@ async fn reload_admins(
             ),
         }
     }
+}
+
+async fn watch_drift(pool: PgPool, drift: Arc<DriftState>, shutdown: CancellationToken) {
+    drift.watch(&pool, Records::No, &shutdown).await;
 }
 
 /// The metrics on an address of their own, if one is configured.

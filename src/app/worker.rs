@@ -67,9 +67,6 @@ pub async fn run(config: Worker, shutdown: CancellationToken) -> anyhow::Result<
             recorded,
             shutdown.clone(),
         );
-        drift::look(&pool, ProcessRole::Worker, &status.drift).await;
-        let drift = Arc::clone(&status.drift);
-        drift::start(pool.clone(), ProcessRole::Worker, drift, shutdown.clone());
         let reconciling = start_reconciliation(&config, &pool, &metrics, &shutdown);
         let sealing = start_sealing(&config, &pool, &shutdown);
         let noticing = start_notices(&config, &pool, &metrics, &shutdown);

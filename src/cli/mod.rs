@@ -7,6 +7,7 @@ pub mod map;
 pub mod notices;
 pub mod openapi;
 pub mod print;
+mod progress;
 pub mod receipts;
 pub mod reconcile;
 pub mod safety;

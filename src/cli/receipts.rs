@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
 use super::args::ExportArgs;
+use super::progress::bar;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::receipts::body::{START, hex};
 use crate::receipts::key::{PublicKey, ReceiptKeyError, SigningKey};
@@ -23,8 +22,6 @@ use crate::receipts::{keys, list, replay};
 const EXPORT_PAGE: i64 = 1_000;
 /// How many users a report names before it only counts them.
 const MAX_NAMED: usize = 20;
-/// The time between two pictures of the progress.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Why a command on receipts failed.
 #[derive(Debug, thiserror::Error)]
@@ -305,16 +302,4 @@ impl Replay<'_> {
         }
         text
     }
-}
-
-/// On a terminal; else nothing is shown.
-fn bar(template: &str, length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(length).with_style(style);
-    bar.enable_steady_tick(TICK);
-    bar
 }

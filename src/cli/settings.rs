@@ -37,9 +37,9 @@ topics! {
     /// Every command logs.
     Logging(true): Log;
     /// What `serve` reads.
-    Serving(false): Database Map Api Metrics Clerk Admin Safety Lifetime Security;
+    Serving(false): Database Map Api Metrics Clerk Admin Safety Lifetime Traces Security;
     /// What `worker` reads.
-    Working(false): Database Map Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Security;
+    Working(false): Database Map Metrics Storage Cleanup Reconcile Receipts Notices Safety Lifetime Traces Security;
     /// What `migrate` reads.
     Migrating(false): Database Map Receipts Security;
     /// What `tasks`, `notices`, `pause`, `resume` and `erasures` read, with their subcommands.
@@ -51,7 +51,7 @@ topics! {
     /// What `receipts` and each of its subcommands read.
     Receipting(true): Database Receipts Security;
     /// What `check` and `dev` read.
-    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Notices Safety Lifetime Security;
+    Everything(false): Database Map Api Metrics Storage Clerk Admin Cleanup Reconcile Receipts Notices Safety Lifetime Traces Security;
 }
 
 /// The flags that were given, as pairs of variable and text.

@@ -14,15 +14,17 @@ pub(super) enum Connection {
     ClerkApi,
     S3,
     Notices,
+    Traces,
 }
 
 impl Connection {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Database,
         Self::Jwks,
         Self::ClerkApi,
         Self::S3,
         Self::Notices,
+        Self::Traces,
     ];
 
     const fn word(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Connection {
             Self::ClerkApi => "clerk-api",
             Self::S3 => "s3",
             Self::Notices => "notices",
+            Self::Traces => "traces",
         }
     }
 
@@ -47,6 +50,9 @@ impl Connection {
                 "would send object keys unencrypted, and believe anybody on the way about what is deleted"
             }
             Self::Notices => "would send the ids of erased users unencrypted",
+            Self::Traces => {
+                "would send OTEL_EXPORTER_OTLP_HEADERS and what is done when unencrypted"
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ mod source;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod traces;
 mod variable;
 pub mod variables;
 
@@ -41,6 +42,7 @@ pub use notices::Notices;
 pub use reader::{Reader, Section};
 pub use receipts::ReceiptKey;
 pub use source::Source;
+pub use traces::Tracing;
 
 use crate::http::admin_tokens::AdminTokens;
 use crate::http::client::TrustedProxies;

@@ -20,6 +20,8 @@ pub enum Topic {
     Safety,
     /// How long an erasure waits, and how long a process may take to stop.
     Lifetime,
+    /// What is sent to a collector.
+    Traces,
     Log,
     /// What may be less safe than it could be. Every command that connects to something reads it.
     Security,
@@ -42,6 +44,7 @@ impl Topic {
             Self::Notices => "Notices",
             Self::Safety => "Safety",
             Self::Lifetime => "Lifetimes",
+            Self::Traces => "Traces",
             Self::Log => "Logging",
             Self::Security => "Security",
         }

@@ -123,7 +123,7 @@ variables! {
         "Comma-separated `name:token` or `name@role:token`, with tokens of at least 20 characters and the roles \
          `viewer`, `operator` and `admin` (the default); the name goes to the audit trail. Read again at SIGHUP";
     ALLOW_INSECURE: Security, Text("LIST"), Rule("unset"),
-        "Comma-separated list of `database`, `jwks`, `clerk-api`, `s3` and `notices`: what may go unencrypted to another \
+        "Comma-separated list of `database`, `jwks`, `clerk-api`, `s3`, `notices` and `traces`: what may go unencrypted to another \
          machine. Else such a configuration is refused";
     CLEANUP_POLL_INTERVAL_MS: Cleanup, number(MS, MIN_PAUSE_MS, MAX_POLL_MS), Count(5_000),
         "Fallback poll of the queue, and its full scan";
@@ -174,6 +174,12 @@ variables! {
         "Secret that signs notices (`whsec_…`, at least 16 bytes); several, comma-separated, while rotating";
     SHUTDOWN_TIMEOUT_MS: Lifetime, number(MS, 0, MAX_SHUTDOWN_MS), Count(25_000),
         "At SIGTERM or SIGINT, work in flight is finished or released within this time";
+    OTEL_EXPORTER_OTLP_ENDPOINT: Traces, Text("URL"), Rule("unset"),
+        "OpenTelemetry collector that takes traces by OTLP over HTTP (`http://collector:4318`). Unset, nothing is traced";
+    OTEL_EXPORTER_OTLP_HEADERS: Traces, Secret, Rule("unset"),
+        "Comma-separated `name=value` headers of each export, such as a key; values are percent-encoded";
+    OTEL_SERVICE_NAME: Traces, Text("NAME"), Value("lethe"),
+        "Name of this service in traces";
     LOG_FORMAT: Log, Text("pretty|json"), Rule("`pretty` on a terminal, else `json`"),
         "Form of the log on standard error";
     RUST_LOG: Log, Text("FILTER"), Value("info"),

@@ -140,6 +140,16 @@ fn outermost_table(context: &str) -> Option<&str> {
     })
 }
 
+/// Whether the server refused because row level security would hide rows from this role (`set row_security = off`).
+#[must_use]
+pub fn hides_rows(error: &sqlx::Error) -> bool {
+    let is_said = |error: &dyn sqlx::error::DatabaseError| {
+        error.code().is_some_and(|code| code == "42501")
+            && error.message().contains("row-level security")
+    };
+    error.as_database_error().is_some_and(is_said)
+}
+
 /// The error in words, and what a person can do about a missing right: no retry helps against that.
 #[must_use]
 pub fn with_remedy(error: &sqlx::Error) -> String {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, query_file, query_file_scalar};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, query_file, query_file_scalar};
 
 use crate::db::retry::retry_on_conflict;
 use crate::db::transaction::begin;
+use crate::telemetry::traces::current_parent;
 use crate::vocabulary::{TaskId, UserId, WebhookOutcome};
 
 /// The actor in the audit trail for a deletion that Clerk reported.
@@ -30,6 +31,17 @@ impl Authority<'_> {
     }
 }
 
+/// Begins the transaction of a request. Its tasks belong to the trace of the request, if there is one.
+async fn begin_request(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut tx = begin(pool).await?;
+    if let Some(parent) = current_parent() {
+        query_file!("sql/deletion/trace_parent.sql", parent)
+            .fetch_one(&mut *tx)
+            .await?;
+    }
+    Ok(tx)
+}
+
 /// Handles a verified delivery: stores its id and, for `user.deleted`, requests the erasure.
 ///
 /// # Errors
@@ -42,7 +54,7 @@ pub async fn delete_user_by_webhook(
     user_id: Option<&UserId>,
 ) -> Result<WebhookOutcome, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut tx = begin(pool).await?;
+        let mut tx = begin_request(pool).await?;
         let inserted = query_file!(
             "sql/deletion/seen_webhook.sql",
             svix_id,
@@ -90,7 +102,7 @@ pub async fn delete_user(
     actor: &str,
 ) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut tx = begin(pool).await?;
+        let mut tx = begin_request(pool).await?;
         let task = request_user(&mut tx, user_id, actor).await?;
         tx.commit().await?;
         Ok(task)
@@ -120,7 +132,7 @@ pub async fn delete_entity(
     grace: Duration,
 ) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
-        let mut tx = begin(pool).await?;
+        let mut tx = begin_request(pool).await?;
         let Some(locked) = lock_entity(&mut tx, entity, authority).await? else {
             return Ok(None);
         };
@@ -148,7 +160,7 @@ pub async fn delete_entity(
 /// When the database fails.
 pub async fn has_entity(pool: &PgPool, entity: EntityRef<'_>) -> Result<bool, sqlx::Error> {
     let (of_type, id) = (entity.of_type, entity.id);
-    let mut tx = begin(pool).await?;
+    let mut tx = begin_request(pool).await?;
     let owner = query_file_scalar!("sql/deletion/owner_of_entity.sql", of_type, id)
         .fetch_one(&mut *tx)
         .await?;

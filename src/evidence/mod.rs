@@ -12,4 +12,4 @@ pub use deleted::{Deleted, DeletedFilter, DeletedPage, list_deleted};
 pub use erasures::{Erasure, ErasureFilter, ErasurePage, ErasureTask, list_erasures};
 pub use receipt::{KeptRows, Parked, Receipt, Remaining, receipt};
 pub use samples::{deletion_of_entity, deletion_of_sample};
-pub use users::{User, UserCounts, is_user_known, user};
+pub use users::{User, UserCounts, is_user_id, is_user_known, user};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use poem_openapi::{Object, types::Example};
-use sqlx::{PgConnection, query_file, query_file_scalar};
+use sqlx::{PgConnection, PgExecutor, query_file, query_file_scalar};
 
 use crate::tasks::{EXAMPLE_USER, example_time};
 use crate::vocabulary::{Timestamp, UserId, UserStatus};
@@ -114,5 +114,18 @@ pub async fn is_user_known(
 ) -> Result<bool, sqlx::Error> {
     query_file_scalar!("sql/evidence/user_known.sql", user_id.as_str())
         .fetch_one(connection)
+        .await
+}
+
+/// Whether this can be the id of a user: by the erasure map, or because such a user was erased under an earlier one.
+///
+/// # Errors
+/// Of the database.
+pub async fn is_user_id(
+    executor: impl PgExecutor<'_>,
+    user_id: &UserId,
+) -> Result<bool, sqlx::Error> {
+    query_file_scalar!("sql/evidence/is_user_id.sql", user_id.as_str())
+        .fetch_one(executor)
         .await
 }

@@ -8,6 +8,7 @@ use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::{Instrument, field};
 
 use super::{catch_all::respond, client, correlation, problem::Problem};
+use crate::telemetry::traces::RequestSpan;
 
 /// A longer path is cut in the log.
 const MAX_LOGGED_PATH_CHARS: usize = 256;
@@ -42,7 +43,15 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
         let span = tracing::error_span!("request", request_id = %id);
         let answer = async {
             let mut line = LogLine::begin(&request);
-            let mut response = answer(&self.inner, request).await;
+            let traced = traced(&request);
+            let answering = answer(&self.inner, request);
+            let mut response = match &traced {
+                Some(span) => span.around(answering).await,
+                None => answering.await,
+            };
+            if let Some(span) = traced {
+                span.end(response.status());
+            }
             line.finish(response.status());
             if let (Some(_), None) = correlation::caller() {
                 response.set_data(Authenticated);
@@ -52,6 +61,13 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
         };
         Ok(correlation::scope(id.clone(), answer.instrument(span)).await)
     }
+}
+
+/// The span of a request; none for probes and metrics, which come all the time.
+fn traced(request: &Request) -> Option<RequestSpan> {
+    let path = request.uri().path();
+    let is_quiet = path == "/metrics" || path.starts_with("/health/");
+    (!is_quiet).then(|| RequestSpan::begin(request.method(), &printable(path), request.headers()))
 }
 
 async fn answer<E: Endpoint>(endpoint: &E, request: Request) -> Response {

@@ -1,22 +1,35 @@
 //! Whether the database still fits the map that is applied. Running processes ask, because an application migrates its
 //! tables while Lethe runs.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, PgPool, query_file_scalar};
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::apply::newest;
 use super::bind::bind;
 use super::catalog;
 use super::format::ErasureMap;
 use super::gate::{self, Code, Finding, GateOptions, Scope, Severity};
+use crate::cause::chain;
+use crate::db::timeout::with_timeout;
+
+/// The time between two looks while everything fits.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// The time between two looks while something is breaking, so that a mended database is used soon.
+const BROKEN_INTERVAL: Duration = Duration::from_secs(2);
+/// A look is given up after this time. It reads the catalog only.
+const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
 /// What no longer fits. Both lists are empty as long as everything does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
     /// The map of which this is said: `lethe.maps.id`.
     pub map_id: i64,
-    /// Sentences, each with its table or column: a table of the map is gone, row level security hides rows, a new
-    /// foreign key cascades. An erasure would fail, or lose keys that nobody has read.
+    /// Sentences, each with its table or column: a table of the map is gone, a new foreign key
+    /// cascades. An erasure would fail, or lose keys that nobody has read.
     pub breaking: Vec<String>,
     /// Tables and columns that the map does not speak of. An erasure would leave them.
     pub incomplete: Vec<String>,
@@ -26,7 +39,7 @@ pub struct Drift {
 ///
 /// # Errors
 /// Of the database.
-pub async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::Error> {
+async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::Error> {
     let mut tx = catalog::begin(connection).await?;
     let Some(applied) = newest(&mut tx).await? else {
         return Ok(None);
@@ -80,7 +93,8 @@ fn sentence(finding: &Finding) -> String {
     format!("{}: {}", finding.place, finding.what)
 }
 
-/// Nothing may be erased as long as there is such a finding.
+/// Nothing may be erased as long as there is such a finding. Row level security is not among them: a worker that it binds
+/// notices it with its first task, and says so on the task.
 fn is_broken(finding: &Finding) -> bool {
     let codes = [
         Code::MissingTable,
@@ -88,7 +102,6 @@ fn is_broken(finding: &Finding) -> bool {
         Code::NoUserId,
         Code::ColumnType,
         Code::TableKind,
-        Code::RowSecurity,
         Code::Cascade,
     ];
     finding.severity == Severity::Danger && codes.contains(&finding.code)
@@ -105,7 +118,7 @@ fn is_left_out(finding: &Finding) -> bool {
 ///
 /// # Errors
 /// Of the database.
-pub async fn note(connection: &mut PgConnection, drift: &Drift) -> Result<bool, sqlx::Error> {
+async fn note(connection: &mut PgConnection, drift: &Drift) -> Result<bool, sqlx::Error> {
     query_file_scalar!("sql/map/note_drift.sql", drift.map_id, &drift.incomplete)
         .fetch_one(connection)
         .await
@@ -146,11 +159,6 @@ impl DriftState {
         self.doubted.notify_one();
     }
 
-    /// Returns once somebody doubts.
-    pub async fn doubted(&self) {
-        self.doubted.notified().await;
-    }
-
     /// Looks, remembers and logs what is breaking, and returns what was found.
     ///
     /// # Errors
@@ -176,4 +184,58 @@ impl DriftState {
         });
         Ok(drift)
     }
+
+    /// Looks once, and records what is incomplete if this process may. Other loops of the process say that the database is
+    /// away.
+    async fn look_and_record(&self, pool: &PgPool, records: Records) {
+        let looked = async {
+            let drift = self.look(pool).await?;
+            if let (Some(drift), Records::Yes) = (drift, records) {
+                record(pool, &drift).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = with_timeout(LOOK_LIMIT, looked).await {
+            let error = chain(&error);
+            tracing::debug!(error, "cannot compare the erasure map with the database");
+        }
+    }
+
+    /// Looks now and then, and at once when somebody doubts, until `stop`.
+    pub async fn watch(&self, pool: &PgPool, records: Records, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            self.look_and_record(pool, records).await;
+            let pause = match self.is_breaking() {
+                true => BROKEN_INTERVAL,
+                false => INTERVAL,
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.doubted.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Whether a process records what is incomplete. Only workers have the right to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    Yes,
+    No,
+}
+
+async fn record(pool: &PgPool, drift: &Drift) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let is_new = note(&mut connection, drift).await?;
+    if is_new && drift.incomplete.is_empty() {
+        tracing::info!("the erasure map speaks of everything in the database again");
+    } else if is_new {
+        tracing::warn!(
+            places = drift.incomplete.join(", "),
+            "the erasure map does not speak of everything in the database, so receipts say `incomplete`; `lethe map check` \
+             says how to mend it"
+        );
+    }
+    Ok(())
 }

@@ -33,6 +33,8 @@ pub struct Claim {
     pub scheduled_at: DateTime<Utc>,
     /// The erasure that this is a part of.
     pub parent_id: Option<TaskId>,
+    /// The span of the request that asked for it, as W3C Trace Context writes it.
+    pub trace_parent: Option<String>,
     /// Seconds between being due and being claimed, by the database's clock.
     pub waited_seconds: f64,
 }

@@ -240,11 +240,10 @@ impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
     }
 }
 
-/// Whether Clerk can have made this id. Rows of the application's own, of a test or of an import are not
-/// Clerk's, so they cannot be missing there.
+/// Whether Clerk can have made this id, which `ids` of the erasure map allows. Rows of the application's own, of a test or
+/// of an import are not Clerk's, so they cannot be missing there.
 fn is_clerks(id: &str) -> bool {
-    id.starts_with("user_")
-        && id.len() <= MAX_ID_LENGTH
+    (1..=MAX_ID_LENGTH).contains(&id.len())
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -257,14 +256,7 @@ mod tests {
     #[test]
     fn only_clerks_ids_are_compared() {
         assert!(is_clerks("user_2abcDEF") && is_clerks("user_seed_1"));
-        for id in [
-            "",
-            "admin",
-            "usr_1",
-            "user_a&limit=1",
-            "user_\u{e4}",
-            &"user_".repeat(20),
-        ] {
+        for id in ["", "user_a&limit=1", "user_\u{e4}", &"user_".repeat(20)] {
             assert!(!is_clerks(id), "{id}");
         }
     }

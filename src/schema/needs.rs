@@ -115,6 +115,8 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.note_drift(bigint,text[])", &[Worker]),
     ("lethe.is_map_incomplete(timestamp with time zone)", BOTH),
     ("lethe.erasure_of(text)", INTERNAL),
+    ("lethe.begin_erasure(text,text)", INTERNAL),
+    ("lethe.sweep_user(text,text)", INTERNAL),
     ("lethe.application_path()", &[Worker]),
     ("lethe.adopt(text[],text,bigint)", &[Worker]),
     (

@@ -6,3 +6,4 @@ pub mod gauges;
 pub mod http_metrics;
 pub mod logging;
 pub mod metrics;
+pub mod traces;

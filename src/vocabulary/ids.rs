@@ -77,24 +77,22 @@ text_id!(
     WorkerId
 );
 
-/// What the ids of Clerk's users begin with.
-pub const USER_ID_PREFIX: &str = "user_";
 /// The longest id of a user that is taken from outside, in characters. Clerk's have some thirty.
 const MAX_USER_ID_CHARS: usize = 512;
 
 /// The text cannot be the id of a user. A tombstone for it would be of no use and could not be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be a user's id: it begins with {USER_ID_PREFIX} and has at most {MAX_USER_ID_CHARS} characters, without \
-     blanks and control characters"
+    "must be a user's id: at most {MAX_USER_ID_CHARS} characters, without blanks and control characters"
 )]
 pub struct UserIdError;
 
 impl UserId {
-    /// The expression for such ids, as JSON Schema writes it.
+    /// The expression for what can be an id, as JSON Schema writes it. Which of them are ids of users says `ids` of the
+    /// erasure map.
     #[must_use]
     pub fn pattern() -> String {
-        format!(r"^{USER_ID_PREFIX}[^\s\x00-\x1f\x7f-\x9f]+$")
+        r"^[^\s\x00-\x1f\x7f-\x9f]+$".to_owned()
     }
 
     /// The longest of them, in characters.
@@ -108,11 +106,10 @@ impl UserId {
     /// # Errors
     /// With the rule, as the end of a sentence that begins with the field's name.
     pub fn parse(text: &str) -> Result<Self, UserIdError> {
-        let rest = text.strip_prefix(USER_ID_PREFIX).ok_or(UserIdError)?;
-        let is_plain = !rest
+        let is_plain = !text
             .chars()
             .any(|char| char.is_whitespace() || char.is_control());
-        if rest.is_empty() || !is_plain || text.chars().count() > MAX_USER_ID_CHARS {
+        if text.is_empty() || !is_plain || text.chars().count() > MAX_USER_ID_CHARS {
             return Err(UserIdError);
         }
         Ok(Self(text.to_owned()))
@@ -124,17 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_text_that_begins_as_clerks_ids_do_is_a_users_id() {
-        for text in ["user_2abc", "user_seed_1", "user_é"] {
+    fn only_plain_text_of_some_length_is_a_users_id() {
+        for text in ["user_2abc", "user_seed_1", "user_é", "7"] {
             assert_eq!(UserId::parse(text).unwrap().as_str(), text);
         }
         let longest = format!("user_{}", "é".repeat(MAX_USER_ID_CHARS - 5));
         assert!(UserId::parse(&longest).is_ok());
         for text in [
             "",
-            "user_",
-            "USER_1",
-            "org_1",
             " user_1",
             "user_1 ",
             "user_a b",

@@ -18,7 +18,7 @@ mod worker;
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
 pub use erasure::{ErasureStatus, UserStatus};
-pub use ids::{AuditId, TaskId, USER_ID_PREFIX, UserId, UserIdError, WorkerId};
+pub use ids::{AuditId, TaskId, UserId, UserIdError, WorkerId};
 pub use labels::{
     NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
 };

@@ -16,7 +16,7 @@ use super::lease::Leases;
 use super::options::WorkerOptions;
 use super::pace::Pace;
 use super::watermarks::Watermarks;
-use crate::db::sqlstate::{Meaning, meaning};
+use crate::db::sqlstate::{self, Meaning, meaning};
 use crate::db::timeout::with_timeout;
 use crate::map::drift::DriftState;
 use crate::pauses::Pauses;
@@ -168,15 +168,30 @@ impl Context {
     /// Whether this error comes from a database that no longer fits the erasure map. Then no task is at fault, and no
     /// attempt is used up.
     pub async fn is_drift(&self, error: &sqlx::Error) -> bool {
-        if !matches!(meaning(error), Meaning::NotMigrated | Meaning::Forbidden) {
+        if meaning(error) != Meaning::NotMigrated {
             return false;
         }
+        self.look_for_drift().await;
+        self.status.drift.is_breaking()
+    }
+
+    /// Whether the database hides rows from this worker. Then it pauses, and says so.
+    pub fn is_hidden(&self, error: &sqlx::Error) -> bool {
+        let is_hidden = sqlstate::hides_rows(error);
+        if is_hidden {
+            self.gate.close(Instant::now());
+            self.status.report(Some(WorkerProblem::HiddenRows));
+        }
+        is_hidden
+    }
+
+    /// Compares the erasure map with the database.
+    pub async fn look_for_drift(&self) {
         let drift = &self.status.drift;
         if let Err(error) = with_timeout(DRIFT_LIMIT, drift.look(&self.pool)).await {
             tracing::warn!(%error, "cannot compare the erasure map with the database");
             drift.doubt();
         }
-        drift.is_breaking()
     }
 
     /// Registers this process under a new id, which later claims use.

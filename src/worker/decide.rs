@@ -81,10 +81,16 @@ impl TaskOutcome {
         Self::with_all_keys(claim, &Remains::NotAsked, Verdict::RELEASED)
     }
 
-    /// The attempt failed, but not because of one of its keys. All keys remain.
+    /// The attempt failed, but not because of one of its keys. All keys remain. An outage gives the attempt back.
     pub fn failed(claim: Claim, class: ErrorClass, error: &str, policy: RetryPolicy) -> Self {
         let remains = Remains::Failed(class, error.to_owned());
-        let verdict = Verdict::failed(class, error.to_owned(), claim.attempts, policy);
+        let verdict = match class {
+            ErrorClass::Outage => Verdict::Released {
+                delay: Duration::ZERO,
+                error: Some((class, error.to_owned())),
+            },
+            _ => Verdict::failed(class, error.to_owned(), claim.attempts, policy),
+        };
         Self::with_all_keys(claim, &remains, verdict)
     }
 
@@ -302,6 +308,7 @@ mod tests {
             lease_token: 1,
             scheduled_at: chrono::DateTime::UNIX_EPOCH,
             parent_id: None,
+            trace_parent: None,
             waited_seconds: 0.0,
         }
     }

@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::queue::settle::{Parts, TaskVerdict, finish, lock_claims, wake_parents};
-use crate::vocabulary::{ErrorClass, TaskId, WorkerId};
+use crate::vocabulary::{TaskId, WorkerId};
 
 /// Makes and settles one step. While the database is away it repeats. A step that is too slow, or meets rows that
 /// somebody holds, is tried once more without waiting for them; then its attempt fails.
@@ -58,10 +58,7 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
                 return SettleResult { tasks };
             }
             Trouble::TooBig | Trouble::Refused => {
-                let class = match trouble {
-                    Trouble::TooBig => ErrorClass::Transient,
-                    _ => ErrorClass::Blocked,
-                };
+                let class = settle::class_of(context, &error);
                 let error = format!(
                     "the erasure's step fails: {}",
                     sqlstate::with_remedy(&error)

@@ -51,6 +51,7 @@ mod tests {
             lease_token: 1,
             scheduled_at: chrono::DateTime::UNIX_EPOCH,
             parent_id: None,
+            trace_parent: None,
             waited_seconds: 0.0,
         }
     }

@@ -13,6 +13,7 @@ use super::report::report;
 use super::settle::settle;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
+use crate::telemetry::traces::BatchSpan;
 use crate::vocabulary::ErrorClass;
 
 /// Claims batches until shutdown, and runs the stages of each batch in a separate Tokio task.
@@ -20,25 +21,38 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let mut claimer = Claimer::new(context.clone());
     while let Some(batch) = claimer.next_batch(&shutdown).await {
         let may_work = batch.slots.is_some();
-        let stages = move |context: Arc<Context>, lease: Arc<Lease>, claims| async move {
+        let stages = move |context: Arc<Context>, lease: Arc<Lease>, claims: Vec<Claim>| async move {
+            let span = span(&claims);
             if !may_work {
                 let outcomes = release(claims);
                 let settled = settle(&context, &lease, outcomes).await;
-                return report(&context.metrics, &settled);
+                report(&context.metrics, &span, &settled);
+                return span.end();
             }
             let (steps, claims) = split_steps(claims);
-            let results = delete(&context, &lease, &claims).await;
+            let deleting = delete(&context, &lease, &claims);
+            let results = span.stage("delete objects", deleting).await;
             let outcomes = decide(claims, &results, context.options.retry_policy());
-            let settled = settle(&context, &lease, outcomes).await;
-            report(&context.metrics, &settled);
+            let settled = span
+                .stage("settle", settle(&context, &lease, outcomes))
+                .await;
+            report(&context.metrics, &span, &settled);
             for step in steps {
-                let settled = settle_step(&context, &lease, step).await;
-                report(&context.metrics, &settled);
+                let settled = span.stage("erasure step", settle_step(&context, &lease, step));
+                report(&context.metrics, &span, &settled.await);
             }
+            span.end();
         };
         let surviving = survive(context.clone(), batch, stages);
         context.batches.spawn(surviving);
     }
+}
+
+fn span(claims: &[Claim]) -> BatchSpan {
+    let parents = claims
+        .iter()
+        .filter_map(|claim| claim.trace_parent.as_deref());
+    BatchSpan::begin(claims.len(), parents)
 }
 
 /// Separates the steps of large erasures from tasks that name their objects and rows.
@@ -71,14 +85,16 @@ async fn survive<F>(
     };
     tracing::error!(%error, tasks = claims.len(), "a batch panicked; its tasks fail");
     let policy = context.options.retry_policy();
-    let crashed = claims
+    let crashed: Vec<TaskOutcome> = claims
         .into_iter()
         .map(|claim| TaskOutcome::failed(claim, ErrorClass::Crash, "the batch panicked", policy))
         .collect();
     let shared = context.clone();
     let settled = tokio::spawn(async move {
+        let span = BatchSpan::begin(crashed.len(), std::iter::empty());
         let settled = settle(&shared, &lease, crashed).await;
-        report(&shared.metrics, &settled);
+        report(&shared.metrics, &span, &settled);
+        span.end();
     });
     if let Err(error) = settled.await {
         tracing::error!(%error, "a batch panicked, and then writing its failure panicked; its tasks will be rescued");

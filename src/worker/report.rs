@@ -4,11 +4,13 @@ use super::rest::SettledTask;
 use super::settle::SettleResult;
 use crate::queue::settle::Verdict;
 use crate::telemetry::metrics::Metrics;
-use crate::vocabulary::TaskKind;
+use crate::telemetry::traces::{BatchSpan, TaskEnd};
+use crate::vocabulary::{SettleOutcome, TaskKind};
 
-pub fn report(metrics: &Metrics, result: &SettleResult) {
+pub fn report(metrics: &Metrics, batch: &BatchSpan, result: &SettleResult) {
     for task in &result.tasks {
         let gone: Vec<&str> = task.outcome.gone().collect();
+        batch.task(&task_end(task, gone.len()));
         metrics.objects_deleted.inc_by(gone.len() as u64);
         log(task, &gone);
         let labels = (task.outcome.claim.kind, task.outcome.verdict.outcome());
@@ -16,6 +18,20 @@ pub fn report(metrics: &Metrics, result: &SettleResult) {
     }
     for (of_type, rows) in result.tasks.iter().flat_map(|task| task.removed.iter()) {
         metrics.rows_deleted.add(of_type, rows);
+    }
+}
+
+fn task_end(task: &SettledTask, objects: usize) -> TaskEnd<'_> {
+    let (claim, outcome) = (&task.outcome.claim, task.outcome.verdict.outcome());
+    TaskEnd {
+        id: claim.id,
+        kind: claim.kind,
+        attempt: claim.attempts,
+        parent: claim.trace_parent.as_deref(),
+        outcome: outcome.as_str(),
+        objects,
+        rows: task.removed.total(),
+        is_failed: matches!(outcome, SettleOutcome::Failed | SettleOutcome::Dead),
     }
 }
 

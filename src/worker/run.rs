@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, WorkerProblem, WorkerStatus, database_pauses};
 use super::options::WorkerOptions;
 use super::{heartbeat, maintenance, pipeline};
+use crate::map::drift::Records;
 use crate::queue::lease::Lease;
 use crate::queue::listen::listen;
 use crate::storage::Store;
@@ -47,11 +48,20 @@ pub async fn run(
             let (context, stop) = (context.clone(), stop.clone());
             tokio::spawn(async move { heartbeat::run(&context, &stop).await })
         }),
+        ("drift", {
+            let (context, stop) = (context.clone(), stop.clone());
+            tokio::spawn(async move {
+                let (drift, pool) = (&context.status.drift, &context.pool);
+                drift.watch(pool, Records::Yes, &stop).await;
+            })
+        }),
         ("maintenance", {
             let (context, stop) = (context.clone(), stop.clone());
             tokio::spawn(async move { maintenance::run(&context, &stop).await })
         }),
     ];
+    // What changed while nobody worked is known before the first claim.
+    context.look_for_drift().await;
     let claims = tokio::spawn(keep_claiming(context.clone(), shutdown.clone()));
 
     shutdown.cancelled().await;

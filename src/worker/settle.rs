@@ -151,12 +151,11 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
                 let claims = batch.outcomes.into_iter().map(|outcome| outcome.claim);
                 result.tasks.extend(release(context, lease, claims).await);
             }
-            Trouble::TooBig | Trouble::Refused if tasks > 1 => batches.extend(batch.halves()),
+            Trouble::TooBig | Trouble::Refused if tasks > 1 && !sqlstate::hides_rows(&error) => {
+                batches.extend(batch.halves());
+            }
             Trouble::TooBig | Trouble::Refused => {
-                let class = match trouble {
-                    Trouble::TooBig => ErrorClass::Transient,
-                    _ => ErrorClass::Blocked,
-                };
+                let class = class_of(context, &error);
                 let error = format!("rows cannot be removed: {}", sqlstate::with_remedy(&error));
                 let claims = batch.outcomes.into_iter().map(|outcome| outcome.claim);
                 result
@@ -166,6 +165,16 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
         }
     }
     result
+}
+
+/// The class of an attempt that ends because the database did not do the work. Rows that are hidden from the worker are
+/// no task's fault.
+pub fn class_of(context: &Context, error: &sqlx::Error) -> ErrorClass {
+    match sqlstate::trouble(error) {
+        Trouble::TooBig => ErrorClass::Transient,
+        _ if context.is_hidden(error) => ErrorClass::Outage,
+        _ => ErrorClass::Blocked,
+    }
 }
 
 /// Releases tasks as they were before they were claimed.

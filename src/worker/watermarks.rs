@@ -186,6 +186,7 @@ mod tests {
             lease_token: 1,
             scheduled_at: due,
             parent_id: None,
+            trace_parent: None,
             waited_seconds: 0.0,
         }
     }

@@ -80,6 +80,8 @@ mod support;
 #[cfg(feature = "dev")]
 mod tasks;
 #[cfg(feature = "dev")]
+mod traces;
+#[cfg(feature = "dev")]
 mod two_versions;
 #[cfg(feature = "dev")]
 mod worker;

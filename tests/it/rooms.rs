@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("schema", &["db"]),
     ("storage", &[]),
     ("queue", &["db", "failpoint"]),
-    ("deletion", &["db"]),
+    ("deletion", &["db", "telemetry"]),
     ("map", &["db"]),
     ("tasks", &["db"]),
     ("receipts", &["db", "deletion"]),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::banner::{Banner, BannerSample};
 use super::serve::{self, Watched};
-use super::{drift, migrate, migrated, pool, side_server, worker};
+use super::{migrate, migrated, pool, side_server, worker};
 use crate::config::variables::BIND_ADDR;
 use crate::config::{ConfigError, Origin, Section, Serve, Source, Worker};
 use crate::embedded::seed::{self, SeedSummary, Volume};
@@ -117,12 +117,6 @@ impl Machine<'_> {
         let metrics_address = self.show_metrics(&api_pool, &metrics, &shutdown).await?;
         let work_pool = pool::lazy_for_worker(&self.worker.database);
         let watched = Watched::default();
-        drift::start(
-            work_pool.clone(),
-            ProcessRole::Worker,
-            Arc::clone(&watched.drift),
-            shutdown.clone(),
-        );
         let status = || Arc::new(WorkerStatus::of(Arc::clone(&watched.drift)));
         let workers = (1..=options.workers)
             .map(|number| {

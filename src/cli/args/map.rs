@@ -77,6 +77,8 @@ Run it as the database's owner, after `lethe migrate`, and again whenever the ma
 
 Examples:
   lethe map apply --map lethe.toml
+  lethe map apply --map lethe.toml --sweep         # who was erased before the map had its new rules?
+  lethe map apply --map lethe.toml --sweep --yes   # erase the rest of them
 
 Exit codes:
   0  applied, or applied already
@@ -87,6 +89,12 @@ Exit codes:
         /// Apply a map that does not speak of every reference; every receipt then says `incomplete`
         #[arg(long)]
         allow_incomplete: bool,
+        /// Afterwards look for rows of users who were erased under an earlier map, and report them
+        #[arg(long)]
+        sweep: bool,
+        /// Erase these users again, under ERASURE_LIMIT_PER_HOUR
+        #[arg(long, requires = "sweep")]
+        yes: bool,
     },
 
     /// Erase a user in a transaction that is rolled back, and fail if anything is left

@@ -4,7 +4,9 @@ mod invalid;
 mod load;
 mod report;
 mod run;
+mod sweep;
 
 pub use self::invalid::tell_invalid;
 pub use self::load::{InvalidFile, LoadedMap, load};
 pub use self::run::{MapOutput, run, tell_applied};
+pub use self::sweep::sweep;

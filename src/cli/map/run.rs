@@ -65,7 +65,9 @@ pub async fn run(
             };
             return check(connection, loaded, *format, options).await;
         }
-        MapCommand::Apply { allow_incomplete } => {
+        MapCommand::Apply {
+            allow_incomplete, ..
+        } => {
             let applied = apply::apply(connection, map, &loaded.text, *allow_incomplete).await;
             return tell_applied(&loaded.file, applied);
         }

@@ -3,7 +3,7 @@
 use poem_openapi::{OpenApi, payload::Json};
 
 use super::{
-    database::{list_problem, problem_of, reading},
+    database::{list_problem, problem_of, reading, refuse_strange_id},
     parameter::{Cursor, Limit, Path, Query, Text},
     query::State,
     types::{Tag, page},
@@ -91,6 +91,7 @@ impl AdminReceipts {
         user_id: Path<UserId>,
     ) -> Result<Json<Receipt>, Problems<ReceiptFailures>> {
         let mut tx = reading(&state.pool).await?;
+        refuse_strange_id(&mut *tx, &user_id.0).await?;
         let receipt = evidence::receipt(&mut tx, &user_id.0)
             .await
             .map_err(problem_of)?

@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use serde::Deserialize;
 
 use super::{
-    database::{connection, problem_of},
+    database::{connection, problem_of, refuse_strange_id},
     parameter::Path,
     query::State,
     types::Tag,
@@ -175,6 +175,7 @@ impl AdminCancel {
         let user_id = user_id.0;
         let reason = body.0.reason.as_deref().map(reason).transpose()?;
         let mut connection = connection(&state.pool).await?;
+        refuse_strange_id(&mut *connection, &user_id).await?;
         let outcome = safety::cancel(&mut connection, &user_id, &auth.actor(), reason.as_ref())
             .await
             .map_err(problem_of)?;

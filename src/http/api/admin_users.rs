@@ -5,7 +5,7 @@ use std::time::Duration;
 use poem_openapi::{ApiResponse, OpenApi, payload::Json};
 
 use super::{
-    database::{connection, map_in_use, plan_problem, problem_of, reading},
+    database::{connection, map_in_use, plan_problem, problem_of, reading, refuse_strange_id},
     parameter::{Path, Query, Text},
     query::State,
     samples::promised,
@@ -66,6 +66,7 @@ impl AdminUsers {
         user_id: Path<UserId>,
     ) -> Result<Json<User>, Problems<UserFailures>> {
         let mut tx = reading(&state.pool).await?;
+        refuse_strange_id(&mut *tx, &user_id.0).await?;
         let user = evidence::user(&mut tx, &user_id.0)
             .await
             .map_err(problem_of)?;
@@ -138,6 +139,7 @@ impl AdminPlans {
         user_id: Path<UserId>,
     ) -> Result<Json<Plan>, Problems<PlanFailures>> {
         let mut connection = connection(&state.pool).await?;
+        refuse_strange_id(&mut *connection, &user_id.0).await?;
         let map = map_in_use(&mut connection).await?;
         let plan = plan::plan(&mut connection, &map, user_id.0.as_str(), PLAN_LIMIT)
             .await

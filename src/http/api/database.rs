@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
 use crate::cursor::ListError;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::db::transaction::begin_read_only;
+use crate::evidence;
 use crate::http::problem::Problem;
 use crate::map::format::ErasureMap;
 use crate::map::{self, plan::CompileError};
-use crate::vocabulary::ProblemCode;
+use crate::vocabulary::{ProblemCode, UserId};
 
 /// How long a client is told to wait when the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The rule that an id breaks which is none by the erasure map.
+const STRANGE_ID: &str = "must match `ids` of the erasure map (`^user_` by default)";
 
 /// A bounded transaction that only reads.
 pub(super) async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Problem> {
@@ -24,6 +28,18 @@ pub(super) async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgr
 /// A connection for modules that begin their own transactions.
 pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Problem> {
     pool.acquire().await.map_err(problem_of)
+}
+
+/// Refuses an id that cannot be a user's by the erasure map, so that a mistyped id does not look like an unknown user.
+pub(super) async fn refuse_strange_id(
+    executor: impl PgExecutor<'_>,
+    user_id: &UserId,
+) -> Result<(), Problem> {
+    let is_id = evidence::is_user_id(executor, user_id);
+    match is_id.await.map_err(problem_of)? {
+        true => Ok(()),
+        false => Err(Problem::bad_field("userId", STRANGE_ID)),
+    }
 }
 
 /// The erasure map that is applied.

@@ -219,7 +219,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
 #[derive(Debug, PartialEq, Eq)]
 enum Subject {
     User(UserId),
-    /// The object is no user or not deleted, or the id is not one of Clerk's users.
+    /// The object is no user or not deleted, or the id cannot be a user's.
     NotAUser,
     /// The event is of another type, or has no id.
     Nobody,
@@ -307,7 +307,6 @@ mod tests {
             r#"{"id":"user_1","object":"organization"}"#,
             r#"{"id":"user_1","object":null}"#,
             r#"{"id":"user_1","deleted":false}"#,
-            r#"{"id":"org_1"}"#,
             r#"{"id":"user_1 "}"#,
             r#"{"id":"user_a\u0000b"}"#,
         ] {

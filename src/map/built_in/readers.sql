@@ -3,8 +3,15 @@
 create or replace function lethe_map.user_key(user_id text) returns text
 language sql immutable set search_path = lethe, pg_temp as 'select null::text';
 
+create or replace function lethe_map.is_user_id(user_id text) returns boolean
+language plpgsql immutable set search_path = lethe, pg_temp as 'begin return is_user_id.user_id ~ ''^user_''; end';
+
 create or replace function lethe_map.refusal(user_id text) returns text
-language sql immutable set search_path = lethe, pg_temp as 'select null::text';
+language plpgsql immutable set search_path = lethe, pg_temp as $$
+begin
+    return case when refusal.user_id !~ '^user_' then 'it does not match ^user_' end;
+end
+$$;
 
 create or replace function lethe_map.buckets() returns text[]
 language sql immutable set search_path = lethe, pg_temp as 'select null::text[]';
@@ -212,9 +219,10 @@ begin
     )
     select max(b.id),
            coalesce(array_agg(b.id order by b.id) filter (where
-               b.deleted_at is null and b.created_at < created_before
+               b.deleted_at is null and b.created_at < created_before and lethe_map.refusal(b.id) is null
                and not exists (select from lethe.user_tombstones t where t.user_id = b.id)), '{}'),
-           count(*) filter (where b.deleted_at is null and b.created_at >= created_before)
+           count(*) filter (where b.deleted_at is null and b.created_at >= created_before
+                                  and lethe_map.refusal(b.id) is null)
     into last_id, live, too_young from batch b;
 end
 $$;

@@ -25,6 +25,7 @@ pub(super) fn all(map: &BoundMap<'_>) -> String {
         has_rows(map),
         count_rows(map),
         kept_at_end(map),
+        is_user_id(map),
         refusal(map),
         has_grace(map),
         entities(map),
@@ -231,6 +232,20 @@ fn kept_at_end(map: &BoundMap<'_>) -> String {
         body: body + "    return lethe.kept;\n",
     }
     .sql()
+}
+
+/// `is_user_id(user_id)`: whether this has the form of a Clerk id.
+fn is_user_id(map: &BoundMap<'_>) -> String {
+    let body = format!(
+        "    return is_user_id.user_id ~ {};\n",
+        literal(&map.map.user.ids)
+    );
+    simple(
+        "is_user_id(user_id text)",
+        "returns boolean",
+        "stable",
+        body,
+    )
 }
 
 /// `refusal(user_id)`: why this id may not be erased; null if it may.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::database::{Application, MapFile, USER_A, USER_B};
 use crate::support::service::{Service, answer};
-use crate::support::world::Log;
+use crate::support::world::{Log, PATIENCE};
 
 const SQL: &str = "
     create table \"User\" (id text primary key, \"deletedAt\" timestamptz);
@@ -47,24 +47,41 @@ async fn erase(service: &Service, message: &str, user: &str) {
     assert_eq!(status, 204, "{body}");
 }
 
+async fn until_metric(service: &Service, line: &str) {
+    let started = std::time::Instant::now();
+    loop {
+        let request = service.request(reqwest::Method::GET, "/metrics", "");
+        let text = request.send().await.unwrap().text().await.unwrap();
+        if text.lines().any(|one| one == line) {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{line} is not in {text}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_reference_without_a_rule_makes_receipts_incomplete_until_the_map_speaks_of_it() {
     let (application, _file) = application().await;
     let world = &application.world;
     world
-        .execute("create table \"Invoice\" (id serial primary key, \"userId\" text references \"User\")")
+        .execute(
+            "create table public.\"Invoice\" (id serial primary key, \"userId\" text references public.\"User\")",
+        )
         .await;
     let log = Log::new();
     let _worker = world.logged(&["worker"], &[], &log);
     let service = Service::start(world).await;
     log.until("does not speak of everything").await;
     assert!(log.text().contains("Invoice.userId"), "{}", log.text());
-    service.until_metric("lethe_map_incomplete 1").await;
+    until_metric(&service, "lethe_map_incomplete 1").await;
 
     // Work goes on.
     erase(&service, "msg_1", USER_A).await;
     application.until_settled().await;
-    world.expect_rows("\"Note\" where \"userId\" like 'user_2a%'", 0).await;
+    world
+        .expect_rows("\"Note\" where \"userId\" like 'user_2a%'", 0)
+        .await;
     let of_user = format!("/admin/users/{USER_A}/erasure");
     let receipt = service.get(&of_user).await;
     assert_eq!(receipt["status"], "incomplete", "{receipt}");
@@ -72,7 +89,11 @@ async fn a_new_reference_without_a_rule_makes_receipts_incomplete_until_the_map_
     let listed = service.get("/admin/erasures?status=incomplete").await;
     assert_eq!(listed["items"][0]["userId"], USER_A, "{listed}");
     let complete = service.get("/admin/erasures?status=complete").await;
-    assert_eq!(complete["items"].as_array().map(Vec::len), Some(0), "{complete}");
+    assert_eq!(
+        complete["items"].as_array().map(Vec::len),
+        Some(0),
+        "{complete}"
+    );
 
     let mended = MapFile::new(&format!(
         "{MAP}[table.Invoice]\non_erase.userId = \"detach\"\n"
@@ -81,7 +102,7 @@ async fn a_new_reference_without_a_rule_makes_receipts_incomplete_until_the_map_
         .run(&["map", "apply", "--map", mended.path()], &[])
         .await;
     assert!(applied.status.success());
-    service.until_metric("lethe_map_incomplete 0").await;
+    until_metric(&service, "lethe_map_incomplete 0").await;
     // What ended under the old map stays incomplete; what ends now is complete.
     assert_eq!(service.get(&of_user).await["status"], "incomplete");
     erase(&service, "msg_2", USER_B).await;
@@ -103,8 +124,8 @@ const BREAKS: [(&str, &str, &str); 3] = [
         "Note",
     ),
     (
-        "create table \"Like\" (id serial primary key, \"noteId\" int references \"Note\" on delete cascade)",
-        "drop table \"Like\"",
+        "create table public.\"Like\" (id serial primary key, \"noteId\" int references public.\"Note\" on delete cascade)",
+        "drop table public.\"Like\"",
         "Like.noteId",
     ),
 ];
@@ -124,7 +145,10 @@ async fn a_database_that_breaks_the_map_stops_the_work_and_uses_up_no_attempt() 
         world.execute("select pg_notify('cleanup_tasks', '')").await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         world
-            .expect_rows("lethe.cleanup_tasks where attempts > 0 or status <> 'pending'", 0)
+            .expect_rows(
+                "lethe.cleanup_tasks where attempts > 0 or status <> 'pending'",
+                0,
+            )
             .await;
         worker.kill().await.unwrap();
         world.execute(mends).await;
@@ -152,9 +176,18 @@ async fn a_column_that_goes_while_objects_are_deleted_hands_the_task_back() {
     world.execute(breaks).await;
     world.s3.release();
     log.until("no longer fits the erasure map").await;
-    log.until("task released").await;
-    let (status, body) = answer(service.request(reqwest::Method::GET, "/health/ready", "")).await;
-    assert_eq!(status, 503, "{body}");
+    world
+        .until("exists (select from lethe.cleanup_tasks where status = 'pending' and attempts = 0)")
+        .await;
+    let text = log.text();
+    let (_, address) = text.split_once("\"address\":\"").unwrap();
+    let (address, _) = address.split_once('"').unwrap();
+    let ready = reqwest::get(format!("http://{address}/health/ready"))
+        .await
+        .unwrap();
+    assert_eq!(ready.status(), 503);
+    let body = ready.text().await.unwrap();
+    assert!(body.contains("no longer fits the erasure map"), "{body}");
     world.execute(mends).await;
     log.until("fits the erasure map again").await;
     application.until_settled().await;

@@ -3,10 +3,12 @@
 
 mod commands;
 mod database;
+mod drift;
 mod engine;
 mod findings;
 mod hostile;
 mod shapes;
 mod story;
+mod sweep;
 pub use self::database::parse;
 pub use self::shapes::decide;

@@ -389,3 +389,50 @@ async fn a_map_is_proved_without_leaving_a_trace_and_another_one_is_refused() {
     let _serve = world.logged(&["worker"], &[("ERASURE_MAP", other.path())], &log);
     log.until("run `lethe map apply`").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_of_another_form_are_those_of_users_where_the_map_says_so() {
+    let application = Application::new(&SQL.replace("user_2", "usr_2")).await;
+    let file = MapFile::new(&MAP.replacen("[user]\n", "[user]\nids = \"^usr_\"\n", 1));
+    let world = &application.world;
+    let given = [("ERASURE_MAP", file.path())];
+    let migrated = world.run(&["migrate"], &given).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    let service = Service::start_with(world, &given).await;
+    let user = USER_A.replace("user_2", "usr_2");
+    let worker = world.worker().await;
+
+    // An id of the usual form is none here: counted, not erased, and refused in a path.
+    let (status, body) = answer(service.user_deleted("msg_1", USER_A)).await;
+    assert_eq!(status, 204, "{body}");
+    world.expect_rows("lethe.user_tombstones", 0).await;
+    for path in ["", "/plan", "/erasure"] {
+        let path = format!("/admin/users/{USER_A}{path}");
+        let (status, body) = service.admin(Method::GET, &path).await;
+        assert_eq!(
+            (status.as_u16(), &body["errors"][0]["field"]),
+            (400, &json!("userId")),
+            "{path}: {body}"
+        );
+    }
+
+    let (status, body) = answer(service.user_deleted("msg_2", &user)).await;
+    assert_eq!(status, 204, "{body}");
+    application.until_settled().await;
+    let receipt = service.get(&format!("/admin/users/{user}/erasure")).await;
+    assert_eq!(receipt["status"], "complete", "{receipt}");
+    let told = world.run(&["receipt", &user], &[]).await;
+    assert!(told.status.success(), "{told:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_map_of_ones_own_sql_refuses_what_is_no_clerk_id() {
+    let world = crate::support::world::World::new().await;
+    let refused = sqlx::query("select lethe.delete_user('bad', 'job:test')")
+        .execute(&world.pool)
+        .await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("does not match ^user_"), "{error}");
+    world.expect_rows("lethe.user_tombstones", 0).await;
+}
