@@ -17,4 +17,4 @@ pub mod grants;
 pub mod plan;
 pub mod prove;
 
-pub use self::current::current;
+pub use self::current::{DatabaseMap, current, of_database};
