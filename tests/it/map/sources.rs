@@ -75,6 +75,27 @@ async fn commands_without_a_file_take_the_map_that_the_database_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_read_the_map_is_told_to_name_a_file() {
+    let world = World::new().await;
+    let role = crate::check::role_without_rights(&world).await;
+    let as_role = [("DATABASE_URL", role.url.as_str())];
+    let said = run(&world, &["check"], &as_role).await;
+    assert_eq!(said.code, 1, "{}", said.text);
+    assert!(said.errors.contains("lethe.maps"), "{}", said.errors);
+    assert!(said.errors.contains("--map"), "{}", said.errors);
+    // With a file it needs no right of Lethe's.
+    let file = MapFile::new(MAP);
+    let arguments = ["check", "--no-values", "--map", file.path()];
+    let said = run(&world, &arguments, &as_role).await;
+    assert_eq!(said.code, 3, "{}", said.errors);
+    assert!(said.text.contains("missing-table  a"), "{}", said.text);
+    // `lethe check` names the right without which nothing can be asked.
+    let (is_fine, text) = crate::check::check(&world, &as_role).await;
+    let rights = crate::check::row(&text, "rights")[2].clone();
+    assert!(!is_fine && rights.contains("usage on schema lethe"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_map_that_was_applied_incomplete_is_applied_and_proved_again_without_a_flag() {
     let application = Application::new(SQL).await;
     let world = &application.world;
