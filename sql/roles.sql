@@ -17,6 +17,8 @@
 -- | `lethe_application` | the application's own SQL, which calls `lethe.delete_user` and the like                |
 -- | `lethe_reader`      | dashboards and auditors                                                               |
 --
+-- For a map of your own tables, paste what `lethe map grants` prints instead: it has the rights on these tables too.
+--
 -- `lethe check --role serve` and `lethe check --role worker` name what is missing, and what is more than needed.
 
 do $$
@@ -48,8 +50,8 @@ grant select, update, delete, references, trigger
 
 -- The API.
 grant usage on schema lethe, lethe_map, public to lethe_serve;
-grant select, update on public.users, public.samples, public.sample_images to lethe_serve;
-grant select on public.collections to lethe_serve;
+grant select on public.users, public.collections to lethe_serve;
+grant select, update (deleted_at, deleted_by) on public.samples, public.sample_images to lethe_serve;
 grant select on
     lethe._sqlx_migrations, lethe.maps, lethe.map_drift, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.cleanup_workers, lethe.audit,
     lethe.receipts, lethe.receipt_public_keys, lethe.cleanup_reconciliations, lethe.settings, lethe.process_settings,
@@ -60,11 +62,13 @@ grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
     lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor (),
-    lethe.retry_notices (uuid[]), lethe.is_map_incomplete (timestamptz) to lethe_serve;
+    lethe.retry_notices (uuid[]), lethe.is_map_incomplete (timestamptz), lethe.application_path () to lethe_serve;
 
 -- The workers.
 grant usage on schema lethe, lethe_map, public to lethe_worker;
-grant select, update, delete on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
+grant select, update (deleted_at, deleted_by), delete
+    on public.users, public.collections, public.samples, public.sample_images to lethe_worker;
+grant update (collection_id) on public.samples to lethe_worker;
 grant select on
     lethe._sqlx_migrations, lethe.maps, lethe.map_drift, lethe.user_tombstones, lethe.finished_tasks, lethe.tasks, lethe.receipts, lethe.receipt_public_keys,
     lethe.settings, lethe.process_settings, lethe.erasure_slots, lethe.notice_settings to lethe_worker;

@@ -118,7 +118,7 @@ pub async fn check(
             (Some(serve), Some(worker))
         }
     };
-    let (log, database) = <(Log, Database)>::parse(source)?;
+    let (log, database, given) = <(Log, Database, GivenMap)>::parse(source)?;
     start_log(&log)?;
     let store = match &worker {
         Some(worker) => Some(Store::connect(worker.storage.clone()).await),
@@ -126,6 +126,7 @@ pub async fn check(
     };
     let findings = check::run(
         &database,
+        given.0.as_ref(),
         serve.as_ref(),
         worker.as_ref().zip(store.as_ref()),
     )
@@ -202,19 +203,16 @@ fn print_output(output: &TasksOutput) -> ExitCode {
 pub async fn map(source: &Source, args: &MapArgs) -> anyhow::Result<ExitCode> {
     let (log, file) = <(Log, MapFile)>::parse(source)?;
     start_log(&log)?;
-    let map = match &args.command {
-        MapCommand::Init => None,
-        _ => match map::load(file.0.as_deref()) {
-            Ok(map) => Some(map),
-            Err(invalid) => {
-                let output = map::tell_invalid(&invalid, &args.command);
-                return Ok(show(&output));
-            }
-        },
+    // Before the database is needed: what is wrong with a file can be said without one.
+    let given = match file.0.as_deref().map(map::load).transpose() {
+        Err(invalid) if !matches!(args.command, MapCommand::Init) => {
+            return Ok(show(&map::tell_invalid(&invalid, &args.command)));
+        }
+        given => given.ok().flatten(),
     };
     let database = Database::parse(source)?;
     let mut connection = pool::connect(&database.url).await?;
-    let mut output = map::run(&mut connection, map.as_ref(), &args.command).await?;
+    let mut output = map::run(&mut connection, given, &args.command).await?;
     if let MapCommand::Apply {
         sweep: true, yes, ..
     } = args.command

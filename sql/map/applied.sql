@@ -1,2 +1,6 @@
--- Whether this database keeps the maps that were applied to it, and this role may read them.
-select coalesce(has_table_privilege(to_regclass('lethe.maps')::oid, 'select'), false) as "may_read!"
+-- Whether this database keeps the maps that were applied to it, and whether this role may read them.
+select c.oid is not null as "is_there!",
+       coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false) as "may_read!"
+from (values ('lethe')) w (name)
+left join pg_namespace n on n.nspname = w.name
+left join pg_class c on c.relnamespace = n.oid and c.relname = 'maps'

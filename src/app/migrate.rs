@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use sqlx::migrate::{Migrate, MigrateError};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::pool;
 use crate::config::{Database, MapText};
@@ -24,6 +24,10 @@ pub async fn run(
     receipt_key: Option<&SigningKey>,
 ) -> anyhow::Result<MigrationState> {
     let mut connection = pool::connect(&database.listen_url).await?;
+    // What is there already is no news: sqlx creates its schema and its record only if they are missing, and says so.
+    connection
+        .execute("set client_min_messages = warning")
+        .await?;
     let mut before = state(&mut connection).await?;
     if !before.is_current() {
         if map.is_none_or(|given| given.map.is_built_in()) {
@@ -47,6 +51,9 @@ pub async fn apply_map(
     allow_incomplete: bool,
 ) -> anyhow::Result<Result<Applied, ApplyError>> {
     if let Some(given) = given {
+        if given.map.is_built_in() {
+            refuse_unfit(connection).await?;
+        }
         let applied = apply::apply(connection, &given.map, &given.text, allow_incomplete);
         return Ok(applied.await);
     }
@@ -54,6 +61,9 @@ pub async fn apply_map(
     let is_incomplete = newest.as_ref().is_some_and(|newest| newest.is_incomplete);
     let text = newest.map_or_else(|| BUILT_IN.to_owned(), |newest| newest.map);
     let map = ErasureMap::parse(&text).context("the map that the database has")?;
+    if map.is_built_in() {
+        refuse_unfit(connection).await?;
+    }
     let allow_incomplete = allow_incomplete || is_incomplete;
     Ok(apply::apply(connection, &map, &text, allow_incomplete).await)
 }
@@ -137,9 +147,9 @@ async fn refuse_unfit(connection: &mut PgConnection) -> anyhow::Result<()> {
     anyhow::ensure!(
         obstacles.is_empty(),
         "this database was not changed, because it does not fit:\n  {}\n\
-         With the built-in map Lethe needs the tables users, collections, samples and sample_images as the README \
-         describes them, or none of them (then it creates them). For tables of your own see `lethe map init`.",
-        obstacles.join("\n  ")
+         {}",
+        obstacles.join("\n  "),
+        application::REMEDY
     );
     Ok(())
 }

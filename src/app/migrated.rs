@@ -47,7 +47,9 @@ pub fn ready(
                     return Ok(Err(lacking));
                 }
                 let mut connection = pool.acquire().await?;
-                schema::missing_rights(&mut connection, roles).await.map(Ok)
+                schema::missing_rights(&mut connection, roles, None)
+                    .await
+                    .map(Ok)
             };
             match with_timeout(READY_LIMIT, checked).await {
                 Ok(Ok(missing)) if missing.is_empty() => {

@@ -81,7 +81,7 @@ variables! {
         "Where a process of any role serves `/metrics` and `/health/*`; port 0 takes a free one and logs it. \
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
-        "Bucket of the sample images";
+        "Bucket of the objects; also where each bucket of your erasure map has a `name` of its own";
     S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
         "Comma-separated, each with its `/` at the end; a key outside is never deleted, and its task ends `blocked`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),

@@ -237,6 +237,7 @@ impl Embedded {
         })
         .await?;
         postgres.create_database(DATABASE).await?;
+        postgres.create_in_public(DATABASE).await?;
         let url = postgres.url(DATABASE);
         self.set("DATABASE_URL", &url);
         if has_listen_url {

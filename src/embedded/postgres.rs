@@ -149,6 +149,24 @@ impl PrivatePostgres {
         }
     }
 
+    /// Lets sessions of a database create their tables in schema `public`. By default they would do so in the schema of the
+    /// role's own name, once there is one, and Lethe's schema has the name of this server's role.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn create_in_public(&self, database: &str) -> Result<(), PostgresError> {
+        let mut connection = self.home.connect(self.port).await?;
+        let statement = format!(
+            "alter database \"{}\" set search_path = public",
+            database.replace('"', "\"\"")
+        );
+        let altered = sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await;
+        connection.close().await?;
+        Ok(altered.map(|_| ())?)
+    }
+
     /// Stops the server: first fast, then immediately, then by force.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, query_file, query_file_as};
 
-use super::bind::{BindProblem, bind};
+use super::bind::bind;
 use super::catalog;
 use super::format::{ErasureMap, digest};
 use super::gate::{self, Finding, GateOptions, Severity};
@@ -150,11 +150,8 @@ pub(super) async fn compile(
     }
     let catalog = catalog::read(&mut *tx).await?;
     let bound = bind(map, &catalog);
-    let wrong = bound.problems.iter();
-    let wrong = wrong.filter(|problem| !matches!(problem, BindProblem::NoTarget { .. }));
-    let wrong = wrong.count();
-    // Of the built-in tables, the flags may be missing.
-    if wrong > 0 && !is_built_in {
+    let wrong = bound.faults().count();
+    if wrong > 0 {
         return Err(ApplyError::Unbound(wrong));
     }
     let mut is_incomplete = false;

@@ -18,4 +18,4 @@ pub mod plan;
 pub mod prove;
 pub mod sweep;
 
-pub use self::current::current;
+pub use self::current::{DatabaseMap, current, of_database};

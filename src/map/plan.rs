@@ -5,12 +5,13 @@ use std::time::Duration;
 use poem_openapi::{Object, types::Example};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, query_file_scalar};
 
-use super::bind::{BindProblem, bind};
+use super::bind::{BoundMap, bind};
 use super::catalog;
 use super::format::ErasureMap;
-use super::{generate, grants};
+use super::generate;
+use super::grants::{self, MapRights};
 
 /// Why nothing could be generated or run.
 #[derive(Debug, thiserror::Error)]
@@ -33,32 +34,53 @@ pub async fn script(
     compile(connection, map, generate::script).await
 }
 
-/// The rights of the two roles.
+/// The rights that the processes need on the map's tables.
 ///
 /// # Errors
 /// When the map does not fit the database, or the database refuses.
 pub async fn rights(
     connection: &mut PgConnection,
     map: &ErasureMap,
-    (worker, serve): (&str, &str),
-) -> Result<String, CompileError> {
-    compile(connection, map, |bound| {
-        grants::grants(bound, worker, serve)
-    })
-    .await
+) -> Result<MapRights, CompileError> {
+    compile(connection, map, grants::rights).await
 }
 
-async fn compile(
+async fn compile<T>(
     connection: &mut PgConnection,
     map: &ErasureMap,
-    write: impl FnOnce(&super::bind::BoundMap<'_>) -> String,
-) -> Result<String, CompileError> {
+    write: impl FnOnce(&BoundMap<'_>) -> T,
+) -> Result<T, CompileError> {
     let mut tx = catalog::begin(connection).await?;
     let catalog = catalog::read(&mut tx).await?;
     tx.rollback().await?;
     let bound = bind(map, &catalog);
-    refuse_unbound(&bound.problems)?;
+    refuse_unbound(&bound)?;
     Ok(write(&bound))
+}
+
+/// Why a map never erases this id; `None` if it may. The built-in map takes any.
+///
+/// # Errors
+/// Of the database, such as a pattern that is no regular expression.
+pub async fn refusal(
+    connection: &mut PgConnection,
+    map: &ErasureMap,
+    user_id: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    if user_id.is_empty() {
+        return Ok(Some("it is empty".to_owned()));
+    }
+    if map.is_built_in() {
+        return Ok(None);
+    }
+    let user = &map.user;
+    if user.never.iter().any(|never| never == user_id) {
+        return Ok(Some("the map names it in `never`".to_owned()));
+    }
+    let is_refused = query_file_scalar!("sql/map/refused.sql", user_id, user.ids)
+        .fetch_one(connection)
+        .await?;
+    Ok(is_refused.then(|| format!("it does not match the map's `ids` ({})", user.ids)))
 }
 
 /// What an erasure of a user would remove, keep and leave.
@@ -155,7 +177,7 @@ pub async fn plan(
     let mut tx = catalog::begin(connection).await?;
     let catalog = catalog::read(&mut tx).await?;
     let bound = bind(map, &catalog);
-    refuse_unbound(&bound.problems)?;
+    refuse_unbound(&bound)?;
     sqlx::query(
         "select set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true), \
                 set_config($2, $3, true)",
@@ -176,12 +198,8 @@ pub async fn plan(
     Ok(plan)
 }
 
-/// A rule that matches nothing is stale, not wrong: an erasure is the same without it.
-fn refuse_unbound(problems: &[BindProblem]) -> Result<(), CompileError> {
-    let wrong = problems
-        .iter()
-        .filter(|problem| !matches!(problem, BindProblem::NoTarget { .. }));
-    match wrong.count() {
+fn refuse_unbound(bound: &BoundMap<'_>) -> Result<(), CompileError> {
+    match bound.faults().count() {
         0 => Ok(()),
         count => Err(CompileError::Unbound(count)),
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, query_file, query_file_scalar};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query_file, query_file_scalar};
 
 use super::apply::{ApplyError, compile};
 use super::catalog;
 use super::format::{Action, ErasureMap};
+use crate::db::sqlstate::{Meaning, meaning, with_remedy};
 
 /// Without a user's id, the one with the most rows among so many is taken.
 const USERS_LOOKED_AT: i32 = 50;
@@ -79,7 +80,8 @@ struct OpenTask {
     is_step: bool,
 }
 
-/// Erases a user in a transaction that is rolled back. Objects are taken as gone; no store is asked.
+/// Erases a user in a transaction that is rolled back. Objects are taken as gone; no store is asked. An incomplete map is
+/// proved only with `allow_incomplete`.
 ///
 /// # Errors
 /// When the map does not fit the database, there is no user, or the database refuses.
@@ -87,9 +89,10 @@ pub async fn prove(
     connection: &mut PgConnection,
     map: &ErasureMap,
     user_id: Option<&str>,
+    allow_incomplete: bool,
 ) -> Result<Proof, ApplyError> {
     let mut tx = catalog::begin(connection).await?;
-    if let Some((script, ..)) = compile(&mut tx, map, false).await? {
+    if let Some((script, ..)) = compile(&mut tx, map, allow_incomplete).await? {
         sqlx::raw_sql(AssertSqlSafe(script))
             .execute(&mut *tx)
             .await?;
@@ -109,7 +112,7 @@ pub async fn prove(
         .fetch_one(&mut *tx)
         .await?
         .ok_or(ApplyError::NoUser)?;
-    let stopped = run(&mut tx, root).await?;
+    let stopped = run_or_refused(&mut tx, root).await?;
     let left = query_file!("sql/map/leftovers.sql", user_id)
         .fetch_all(&mut *tx)
         .await?;
@@ -125,6 +128,22 @@ pub async fn prove(
         stopped,
         unmet,
     })
+}
+
+/// The same as [`run`]. What the database refuses is why the erasure comes to no end; then nothing of it is done.
+async fn run_or_refused(tx: &mut PgConnection, root: i64) -> Result<Option<String>, sqlx::Error> {
+    let mut savepoint = tx.begin().await?;
+    match run(&mut savepoint, root).await {
+        Ok(stopped) => {
+            savepoint.commit().await?;
+            Ok(stopped)
+        }
+        Err(error) if meaning(&error) == Meaning::Refused => {
+            savepoint.rollback().await?;
+            Ok(Some(with_remedy(&error)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Runs all tasks of an erasure to its end, as a worker does whose store answers at once. Why it came to none.

@@ -25,6 +25,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("sample_images", "deleted_by", "text"),
 ];
 
+/// What to do about tables that do not fit.
+pub const REMEDY: &str = "With the built-in map Lethe needs the tables users, collections, samples and sample_images as the README \
+     describes them, or none of them: then `lethe migrate` creates them. For tables of your own, `lethe map init` drafts a map.";
+
 /// The tables, each with `id` as its primary key.
 const TABLES: [&str; 4] = ["users", "collections", "samples", "sample_images"];
 

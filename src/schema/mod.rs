@@ -6,6 +6,7 @@ pub mod needs;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{PgConnection, PgExecutor};
 
+use self::needs::TableRight;
 use crate::vocabulary::ProcessRole;
 
 /// The migrations of this binary. What a newer one applied is left alone, so that a rollback of the
@@ -115,6 +116,18 @@ pub async fn is_complete(connection: &mut PgConnection) -> Result<bool, sqlx::Er
     Ok(state.due.is_empty() && state.unfinished.is_empty())
 }
 
+/// Whether sqlx's record of the migrations is there, or nothing is migrated yet. It is not where another tool applied the
+/// migrations.
+///
+/// # Errors
+/// Of the database.
+pub async fn may_have_record(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let record = sqlx::query_file!("sql/schema/record.sql")
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(record.is_there || !is_migrated(connection).await?)
+}
+
 /// Whether an erasure map is applied.
 ///
 /// # Errors
@@ -152,25 +165,47 @@ pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx
         .await
 }
 
-/// The rights of [`needs`] that this database role lacks for processes of these roles, each as `select on users`.
+/// The rights of [`needs`] that this database role lacks for processes of these roles, each as `select on users`. `application`
+/// are the rights on the application's tables; without them, what [`needs::application_rights`] knows.
 ///
 /// # Errors
 /// Of the database.
 pub async fn missing_rights(
     connection: &mut PgConnection,
     roles: &[ProcessRole],
+    application: Option<&[TableRight]>,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let application = application_tables(&mut *connection).await?;
-    let (tables, rights) = needs::table_rights(roles, &application);
-    let functions = needs::functions_of(roles);
+    let schemas = needs::SCHEMAS.map(str::to_owned);
+    let usage = missing_usage(&mut *connection, &schemas, &[]).await?;
+    if !usage.is_empty() {
+        return Ok(usage);
+    }
+    let tables = application_tables(&mut *connection).await?;
+    let usage = missing_usage(&mut *connection, &[], &tables).await?;
+    if !usage.is_empty() {
+        return Ok(usage);
+    }
+    let rights = Rights::new(roles, application, &tables);
     sqlx::query_file_scalar!(
         "sql/schema/missing_rights.sql",
-        &tables,
-        &rights,
-        &functions
+        &rights.tables,
+        &rights.privileges,
+        &rights.columns,
+        &needs::functions_of(roles)
     )
     .fetch_all(connection)
     .await
+}
+
+/// The schemas that this role may not use.
+async fn missing_usage(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    tables: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_file_scalar!("sql/schema/missing_usage.sql", schemas, tables)
+        .fetch_all(connection)
+        .await
 }
 
 /// What this database role may do beyond the needs of processes of these roles, each as `delete on users`; for a
@@ -181,20 +216,45 @@ pub async fn missing_rights(
 pub async fn surplus_rights(
     connection: &mut PgConnection,
     roles: &[ProcessRole],
+    application: Option<&[TableRight]>,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let application = application_tables(&mut *connection).await?;
-    let (tables, rights) = needs::table_rights(roles, &application);
-    let functions = needs::functions_of(roles);
+    let tables = application_tables(&mut *connection).await?;
+    let rights = Rights::new(roles, application, &tables);
     sqlx::query_file_scalar!(
         "sql/schema/surplus_rights.sql",
-        &[needs::table_names(), application].concat(),
-        &tables,
-        &rights,
+        &[needs::table_names(), tables].concat(),
+        &rights.tables,
+        &rights.privileges,
+        &rights.columns,
         &needs::function_names(),
-        &functions
+        &needs::functions_of(roles)
     )
     .fetch_all(connection)
     .await
+}
+
+/// Rights on tables as lists of the same length; the column is empty for a whole table.
+#[derive(Default)]
+struct Rights {
+    tables: Vec<String>,
+    privileges: Vec<String>,
+    columns: Vec<String>,
+}
+
+impl Rights {
+    fn new(roles: &[ProcessRole], application: Option<&[TableRight]>, tables: &[String]) -> Self {
+        let of_application = match application {
+            Some(application) => application.to_vec(),
+            None => needs::application_rights(roles, tables),
+        };
+        let mut rights = Self::default();
+        for right in needs::own_rights(roles).into_iter().chain(of_application) {
+            rights.tables.push(right.table);
+            rights.privileges.push(right.privilege);
+            rights.columns.push(right.column.unwrap_or_default());
+        }
+        rights
+    }
 }
 
 /// The tables of [`needs`] of which row level security hides rows from this role.

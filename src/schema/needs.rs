@@ -1,10 +1,54 @@
 //! What Lethe needs of the database: tables with the rights on them, and functions, by role of the process. Readiness and
 //! `lethe check` read this list; a test compares it with the migrations, and with what sql/roles.sql grants.
 
+use std::fmt;
+
 use crate::vocabulary::ProcessRole::{self, Serve, Worker};
 
 /// sqlx's record of the migrations. It is not there if another tool applied them.
 pub const RECORD: &str = "lethe._sqlx_migrations";
+
+/// The schemas of Lethe, which every process uses.
+pub const SCHEMAS: [&str; 2] = ["lethe", "lethe_map"];
+
+/// A right on a table, or on one column of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableRight {
+    /// The qualified name, quoted where it must be.
+    pub table: String,
+    /// Such as `select`.
+    pub privilege: String,
+    /// The column's plain name.
+    pub column: Option<String>,
+}
+
+impl TableRight {
+    /// A right as [`TableNeed`] has it: `update (deleted_at)` is one on a column.
+    fn of(table: &str, right: &str) -> Self {
+        let (privilege, column) = match right.split_once(" (") {
+            Some((privilege, column)) => (privilege, Some(column.trim_end_matches(')'))),
+            None => (right, None),
+        };
+        Self {
+            table: table.to_owned(),
+            privilege: privilege.to_owned(),
+            column: column.map(str::to_owned),
+        }
+    }
+}
+
+/// As `grant` takes it, for a column whose name needs no quotes.
+impl fmt::Display for TableRight {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            table, privilege, ..
+        } = self;
+        match &self.column {
+            Some(column) => write!(formatter, "{privilege} ({column}) on {table}"),
+            None => write!(formatter, "{privilege} on {table}"),
+        }
+    }
+}
 
 /// A table, and the rights on it that `lethe serve` and `lethe worker` need.
 pub struct TableNeed {
@@ -41,17 +85,33 @@ const fn table(
 }
 
 const ALL_BUT_INSERT: &[&str] = &["select", "update", "delete"];
+/// To read rows, and to write their soft delete.
+const MARK: &[&str] = &["select", "update (deleted_at)", "update (deleted_by)"];
+/// The same, and to remove rows.
+const MARK_AND_DELETE: &[&str] = &[
+    "select",
+    "update (deleted_at)",
+    "update (deleted_by)",
+    "delete",
+];
 
-/// The tables of the application, if the built-in map is applied.
+/// The tables of the application, if the built-in map is applied. `lethe map grants` finds the same in the catalog, as a
+/// test says.
 pub const BUILT_IN_TABLES: &[TableNeed] = &[
-    table("public.users", &["select", "update"], ALL_BUT_INSERT),
-    table("public.collections", &["select"], ALL_BUT_INSERT),
-    table("public.samples", &["select", "update"], ALL_BUT_INSERT),
+    table("public.users", &["select"], MARK_AND_DELETE),
+    table("public.collections", &["select"], MARK_AND_DELETE),
     table(
-        "public.sample_images",
-        &["select", "update"],
-        ALL_BUT_INSERT,
+        "public.samples",
+        MARK,
+        &[
+            "select",
+            "update (collection_id)",
+            "update (deleted_at)",
+            "update (deleted_by)",
+            "delete",
+        ],
     ),
+    table("public.sample_images", MARK, MARK_AND_DELETE),
 ];
 
 /// The tables of Lethe's own.
@@ -117,7 +177,7 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.erasure_of(text)", INTERNAL),
     ("lethe.begin_erasure(text,text)", INTERNAL),
     ("lethe.sweep_user(text,text)", INTERNAL),
-    ("lethe.application_path()", &[Worker]),
+    ("lethe.application_path()", BOTH),
     ("lethe.adopt(text[],text,bigint)", &[Worker]),
     (
         "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
@@ -203,26 +263,30 @@ pub fn functions_of(roles: &[ProcessRole]) -> Vec<String> {
         .collect()
 }
 
-/// Every right on a table that processes of these roles need, as two lists of the same length: the table and the right.
-/// To read the record of migrations is one of them. `application` are the tables of the applied map. Of those of the
-/// built-in map all rights are known, of others the one to read; the rest are those that `lethe map grants` prints.
+/// The rights on the tables of Lethe's own that processes of these roles need. To read the record of migrations is one of
+/// them.
 #[must_use]
-pub fn table_rights(roles: &[ProcessRole], application: &[String]) -> (Vec<String>, Vec<String>) {
-    let own = TABLES
-        .iter()
-        .flat_map(|need| need.rights(roles).map(|right| (need.table, right)));
-    let of_application = application.iter().flat_map(|name| {
+pub fn own_rights(roles: &[ProcessRole]) -> Vec<TableRight> {
+    let own = TABLES.iter().flat_map(|need| {
+        let rights = need.rights(roles);
+        rights.map(|right| TableRight::of(need.table, right))
+    });
+    own.chain([TableRight::of(RECORD, "select")]).collect()
+}
+
+/// What is known of the rights on the tables of the applied map without asking the catalog: of those of the built-in map all,
+/// of others the one to read. `lethe map grants` and `lethe check` find the rest.
+#[must_use]
+pub fn application_rights(roles: &[ProcessRole], tables: &[String]) -> Vec<TableRight> {
+    let rights = tables.iter().flat_map(|name| {
         let built_in = BUILT_IN_TABLES.iter().find(|need| need.table == name);
         match built_in {
             Some(need) => need
                 .rights(roles)
-                .map(|right| (need.table, right))
+                .map(|right| TableRight::of(need.table, right))
                 .collect(),
-            None => vec![(name.as_str(), "select")],
+            None => vec![TableRight::of(name, "select")],
         }
     });
-    own.chain(of_application)
-        .chain([(RECORD, "select")])
-        .map(|(table, right)| (table.to_owned(), right.to_owned()))
-        .unzip()
+    rights.collect()
 }

@@ -629,12 +629,20 @@ async fn an_empty_environment_is_filled_and_comes_back_the_same() {
         assert!(names.contains(&name), "{name} is missing");
     }
     let url = embedded.postgres_url().unwrap();
-    PgConnection::connect(&url)
-        .await
-        .unwrap()
-        .close()
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    // The role has the name of Lethe's schema, and a table that is created there belongs to nobody's map.
+    sqlx::raw_sql("create schema lethe; create table todo (id int)")
+        .execute(&mut connection)
         .await
         .unwrap();
+    let schema: String = sqlx::query_scalar(
+        "select relnamespace::regnamespace::text from pg_class where relname = 'todo'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(schema, "public");
+    connection.close().await.unwrap();
     assert!(matches!(
         Embedded::start(options.clone(), |_| None).await,
         Err(EmbeddedError::State(StateError::Locked(_)))

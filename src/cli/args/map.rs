@@ -12,7 +12,8 @@ pub struct MapArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: MapCommand,
-    /// File with the erasure map; ERASURE_MAP if not given, and without both the built-in map
+    /// File with the erasure map; ERASURE_MAP if not given, without both the map that the database has, and the built-in one
+    /// if it has none
     #[arg(long, value_name = "FILE", global = true)]
     pub map: Option<PathBuf>,
     /// The settings given as flags.
@@ -82,7 +83,7 @@ Examples:
 
 Exit codes:
   0  applied, or applied already
-  1  the database cannot be reached, or refuses; or open tasks need a type that the map does not have
+  1  the database cannot be reached, refuses, or lacks `lethe migrate`; or open tasks need a type that the map does not have
   2  bad flags or bad configuration, or the map's file is invalid
   3  the map is dangerous, or incomplete without --allow-incomplete; `lethe map check` says where")]
     Apply {
@@ -108,7 +109,7 @@ Examples:
 
 Exit codes:
   0  nothing was left, and each rule met a row
-  1  the database cannot be reached, or refuses
+  1  the database cannot be reached, refuses, or lacks `lethe migrate`
   2  bad flags or bad configuration, or the map's file is invalid
   3  something was left, a rule met no row, or the map is dangerous or incomplete")]
     Prove {
@@ -125,7 +126,7 @@ Examples:
 Exit codes:
   0  printed, as JSON
   1  the database cannot be reached, or refuses
-  2  bad flags or bad configuration, or the map's file is invalid
+  2  bad flags or bad configuration, or the map's file is invalid; or the map never erases this id
   3  the map names a table or column that is not there")]
     Plan {
         /// The user's Clerk id

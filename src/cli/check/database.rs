@@ -8,13 +8,13 @@ use sqlx::{Connection, PgConnection, query_file, query_file_scalar};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::encryption;
-use super::rights;
 use super::table::Finding;
 use super::trial::{READ_THE_LOG, Trial};
+use super::{encryption, map, rights};
 use crate::cause::chain;
-use crate::config::Database;
+use crate::config::{Database, MapText};
 use crate::db::url::DatabaseUrl;
+use crate::map::format::ErasureMap;
 use crate::reconcile::state;
 use crate::safety::SafetyOptions;
 use crate::schema;
@@ -26,13 +26,15 @@ const MIN_VERSION_NUM: i32 = 140_000;
 const PREPARING_CONNECTIONS: usize = 4;
 const PREPARING_ROUNDS: i32 = 10;
 
-/// `roles` are those whose rights are tried, and `limits` is what is configured here.
+/// `given` is the map of ERASURE_MAP, `roles` are those whose rights are tried, and `limits` is what is configured here. Also
+/// returns the map that is applied.
 pub(super) async fn check(
     database: &Database,
+    given: Option<&MapText>,
     roles: &[ProcessRole],
     limits: SafetyOptions,
     limit: Duration,
-) -> Vec<Finding> {
+) -> (Vec<Finding>, Option<ErasureMap>) {
     let trial = Trial { limit };
     let mut connection = match trial.connect(&database.url).await {
         Ok(connection) => connection,
@@ -43,11 +45,9 @@ pub(super) async fn check(
             } else {
                 "Start PostgreSQL, or mend DATABASE_URL (host, port, name, password, sslmode)."
             };
-            return vec![Finding::wrong(
-                "database",
-                format!("{}: {problem}", database.url),
-                remedy,
-            )];
+            let finding =
+                Finding::wrong("database", format!("{}: {problem}", database.url), remedy);
+            return (vec![finding], None);
         }
     };
     let mut findings = vec![trial.server(&mut connection, &database.url).await];
@@ -55,8 +55,14 @@ pub(super) async fn check(
     findings.extend([
         trial.writable(&mut connection).await,
         trial.migrations(&mut connection).await,
-        rights::missing(&trial, &mut connection, roles).await,
-        rights::surplus(&trial, &mut connection, roles).await,
+    ]);
+    let map = map::check(&trial, &mut connection, given).await;
+    let roles = rights::or_all(roles);
+    let application = map.rights_of(roles);
+    findings.extend([
+        map.finding,
+        rights::missing(&trial, &mut connection, roles, application.as_deref()).await,
+        rights::surplus(&trial, &mut connection, roles, application.as_deref()).await,
         trial.row_security(&mut connection).await,
         trial.reconciliation(&mut connection).await,
         rights::limits(&trial, &mut connection, limits).await,
@@ -80,7 +86,7 @@ pub(super) async fn check(
             ),
         },
     );
-    findings
+    (findings, map.map)
 }
 
 impl Trial {

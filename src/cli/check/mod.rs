@@ -4,6 +4,7 @@
 mod clerk;
 mod database;
 mod encryption;
+mod map;
 mod notices;
 mod rights;
 mod storage;
@@ -13,7 +14,7 @@ mod urls;
 
 use std::time::Duration;
 
-use crate::config::{Database, Serve, Worker};
+use crate::config::{Database, MapText, Serve, Worker};
 use crate::storage::Store;
 use crate::vocabulary::ProcessRole;
 
@@ -22,9 +23,11 @@ pub use table::{Finding, is_anything_wrong, json, render};
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Tries everything that the configured roles need. `store` leads to the worker's bucket.
+/// Tries everything that the configured roles need. `given` is the map of ERASURE_MAP, and `store` leads to the worker's
+/// bucket.
 pub async fn run(
     database: &Database,
+    given: Option<&MapText>,
     serve: Option<&Serve>,
     worker: Option<(&Worker, &Store)>,
 ) -> Vec<Finding> {
@@ -38,11 +41,11 @@ pub async fn run(
     let limits = serve
         .map(|serve| serve.safety)
         .or(worker.map(|(worker, _)| worker.safety));
-    let mut findings =
-        database::check(database, &roles, limits.unwrap_or_default(), ANSWER_LIMIT).await;
+    let limits = limits.unwrap_or_default();
+    let (mut findings, map) = database::check(database, given, &roles, limits, ANSWER_LIMIT).await;
     match worker {
         Some((worker, store)) => {
-            findings.extend(storage::check(worker, store).await);
+            findings.extend(storage::check(worker, store, map.as_ref()).await);
             findings.push(notices::check(worker, ANSWER_LIMIT).await);
             if let Some(backend) = &worker.reconcile.clerk {
                 findings.push(clerk::backend(backend, ANSWER_LIMIT).await);

@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 use super::table::Finding;
 use super::trial::{READ_THE_LOG, Trial};
 use crate::safety::{self, SafetyOptions, SafetySettings};
-use crate::schema;
+use crate::schema::{self, needs::TableRight};
 use crate::vocabulary::ProcessRole;
 
 /// Without a role, the rights of all roles are tried.
-fn or_all(roles: &[ProcessRole]) -> &[ProcessRole] {
+pub(super) fn or_all(roles: &[ProcessRole]) -> &[ProcessRole] {
     if roles.is_empty() {
         ProcessRole::ALL
     } else {
@@ -18,14 +18,16 @@ fn or_all(roles: &[ProcessRole]) -> &[ProcessRole] {
     }
 }
 
+/// `application` are the rights on the application's tables; without them, those that are known without the catalog.
 pub(super) async fn missing(
     trial: &Trial,
     connection: &mut PgConnection,
     roles: &[ProcessRole],
+    application: Option<&[TableRight]>,
 ) -> Finding {
     const NAME: &str = "rights";
     match trial
-        .answer(schema::missing_rights(connection, or_all(roles)))
+        .answer(schema::missing_rights(connection, roles, application))
         .await
     {
         Ok(missing) if missing.is_empty() => Finding::works(
@@ -35,7 +37,7 @@ pub(super) async fn missing(
         Ok(missing) => Finding::wrong(
             NAME,
             format!("missing: {}", missing.join(", ")),
-            "Grant them to this role, as the database's owner; sql/roles.sql has a role for each kind of process.",
+            "Grant them to this role, as the database's owner: `lethe map grants` prints the rights of each kind of process.",
         ),
         Err(problem) => Finding::wrong(NAME, problem, READ_THE_LOG),
     }
@@ -45,17 +47,18 @@ pub(super) async fn surplus(
     trial: &Trial,
     connection: &mut PgConnection,
     roles: &[ProcessRole],
+    application: Option<&[TableRight]>,
 ) -> Finding {
     const NAME: &str = "surplus rights";
     match trial
-        .answer(schema::surplus_rights(connection, or_all(roles)))
+        .answer(schema::surplus_rights(connection, roles, application))
         .await
     {
         Ok(surplus) if surplus.is_empty() => Finding::works(NAME, "none"),
         Ok(surplus) => Finding::note(
             NAME,
             format!("this role needs less than it has: {}", surplus.join(", ")),
-            "Let serve and worker log in with roles of their own (sql/roles.sql).",
+            "Let serve and worker log in with roles of their own, with the rights that `lethe map grants` prints.",
         ),
         Err(problem) => Finding::wrong(NAME, problem, READ_THE_LOG),
     }

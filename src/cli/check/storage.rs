@@ -1,11 +1,19 @@
-//! Trying the object store.
+//! Trying the object store: the bucket of S3_BUCKET, and those that the erasure map names.
+
+use std::collections::BTreeMap;
 
 use super::table::{Finding, TrialResult};
 use super::urls::without_user;
 use crate::config::Worker;
+use crate::map::format::ErasureMap;
 use crate::storage::{KeyPrefixes, Store};
 
-pub(super) async fn check(worker: &Worker, store: &Store) -> Vec<Finding> {
+/// `map` is the map that is applied.
+pub(super) async fn check(
+    worker: &Worker,
+    store: &Store,
+    map: Option<&ErasureMap>,
+) -> Vec<Finding> {
     let endpoint = worker.storage.endpoint.as_deref().unwrap_or("AWS");
     let probes = store.probe().await;
     // If one probe did not get through, the success of another proves little: no uploads listed may mean none.
@@ -23,7 +31,58 @@ pub(super) async fn check(worker: &Worker, store: &Store) -> Vec<Finding> {
         }
     }));
     findings.push(prefixes(&worker.storage.key_prefixes));
+    if let Some(map) = map {
+        findings.extend(two_names(store, map));
+        findings.extend(named_buckets(store, map).await);
+    }
     findings
+}
+
+/// Tries each bucket that the map names, as that of S3_BUCKET is tried.
+async fn named_buckets(store: &Store, map: &ErasureMap) -> Vec<Finding> {
+    let named = map.buckets.iter().filter_map(|bucket| {
+        let name = bucket.name.as_deref()?;
+        (name != store.bucket()).then_some((name, bucket.alias.as_str()))
+    });
+    let named: BTreeMap<&str, &str> = named.collect();
+    let mut findings = Vec::new();
+    for (name, alias) in named {
+        for probe in store.with_bucket(name).probe().await {
+            let what = format!("{} ({name})", probe.name);
+            let setting = format!("`name` of [bucket.{alias}] in the erasure map");
+            findings.push(match probe.ok {
+                true => Finding::works(&what, probe.detail),
+                false => Finding::wrong(
+                    &what,
+                    probe.detail,
+                    &probe.remedy.replace("S3_BUCKET", &setting),
+                ),
+            });
+        }
+    }
+    findings
+}
+
+/// A key of the bucket of S3_BUCKET and the same key under the bucket's name count as two objects. A row that names the one
+/// would not protect the other.
+fn two_names(store: &Store, map: &ErasureMap) -> Option<Finding> {
+    let is_named = |name: Option<&str>| {
+        let mut buckets = map.buckets.iter();
+        buckets.find(|bucket| bucket.name.as_deref() == name)
+    };
+    let (named, unnamed) = (is_named(Some(store.bucket()))?, is_named(None)?);
+    let detail = format!(
+        "[bucket.{}] and [bucket.{}] of the erasure map are both {}, so an object that one of them still needs could be \
+         deleted by way of the other",
+        named.alias,
+        unnamed.alias,
+        store.bucket()
+    );
+    let remedy = format!(
+        "Take the `name` out of [bucket.{}], and run `lethe map apply`.",
+        named.alias
+    );
+    Some(Finding::wrong("bucket names", detail, &remedy))
 }
 
 fn prefixes(prefixes: &KeyPrefixes) -> Finding {

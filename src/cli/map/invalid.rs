@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::load::InvalidFile;
+use super::output::{INVALID, MapOutput};
 use super::report::github_line;
-use super::run::{INVALID, MapOutput};
 use crate::cli::args::{MapCommand, MapFormat};
 
 /// All faults of a file, in the format that was asked for.

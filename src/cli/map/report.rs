@@ -32,7 +32,7 @@ pub(super) fn text(map: &LoadedMap, report: &Report) -> String {
             let _ = writeln!(text, "            -> {line}");
         }
     }
-    if let Some(applied) = &report.applied {
+    if let (true, Some(applied)) = (report.differs, &report.applied) {
         let applied = applied.get(..12).unwrap_or(applied);
         let _ = writeln!(text, "\nThe map that is applied is another ({applied}).");
     }
@@ -75,6 +75,7 @@ pub(super) fn json(map: &LoadedMap, report: &Report, exit_code: u8) -> String {
         "file": map.file,
         "digest": map.map.digest,
         "appliedDigest": report.applied,
+        "differs": report.differs,
         "database": report.server.database,
         "serverVersion": report.server.version,
         "role": report.server.role,
@@ -112,7 +113,7 @@ pub(super) fn github(map: &LoadedMap, report: &Report) -> String {
             )
         })
         .collect();
-    if report.applied.is_some() {
+    if report.differs {
         lines.push(github_line(
             "error",
             &map.file,

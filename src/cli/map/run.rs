@@ -4,54 +4,61 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::load::LoadedMap;
-use super::report;
+use super::invalid::tell_invalid;
+use super::load::{LoadError, LoadedMap, load_from};
+use super::output::{DIFFERS, FAILED, FOUND, INVALID, MapOutput};
+use super::{grants, report};
 use crate::cli::args::{MapCommand, MapFormat};
 use crate::map::apply::{self, Applied, ApplyError};
 use crate::map::draft::draft;
-use crate::map::format::ErasureMap;
 use crate::map::gate::{GateOptions, GateResult, inspect};
 use crate::map::plan::{self, CompileError};
 use crate::map::prove::{self, Proof};
-use crate::schema::needs;
-use crate::vocabulary::ProcessRole;
+use crate::schema::{self, application};
 
 /// How long each statement of a plan may take. A person waits for it.
 const PLAN_LIMIT: Duration = Duration::from_secs(30);
 
-/// The map's file is invalid.
-pub(super) const INVALID: u8 = 2;
-/// The map is incomplete or dangerous.
-const FOUND: u8 = 3;
-/// The map that is applied is another.
-const DIFFERS: u8 = 4;
-
-/// What a command says, and its exit code.
-#[derive(Debug, Default)]
-pub struct MapOutput {
-    /// For standard output.
-    pub text: String,
-    /// For standard error.
-    pub errors: String,
-    pub exit_code: u8,
-}
-
-/// Runs a command. Only `init` needs no map.
+/// Runs a command on the map that was given, else on the one that the database has, else on the built-in one. Only `init` needs
+/// none.
 ///
 /// # Errors
 /// When the database cannot be reached or refuses.
 pub async fn run(
     connection: &mut PgConnection,
-    map: Option<&LoadedMap>,
+    given: Option<LoadedMap>,
     command: &MapCommand,
 ) -> Result<MapOutput, sqlx::Error> {
-    let (Some(loaded), false) = (map, matches!(command, MapCommand::Init)) else {
+    if matches!(command, MapCommand::Init) {
         let text = draft(connection).await?;
         return Ok(MapOutput {
             text,
             ..MapOutput::default()
         });
+    }
+    let loaded = match given {
+        Some(given) => given,
+        None => match load_from(connection).await {
+            Ok(loaded) => loaded,
+            Err(LoadError::Database(error)) => return Err(error),
+            Err(LoadError::Invalid(invalid)) => return Ok(tell_invalid(&invalid, command)),
+            Err(error @ LoadError::Forbidden) => {
+                return Ok(refused(format!("error: {error}"), FAILED));
+            }
+        },
     };
+    let mut output = run_with(connection, &loaded, command).await?;
+    if let Some(note) = loaded.note() {
+        output.errors = format!("{note}\n{}", output.errors);
+    }
+    Ok(output)
+}
+
+async fn run_with(
+    connection: &mut PgConnection,
+    loaded: &LoadedMap,
+    command: &MapCommand,
+) -> Result<MapOutput, sqlx::Error> {
     let map = &loaded.map;
     let compiled = match command {
         MapCommand::Check {
@@ -68,15 +75,27 @@ pub async fn run(
         MapCommand::Apply {
             allow_incomplete, ..
         } => {
-            let applied = apply::apply(connection, map, &loaded.text, *allow_incomplete).await;
+            if let Some(refused) = unprepared(connection, loaded).await? {
+                return Ok(refused);
+            }
+            let allowed = *allow_incomplete || loaded.may_stay_incomplete();
+            let applied = apply::apply(connection, map, &loaded.text, allowed).await;
             return tell_applied(&loaded.file, applied);
         }
         MapCommand::Prove { user } => {
-            let proof = prove::prove(connection, map, user.as_deref()).await;
+            if let Some(refused) = unprepared(connection, loaded).await? {
+                return Ok(refused);
+            }
+            let allowed = loaded.may_stay_incomplete();
+            let proof = prove::prove(connection, map, user.as_deref(), allowed).await;
             return tell_proof(&loaded.file, proof);
         }
         MapCommand::Init | MapCommand::Sql => plan::script(connection, map).await,
         MapCommand::Plan { user } => {
+            if let Some(why) = plan::refusal(connection, map, user).await? {
+                let error = format!("error: {user:?} is no id that an erasure takes: {why}");
+                return Ok(refused(error, INVALID));
+            }
             let plan = plan::plan(connection, map, user, PLAN_LIMIT).await;
             plan.map(|plan| serde_json::to_string_pretty(&plan).unwrap_or_default())
         }
@@ -84,11 +103,14 @@ pub async fn run(
             worker,
             serve,
             application,
-        } => {
-            let [worker, serve, application] = [worker, serve, application].map(|role| quote(role));
-            let of_map = plan::rights(connection, map, (&worker, &serve)).await;
-            of_map.map(|of_map| own_grants(map, (&worker, &serve, &application)) + &of_map)
-        }
+        } => match plan::rights(connection, map).await {
+            Ok(rights) => {
+                let roles = [worker, serve, application].map(String::as_str);
+                let has_record = schema::may_have_record(connection).await?;
+                Ok(grants::text(map, &rights, roles, has_record))
+            }
+            Err(error) => Err(error),
+        },
     };
     match compiled {
         Ok(text) => Ok(MapOutput {
@@ -96,15 +118,59 @@ pub async fn run(
             ..MapOutput::default()
         }),
         Err(CompileError::Database(error)) => Err(error),
-        Err(unbound @ CompileError::Unbound(_)) => Ok(MapOutput {
-            errors: format!(
+        Err(CompileError::Unbound(_)) if map.is_built_in() => {
+            let mut obstacles = application::obstacles(connection).await?;
+            if obstacles.is_empty() {
+                obstacles.push("none of its tables is there".to_owned());
+            }
+            Ok(unfit(&loaded.file, &obstacles))
+        }
+        Err(unbound @ CompileError::Unbound(_)) => Ok(refused(
+            format!(
                 "error: {}: {unbound}; `lethe map check` lists them",
                 loaded.file
             ),
-            exit_code: FOUND,
-            ..MapOutput::default()
-        }),
+            FOUND,
+        )),
     }
+}
+
+fn refused(errors: String, exit_code: u8) -> MapOutput {
+    MapOutput {
+        errors,
+        exit_code,
+        ..MapOutput::default()
+    }
+}
+
+/// Why a map cannot be applied or proved on this database, before anything is tried: Lethe's own tables are missing, or the
+/// tables of the built-in map do not fit.
+async fn unprepared(
+    connection: &mut PgConnection,
+    loaded: &LoadedMap,
+) -> Result<Option<MapOutput>, sqlx::Error> {
+    if loaded.map.is_built_in() {
+        let obstacles = application::obstacles(connection).await?;
+        if !obstacles.is_empty() {
+            return Ok(Some(unfit(&loaded.file, &obstacles)));
+        }
+    }
+    if !schema::is_migrated(&mut *connection).await? {
+        let error = "error: the database lacks tables or functions of this version of Lethe: run `lethe migrate` as its \
+                     owner. It ends with applying the map of ERASURE_MAP; without one it creates the tables of the built-in \
+                     map, unless the database has a map already";
+        return Ok(Some(refused(error.to_owned(), FAILED)));
+    }
+    Ok(None)
+}
+
+fn unfit(file: &str, obstacles: &[String]) -> MapOutput {
+    let obstacles = obstacles.join("\n  ");
+    let error = format!(
+        "error: {file}: it does not fit this database:\n  {obstacles}\n{}",
+        application::REMEDY
+    );
+    refused(error, FOUND)
 }
 
 async fn check(
@@ -180,39 +246,4 @@ fn tell_proof(file: &str, proof: Result<Proof, ApplyError>) -> Result<MapOutput,
         exit_code,
         ..MapOutput::default()
     })
-}
-
-/// A role's name as SQL.
-fn quote(role: &str) -> String {
-    format!("\"{}\"", role.replace('"', "\"\""))
-}
-
-/// The rights on Lethe's own tables and functions.
-fn own_grants(map: &ErasureMap, (worker, serve, application): (&str, &str, &str)) -> String {
-    let functions = match map.is_built_in() {
-        true => needs::function_names(),
-        false => needs::own_function_names(),
-    };
-    let mut text = format!(
-        "grant usage on schema lethe to {worker}, {serve}, {application};\n\
-         grant usage on schema lethe_map to {worker}, {serve};\n"
-    );
-    for (role, name) in [(ProcessRole::Worker, worker), (ProcessRole::Serve, serve)] {
-        for need in needs::TABLES {
-            let rights: Vec<&str> = need.rights(&[role]).collect();
-            if need.table.starts_with("lethe.") && !rights.is_empty() {
-                text += &format!("grant {} on {} to {name};\n", rights.join(", "), need.table);
-            }
-        }
-        let of_role = needs::functions_of(&[role]).into_iter();
-        for function in of_role.filter(|function| functions.contains(function)) {
-            text += &format!("grant execute on function {function} to {name};\n");
-        }
-    }
-    for function in functions {
-        if function.starts_with("lethe.delete") {
-            text += &format!("grant execute on function {function} to {application};\n");
-        }
-    }
-    text
 }

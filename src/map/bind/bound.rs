@@ -5,6 +5,9 @@ use crate::map::format::{
     Bucket, Changes, Constant, ErasureMap, MappedTable, ObjectSource, Rule, TableName,
 };
 
+/// The flag of a soft delete in the built-in tables. The application's own tables need not have it.
+const BUILT_IN_FLAG: &str = "is_deleted";
+
 /// A map in one database.
 #[derive(Debug)]
 pub struct BoundMap<'c> {
@@ -139,6 +142,17 @@ pub enum BindProblem {
 }
 
 impl<'c> BoundMap<'c> {
+    /// The problems with which nothing can be compiled. A rule that matches nothing is stale, not wrong: an erasure is the
+    /// same without it. The generated flags of the built-in tables may be missing.
+    pub fn faults(&self) -> impl Iterator<Item = &BindProblem> {
+        let is_built_in = self.map.is_built_in();
+        self.problems.iter().filter(move |problem| match problem {
+            BindProblem::NoTarget { .. } => false,
+            BindProblem::MissingColumn { column, .. } => !(is_built_in && column == BUILT_IN_FLAG),
+            _ => true,
+        })
+    }
+
     /// The place of a table of the catalog.
     #[must_use]
     pub fn place_of(&self, table: &Table) -> Option<usize> {

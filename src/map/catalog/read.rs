@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, Postgres, Transaction, query_file, query_file_as, query_file_scalar};
+use sqlx::{PgConnection, Postgres, Transaction, query_file, query_file_as};
 
 use super::types::{
     Catalog, Column, ForeignKey, Hook, HookKind, Index, OnDelete, Server, Table, TableKind,
@@ -19,9 +19,7 @@ pub async fn begin(
     connection: &mut PgConnection,
 ) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
     let mut tx = transaction::snapshot(connection).await?;
-    query_file_scalar!("sql/map/begin.sql")
-        .fetch_one(&mut *tx)
-        .await?;
+    query_file!("sql/map/begin.sql").fetch_one(&mut *tx).await?;
     Ok(tx)
 }
 

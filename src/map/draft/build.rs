@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::PgConnection;
 
 use super::guess;
+use super::size::sizes;
 use super::sketch::{Decisions, Sketch, SketchRule, SketchTable, SketchUser, TargetGuess};
 use crate::map::bind::bind;
 use crate::map::catalog::{self, Catalog, Column, Edge, Table};
@@ -25,17 +26,19 @@ pub async fn draft(connection: &mut PgConnection) -> Result<String, sqlx::Error>
     let bound = bind(&empty, &catalog);
     let scope = Scope::of(&bound);
     let counts = match look(&mut tx, &scope).await? {
-        Looked::Counts(counts) => counts,
+        Looked::Counts { counts, .. } => counts,
         Looked::Forbidden => Vec::new(),
     };
-    tx.rollback().await?;
     let tables: Vec<&Table> = scope.tables().collect();
+    let sizes = sizes(&mut tx, &tables).await?;
+    tx.rollback().await?;
     let edges: Vec<Edge<'_>> = catalog.foreign_keys().collect();
     let users = guess::users(&edges, &tables);
     let mut drafter = Drafter {
         edges,
         tables,
         counts: &counts,
+        sizes,
         users,
         erased: users.iter().map(|table| table.id).collect(),
         sections: BTreeMap::new(),
@@ -87,6 +90,8 @@ struct Drafter<'c> {
     edges: Vec<Edge<'c>>,
     tables: Vec<&'c Table>,
     counts: &'c [(&'c Table, &'c Column, Counts)],
+    /// How many rows each table has, in words.
+    sizes: BTreeMap<i64, String>,
     users: Option<&'c Table>,
     /// The tables that something is erased of.
     erased: BTreeSet<i64>,
@@ -213,6 +218,12 @@ impl<'c> Drafter<'c> {
         rules
     }
 
+    /// How many rows a table has, after a comma.
+    fn size(&self, table: &Table) -> String {
+        let size = self.sizes.get(&table.id);
+        size.map_or(String::new(), |size| format!(", {size}"))
+    }
+
     fn is_users(&self, table: &Table) -> bool {
         self.users.is_some_and(|users| users.id == table.id)
     }
@@ -238,10 +249,10 @@ impl<'c> Drafter<'c> {
                 false => "",
             };
             let comment = format!(
-                "points at {}, ON DELETE {}, about {} rows; delete{detach} or keep",
+                "points at {}, ON DELETE {}{}; delete{detach} or keep",
                 toml_string(&self.sections[&edge.parent.id]),
                 edge.key.on_delete.as_str(),
-                table.rows
+                self.size(table)
             );
             let rule = SketchRule {
                 columns,
@@ -288,8 +299,8 @@ impl<'c> Drafter<'c> {
                 target: Some(target),
                 may_take_others: false,
                 comment: format!(
-                    "no foreign key{one_each}, about {} rows; delete{detach} or keep",
-                    table.rows
+                    "no foreign key{one_each}{}; delete{detach} or keep",
+                    self.size(table)
                 ),
             };
             rules.push((rule, is_direct));

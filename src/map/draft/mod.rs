@@ -2,6 +2,7 @@
 
 mod build;
 mod guess;
+mod size;
 mod sketch;
 
 pub use self::build::draft;

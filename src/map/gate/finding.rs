@@ -67,6 +67,8 @@ codes! {
         "The column's statistics show values that belong to users or name objects.";
     UnmappedTable = "unmapped-table",
         "The map asks that each table is mapped or ignored with a reason.";
+    StrayTable = "stray-table",
+        "The schemas of Lethe are not searched for what belongs to a user, so an erasure would leave what this table holds.";
     WrongId = "wrong-id",
         "The rule would meet no row: the values are not those that it names.";
     Cascade = "cascade",

@@ -10,6 +10,7 @@ mod references;
 mod report;
 mod scope;
 mod stale;
+mod strays;
 mod suspects;
 pub(super) mod values;
 
@@ -18,3 +19,4 @@ pub(in crate::map) use self::references::cascading_without_rule;
 pub(in crate::map) use self::report::look;
 pub use self::report::{GateOptions, GateResult, Report, inspect, open_questions};
 pub use self::scope::Scope;
+pub use self::strays::{LETHES_TABLES, NEWEST_MIGRATION};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{PgConnection, query_file_scalar};
+use sqlx::{PgConnection, query_file};
 
 use super::finding::{Code, Finding, Severity};
 use super::scope::Scope;
 use super::values::{Counts, Looked};
-use super::{danger, domain, indexes, kept, references, stale, suspects, values};
+use super::{danger, domain, indexes, kept, references, stale, strays, suspects, values};
 use crate::map::bind::bind;
 use crate::map::catalog::{self, Catalog, Column, Server, Table};
 use crate::map::format::{ErasureMap, GateLevel};
@@ -40,8 +40,10 @@ pub struct Report {
     pub tables: usize,
     /// The worst first.
     pub findings: Vec<Finding>,
-    /// The digest of the map that is applied, if it is another.
+    /// The digest of the map that is applied; `None` before the first one was, and for a role that may not read it.
     pub applied: Option<String>,
+    /// Whether a map is applied, and it is another.
+    pub differs: bool,
     pub result: GateResult,
 }
 
@@ -88,6 +90,7 @@ pub(in crate::map) async fn look(
     findings.extend(references::find(&scope));
     findings.extend(danger::find(&scope));
     findings.extend(kept::find(&scope));
+    findings.extend(strays::look(tx).await?);
     if map.gate >= GateLevel::Suspects {
         findings.extend(suspects::by_name(&scope));
         if !options.no_values {
@@ -110,12 +113,13 @@ pub(in crate::map) async fn look(
         let order = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.code);
         (order(one), &one.place).cmp(&(order(other), &other.place))
     });
-    let applied = applied(tx).await?.filter(|digest| *digest != map.digest);
+    let applied = applied(tx).await?;
+    let differs = applied.as_ref().is_some_and(|digest| *digest != map.digest);
     let counts = |finding: &&Finding| options.strict || finding.severity > Severity::Note;
-    let result = match (findings.iter().any(|finding| counts(&finding)), &applied) {
+    let result = match (findings.iter().any(|finding| counts(&finding)), differs) {
         (true, _) => GateResult::Found,
-        (false, Some(_)) => GateResult::Differs,
-        (false, None) => GateResult::Complete,
+        (false, true) => GateResult::Differs,
+        (false, false) => GateResult::Complete,
     };
     Ok(Report {
         server: catalog.server.clone(),
@@ -127,6 +131,7 @@ pub(in crate::map) async fn look(
             .count(),
         findings,
         applied,
+        differs,
         result,
     })
 }
@@ -145,12 +150,15 @@ async fn suspects_by_value(
                 remedy,
             )]
         }
-        Looked::Counts(counts) => {
-            let mut tables = scope.map.catalog.tables.iter();
+        Looked::Counts {
+            counts,
+            has_statistics,
+        } => {
             let mut findings = suspects::by_value(scope, &counts);
-            if counts.is_empty() && tables.any(|table| table.rows > 0) {
+            if !has_statistics {
                 let what = "There are no statistics of values that this role may read.";
-                findings.push(not_looked(what, "Run analyze, or check with --no-values."));
+                let remedy = "Run `analyze;` in this database as the owner of its tables, or check with --no-values.";
+                findings.push(not_looked(what, remedy));
             }
             findings
         }
@@ -180,10 +188,10 @@ fn accept(map: &ErasureMap, acceptable: &BTreeSet<String>, findings: &mut Vec<Fi
 
 /// The digest of the newest map that was applied, if there is one that this role may read.
 async fn applied(tx: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    let may_read = query_file_scalar!("sql/map/applied.sql")
+    let maps = query_file!("sql/map/applied.sql")
         .fetch_one(&mut *tx)
         .await?;
-    if !may_read {
+    if !maps.may_read {
         return Ok(None);
     }
     sqlx::query_scalar("select digest from lethe.maps order by id desc limit 1")

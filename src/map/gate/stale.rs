@@ -5,12 +5,16 @@ use super::scope::Scope;
 use crate::map::bind::BindProblem;
 use crate::map::format::TableName;
 
+const BUILT_IN_TABLES: &str = "`lethe migrate` creates the tables of the built-in map in a database that has none of them. For \
+                               tables of your own, `lethe map init` drafts a map.";
+const BUILT_IN_COLUMN: &str = "Give the table the column, as the README describes it. For tables of your own, `lethe map init` \
+                               drafts a map.";
+
 pub(super) fn find(scope: &Scope<'_>) -> Vec<Finding> {
-    let problems = scope
-        .map
-        .problems
-        .iter()
-        .map(|problem| of_problem(scope, problem));
+    let stale = scope.map.problems.iter();
+    let stale = stale.filter(|problem| matches!(problem, BindProblem::NoTarget { .. }));
+    let problems = scope.map.faults().chain(stale);
+    let problems = problems.map(|problem| of_problem(scope, problem));
     let ignores = scope.stale.iter().map(|reason| {
         let what = "Is ignored, and is not there.";
         let remedy = "Remove the entry from [ignore].";
@@ -42,12 +46,18 @@ fn of_problem(scope: &Scope<'_>, problem: &BindProblem) -> Finding {
                 "There is no table of this name in schema {:?}.",
                 name.schema
             );
-            let remedy = "Mend the name (case counts), or remove the section.";
+            let remedy = match scope.map.map.is_built_in() {
+                true => BUILT_IN_TABLES,
+                false => "Mend the name (case counts), or remove the section.",
+            };
             Finding::danger(Code::MissingTable, full(name), what, remedy).at(*line)
         }
         BindProblem::MissingColumn { line, name, column } => {
             let place = format!("{}.{column}", full(name));
-            let remedy = "Mend the name (case counts), or remove it.";
+            let remedy = match scope.map.map.is_built_in() {
+                true => BUILT_IN_COLUMN,
+                false => "Mend the name (case counts), or remove it.",
+            };
             Finding::danger(
                 Code::MissingColumn,
                 place,

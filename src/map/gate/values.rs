@@ -1,6 +1,6 @@
 //! What PostgreSQL's statistics say of the values of columns. Only counts leave the database, never a value.
 
-use sqlx::{Connection as _, PgConnection, query_file};
+use sqlx::{Connection as _, PgConnection, query_file, query_file_scalar};
 
 use super::scope::Scope;
 use crate::db::sqlstate::{Meaning, meaning};
@@ -19,7 +19,11 @@ pub struct Counts {
 /// What came of looking.
 #[derive(Debug)]
 pub enum Looked<'c> {
-    Counts(Vec<(&'c Table, &'c Column, Counts)>),
+    Counts {
+        counts: Vec<(&'c Table, &'c Column, Counts)>,
+        /// False if there are rows to look at, and no statistics of any.
+        has_statistics: bool,
+    },
     /// This role may not read the statistics.
     Forbidden,
 }
@@ -58,6 +62,13 @@ pub async fn look<'c>(tx: &mut PgConnection, scope: &Scope<'c>) -> Result<Looked
         Err(error) if meaning(&error) == Meaning::Forbidden => return Ok(Looked::Forbidden),
         rows => rows?,
     };
+    // An empty table has no values, whether or not somebody has analyzed it.
+    let with_rows = columns.iter().filter(|(table, _)| table.rows > 0);
+    let with_rows: Vec<i64> = with_rows.map(|(table, _)| table.id).collect();
+    let has_statistics = with_rows.is_empty()
+        || query_file_scalar!("sql/map/has_statistics.sql", &with_rows)
+            .fetch_one(&mut *tx)
+            .await?;
     let counts = rows.into_iter().filter_map(|row| {
         let place = usize::try_from(row.place).ok()?.checked_sub(1)?;
         let (table, column) = columns.get(place)?;
@@ -70,5 +81,8 @@ pub async fn look<'c>(tx: &mut PgConnection, scope: &Scope<'c>) -> Result<Looked
         };
         Some((*table, *column, counts))
     });
-    Ok(Looked::Counts(counts.collect()))
+    Ok(Looked::Counts {
+        counts: counts.collect(),
+        has_statistics,
+    })
 }

@@ -135,6 +135,159 @@ async fn findings_come_as_json_and_as_annotations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn json_has_the_digest_of_the_applied_map_whether_or_not_it_is_this_one() {
+    let application = Application::new(SQL).await;
+    let digest = |map: &str| lethe::map::format::ErasureMap::parse(map).unwrap().digest;
+    let document = async |map: &str| {
+        let (_, text, _) = run(&application, &["check", "--format", "json"], map).await;
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let before = document(COMPLETE).await;
+    assert_eq!(
+        (&before["appliedDigest"], &before["differs"]),
+        (&Value::Null, &Value::from(false))
+    );
+    let file = MapFile::new(COMPLETE);
+    let given = [("ERASURE_MAP", file.path())];
+    assert!(
+        application
+            .world
+            .run(&["migrate"], &given)
+            .await
+            .status
+            .success()
+    );
+    let same = document(COMPLETE).await;
+    assert_eq!(same["appliedDigest"], digest(COMPLETE), "{same}");
+    assert_eq!(
+        (&same["differs"], &same["exitCode"]),
+        (&Value::from(false), &Value::from(0))
+    );
+    let other = document(&format!("{COMPLETE}\n# another\n")).await;
+    assert_eq!(other["appliedDigest"], digest(COMPLETE), "{other}");
+    assert_eq!(
+        (&other["differs"], &other["exitCode"]),
+        (&Value::from(true), &Value::from(4))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_counts_small_tables() {
+    let world = crate::support::world::World::unmigrated().await;
+    let application = Application { world };
+    // Nobody has analyzed these tables.
+    application
+        .run(&format!(
+            "{SQL} create table b (id int primary key, user_id text references users);
+             create table c (id int primary key, user_id text references users);
+             insert into b values (1, null);
+             insert into c select n, null from generate_series(1, 10001) n;"
+        ))
+        .await;
+    let (_, text, _) = run(&application, &["init"], COMPLETE).await;
+    for size in [", 0 rows;", ", 1 row;"] {
+        assert!(text.contains(size), "{size}: {text}");
+    }
+    assert!(
+        text.contains("about ") || text.contains("more than 10000 rows"),
+        "{text}"
+    );
+    // A role that may not read them is told nothing.
+    let role = crate::check::role_without_rights(&application.world).await;
+    let as_role = [("DATABASE_URL", role.url.as_str())];
+    let output = application.world.run(&["map", "init"], &as_role).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.contains("ON DELETE NO ACTION; delete"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_are_asked_for_only_where_there_are_rows_without_any() {
+    const NAMED: &str = "create table users (id text primary key, name text);
+         create table a (id int primary key, user_id text references users, note text);";
+    let world = crate::support::world::World::unmigrated().await;
+    let application = Application { world };
+    application.run(NAMED).await;
+    let (code, text, _) = run(&application, &["check", "--strict"], COMPLETE).await;
+    assert_eq!(code, 0, "an empty database: {text}");
+    application
+        .run(&format!("insert into users values ('{USER_A}', 'A')"))
+        .await;
+    let (code, text, _) = run(&application, &["check", "--strict"], COMPLETE).await;
+    assert!(code == 3 && text.contains("Run `analyze;`"), "{text}");
+    assert_eq!(run(&application, &["check"], COMPLETE).await.0, 0);
+    application.run("analyze").await;
+    let (code, text, _) = run(&application, &["check", "--strict"], COMPLETE).await;
+    assert_eq!(code, 0, "{text}");
+    // Where the map speaks of every column there is no value to look at.
+    let (code, text, _) = run(&application, &["check", "--strict"], COMPLETE).await;
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_in_the_schemas_of_lethe_are_found() {
+    let application = Application::new(SQL).await;
+    let file = MapFile::new(COMPLETE);
+    let given = [("ERASURE_MAP", file.path())];
+    assert!(
+        application
+            .world
+            .run(&["migrate"], &given)
+            .await
+            .status
+            .success()
+    );
+    assert_eq!(run(&application, &["check"], COMPLETE).await.0, 0);
+    application
+        .run(
+            "create table lethe.\"Todo\" (id int primary key, user_id text references public.users);
+             create table lethe_map.notes (id int primary key)",
+        )
+        .await;
+    let (code, text, _) = run(&application, &["check"], COMPLETE).await;
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("incomplete  stray-table  lethe.Todo"),
+        "{text}"
+    );
+    assert!(
+        text.contains("alter table lethe.\"Todo\" set schema public;"),
+        "{text}"
+    );
+    assert!(
+        text.contains("incomplete  stray-table  lethe_map.notes"),
+        "{text}"
+    );
+    let (code, _, errors) = run(
+        &application,
+        &["apply"],
+        &format!("{COMPLETE}\n# another\n"),
+    )
+    .await;
+    assert!(code == 3 && errors.contains("lethe.Todo"), "{errors}");
+    // The remedy helps: now the gate sees what the table is.
+    application
+        .run("alter table lethe.\"Todo\" set schema public; drop table lethe_map.notes")
+        .await;
+    let (code, text, _) = run(&application, &["check"], COMPLETE).await;
+    assert!(
+        code == 3 && text.contains("no-rule  Todo.user_id"),
+        "{text}"
+    );
+    // What a later version of Lethe made is not taken for the application's.
+    application
+        .run(
+            "drop table \"Todo\"; create table lethe.of_later (id int);
+             insert into lethe._sqlx_migrations (version, description, success, checksum, execution_time)
+             values (9999, 'later', true, '', 0)",
+        )
+        .await;
+    assert_eq!(run(&application, &["check"], COMPLETE).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_other_commands_print_and_change_nothing() {
     let application = Application::new(&format!(
         "{SQL} insert into users values ('{USER_A}'); insert into a values (1, '{USER_A}');"

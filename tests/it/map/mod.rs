@@ -1,14 +1,18 @@
 //! The erasure map on a real PostgreSQL: what the gate finds, what is drafted and generated, and what the commands
 //! say.
 
+mod check;
 mod commands;
 mod database;
 mod drift;
 mod engine;
 mod findings;
 mod hostile;
+mod roles;
 mod shapes;
+mod sources;
 mod story;
 mod sweep;
 pub use self::database::parse;
+pub use self::roles::{GrantedRoles, free_address, until_ready};
 pub use self::shapes::decide;

@@ -50,11 +50,11 @@ on_erase = { projectId = { do = \"delete\", others = \"too\" }, uploaderId = \"d
 objects = [{ column = \"keys\", bucket = \"main\", within = \"assets/\" }]
 ";
 
-const PROJECT_A: &str = "11111111-1111-1111-1111-111111111111";
-const PROJECT_B: &str = "22222222-2222-2222-2222-222222222222";
+pub const PROJECT_A: &str = "11111111-1111-1111-1111-111111111111";
+pub const PROJECT_B: &str = "22222222-2222-2222-2222-222222222222";
 
 /// The application with its map applied by `lethe migrate`, and its objects.
-async fn acme() -> (Application, MapFile) {
+pub async fn acme() -> (Application, MapFile) {
     let application = Application::new(SQL).await;
     let file = MapFile::new(MAP);
     let given = [("ERASURE_MAP", file.path())];
