@@ -10,7 +10,8 @@ use crate::cause;
 use crate::cursor::{InvalidCursor, ListError, Page};
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::tasks::{
-    self, AuditEntry, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage, TaskWithHistory,
+    self, AuditEntry, RetriedTask, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage,
+    TaskWithHistory,
 };
 use crate::vocabulary::{TaskId, TaskStatus, Timestamp, UserId};
 
@@ -253,8 +254,15 @@ async fn retry(
             status: Some(TaskStatus::Dead),
             ..RetryFilter::default()
         };
-        return match tasks::retry_all(connection, &filter, actor, &args.reason).await {
-            Ok(retried) => Ok(format!("{retried} tasks will be tried again now").into()),
+        let retried = match args.dry_run {
+            true => tasks::would_retry_all(connection, &filter).await,
+            false => tasks::retry_all(connection, &filter, actor, &args.reason).await,
+        };
+        return match retried {
+            Ok(retried) => Ok(output(args.json, &retried, |retried| {
+                let when = retry_time(args.dry_run);
+                format!("{} tasks {when}", retried.retried)
+            })),
             Err(RetryError::Database(error)) => Err(error.into()),
             Err(error) => Err(TasksError::Refused(error)),
         };
@@ -262,14 +270,17 @@ async fn retry(
     let mut lines = Vec::new();
     let mut refused = Vec::new();
     for id in &args.ids {
-        match tasks::retry(connection, *id, actor, &args.reason).await {
-            Ok(retried) if retried.is_changed => {
-                lines.push(format!("task {id} will be tried again now"));
-            }
-            Ok(retried) => lines.push(format!(
-                "task {id} is {}; it needs no retry",
-                retried.task.status
-            )),
+        let retried = match args.dry_run {
+            true => tasks::would_retry(connection, *id).await,
+            false => tasks::retry(connection, *id, actor, &args.reason).await,
+        };
+        match retried {
+            Ok(retried) => lines.push(
+                output(args.json, &retried, |retried| {
+                    retried_line(retried, args.dry_run)
+                })
+                .text,
+            ),
             Err(RetryError::Database(error)) => return Err(error.into()),
             Err(error) => refused.push(cause::chain(&error)),
         }
@@ -287,6 +298,21 @@ fn stats_text(stats: &Stats) -> String {
         "{}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s\n\
          completed in the last hour: {}",
         table.trim_fmt(),
+fn retried_line(retried: &RetriedTask, is_dry_run: bool) -> String {
+    let Task { id, status, .. } = &retried.task;
+    match retried.retried {
+        true => format!("task {id} {}", retry_time(is_dry_run)),
+        false => format!("task {id} is {status}; it needs no retry"),
+    }
+}
+
+fn retry_time(is_dry_run: bool) -> &'static str {
+    match is_dry_run {
+        true => "would be tried again; nothing was changed",
+        false => "will be tried again now",
+    }
+}
+
         stats.oldest_due_age_seconds,
         stats.oldest_unfinished_erasure_age_seconds,
         stats.throughput.last_hour

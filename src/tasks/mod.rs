@@ -15,7 +15,10 @@ use crate::vocabulary::EntityId;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
 pub use list::{TaskFilter, TaskPage, list};
-pub use retry::{MAX_REASON_CHARS, Reason, RetryError, RetryFilter, retry, retry_all};
+pub use retry::{
+    MAX_REASON_CHARS, Reason, Retried, RetriedTask, RetryError, RetryFilter, retry, retry_all,
+    would_retry, would_retry_all,
+};
 pub use series::{Bucket, Series, series};
 pub use show::{TaskWithHistory, find, show};
 pub use stats::{QueueState, Stats, TaskCounts, Throughput, stats};
