@@ -386,6 +386,13 @@ async fn mistakes_at_the_terminal_are_named() {
         ),
         (vec!["tasks", "list", "--limit", "201"], 2, "1..=200"),
         (
+            vec!["tasks", "list", "--entity-type", "zz"],
+            2,
+            "--entity-type must be one of user, collection, sample, sample-image",
+        ),
+        (vec!["deleted", "--entity-type", "zz"], 2, "sample-image"),
+        (vec!["audit", "--entity-type", "zz"], 2, "sample-image"),
+        (
             vec!["tasks", "list", "--status", "finished"],
             2,
             "possible values: pending",
