@@ -35,8 +35,9 @@ $$;
 
 -- Erases a user: tombstone, root task and audit, and the first step of the plan, in the caller's transaction. Returns
 -- the root task's id, the same one when repeated. A user that Lethe never saw gets a tombstone and a root task too.
--- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted.
-create function lethe.delete_user(user_id text, deleted_by text) returns bigint
+-- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted. The reason goes
+-- to the audit trail, with the request; a repeated request writes none.
+create function lethe.delete_user(user_id text, deleted_by text, reason text) returns bigint
 language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
@@ -89,9 +90,9 @@ begin
     if root is null then
         return lethe.erasure_of(delete_user.user_id);
     end if;
-    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
+    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail)
     values ('user-deletion-requested', delete_user.deleted_by, root, 'user-delete', 'user',
-            delete_user.user_id, delete_user.user_id);
+            delete_user.user_id, delete_user.user_id, delete_user.reason);
     begin
         perform lethe_map.plan_user(root, max_rows);
     exception when query_canceled or others then
@@ -104,6 +105,14 @@ begin
             delete_user.user_id, sqlerrm, sqlstate;
     end;
     return root;
+end
+$$;
+
+-- The same without a reason. In PL/pgSQL, which keeps the plan.
+create function lethe.delete_user(user_id text, deleted_by text) returns bigint
+language plpgsql security definer set search_path = lethe, pg_temp as $$
+begin
+    return lethe.delete_user(delete_user.user_id, delete_user.deleted_by, null);
 end
 $$;
 
@@ -121,3 +130,4 @@ end
 $$;
 
 comment on function lethe.delete_user (text, text) is 'Erases a user and all that is theirs. Returns the task that says how far it is.';
+comment on function lethe.delete_user (text, text, text) is 'The same, with a reason for the audit trail.';

@@ -27,7 +27,9 @@ pub async fn erase(pool: &PgPool, args: &EraseArgs, user: &str) -> Result<TasksO
         drop(tx);
         confirm(&found, &args.user_id)?;
     }
-    let id = delete_user(pool, &args.user_id, &format!("cli:{user}"))
+    let actor = format!("cli:{user}");
+    let reason = args.reason.as_ref().map(Reason::as_str);
+    let id = delete_user(pool, &args.user_id, &actor, reason)
         .await?
         .ok_or_else(|| TasksError::NotErasable(args.user_id.clone()))?;
     let mut tx = begin_read_only(pool).await?;

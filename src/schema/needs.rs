@@ -109,6 +109,7 @@ const INTERNAL: &[ProcessRole] = &[];
 pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.lock_user(text,boolean)", BOTH),
     ("lethe.delete_user(text,text)", BOTH),
+    ("lethe.delete_user(text,text,text)", BOTH),
     ("lethe.delete(text,text,text,interval)", BOTH),
     ("lethe.delete_sample(uuid,text,interval)", BOTH),
     ("lethe.delete_image(uuid,text,interval)", BOTH),
