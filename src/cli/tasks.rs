@@ -9,14 +9,15 @@ use super::print::{TasksOutput, new_table, output, plain};
 use crate::cause;
 use crate::cursor::{InvalidCursor, ListError, Page};
 use crate::db::sqlstate::{Meaning, meaning};
+use crate::map::plan::CompileError;
 use crate::tasks::{
     self, AuditEntry, RetriedTask, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage,
     TaskWithHistory,
 };
 use crate::vocabulary::{TaskId, TaskStatus, Timestamp, UserId};
 
-/// Object keys that `show` prints before it only counts them.
-const MAX_KEYS_SHOWN: usize = 20;
+/// Object keys that a command prints before it only counts them.
+pub(super) const MAX_KEYS_SHOWN: usize = 20;
 /// Characters of an error that a line of `list` has room for.
 const MAX_ERROR_CHARS: usize = 60;
 
@@ -47,6 +48,14 @@ pub enum TasksError {
     /// The erasure map does not allow this id.
     #[error("the erasure map does not allow {0} to be erased (`ids` and `never`)")]
     NotErasable(UserId),
+    /// The map that is applied is of another version of Lethe.
+    #[error(
+        "the erasure map that is applied is of another version of Lethe; run `lethe migrate`. Nothing was erased"
+    )]
+    OtherMap,
+    /// What an erasure would do cannot be shown.
+    #[error("the plan cannot be shown, so nothing was erased; `lethe map check` says more")]
+    Unplanned(#[source] CompileError),
     /// The person did not type the id again.
     #[error("{0}; nothing was erased")]
     Unconfirmed(&'static str),
@@ -289,15 +298,6 @@ async fn retry(
     Ok(TasksOutput { text, refused })
 }
 
-fn stats_text(stats: &Stats) -> String {
-    let mut table = new_table(&["STATUS", "TASKS"]);
-    for status in TaskStatus::ALL {
-        table.add_row([status.to_string(), stats.tasks.count(*status).to_string()]);
-    }
-    format!(
-        "{}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s\n\
-         completed in the last hour: {}",
-        table.trim_fmt(),
 fn retried_line(retried: &RetriedTask, is_dry_run: bool) -> String {
     let Task { id, status, .. } = &retried.task;
     match retried.retried {
@@ -313,6 +313,15 @@ fn retry_time(is_dry_run: bool) -> &'static str {
     }
 }
 
+fn stats_text(stats: &Stats) -> String {
+    let mut table = new_table(&["STATUS", "TASKS"]);
+    for status in TaskStatus::ALL {
+        table.add_row([status.to_string(), stats.tasks.count(*status).to_string()]);
+    }
+    format!(
+        "{}\n\noldest due task: {:.0} s\noldest unfinished erasure: {:.0} s\n\
+         completed in the last hour: {}",
+        table.trim_fmt(),
         stats.oldest_due_age_seconds,
         stats.oldest_unfinished_erasure_age_seconds,
         stats.throughput.last_hour

@@ -27,6 +27,15 @@ async fn a_user_is_erased_from_a_terminal_only_after_a_confirmation() {
     let (code, _, error) = lethe(&world, &["erase", "user_a"]).await;
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("nothing was erased"), "{error}");
+    for line in [
+        "1     collection    delete  0",
+        "1     sample        delete  0",
+        "1     sample-image  delete  1",
+        "1     user          delete  0",
+        "Objects: 1 to delete, 0 shared with live rows stay, 0 at foreign URLs stay",
+    ] {
+        assert!(error.contains(line), "{line} is not in: {error}");
+    }
     world.expect_rows("lethe.user_tombstones", 0).await;
     let (code, _, error) = lethe(&world, &["erase", "org_1", "--yes"]).await;
     assert_eq!(code, 2, "{error}");
