@@ -12,6 +12,7 @@ use lethe::cli::args::{
     MigrateArgs, NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
     ReconcileCommand, SpecFormat, TasksArgs,
 };
+use lethe::cli::person::name as user;
 use lethe::cli::print::TasksOutput;
 use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
@@ -362,15 +363,6 @@ pub async fn receipts(source: &Source, args: &ReceiptsArgs) -> anyhow::Result<Ex
         receipts::export(&mut connection, &mut out).await?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Who sits at the terminal, for the audit trail.
-fn user() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|user| !user.trim().is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(feature = "dev")]

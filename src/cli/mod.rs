@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod map;
 pub mod notices;
 pub mod openapi;
+pub mod person;
 pub mod print;
 pub mod receipts;
 pub mod reconcile;

@@ -115,3 +115,55 @@ async fn every_shell_gets_completions_with_the_commands() {
         assert!(text.contains("reconcile"), "{shell}: {text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_name_in_the_environment_the_name_of_the_process_is_recorded() {
+    let world = World::new().await;
+    let name = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let name = String::from_utf8(name.stdout).unwrap();
+    let name = name.trim();
+    for (environment, actor) in [
+        (&[][..], name),
+        (&[("USER", " ")], name),
+        (&[("LOGNAME", "bob")], "bob"),
+        (&[("USER", "alice"), ("LOGNAME", "bob")], "alice"),
+    ] {
+        let paused = world.run(&["pause", "--reason", "x"], environment).await;
+        assert!(paused.status.success(), "{paused:?}");
+        world
+            .expect_rows(
+                &format!("lethe.settings where paused_by = 'cli:{actor}'"),
+                1,
+            )
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_says_why_the_database_cannot_be_reached() {
+    let world = World::unmigrated().await;
+    let away = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+    for arguments in [
+        &["erase", "user_a", "--yes"][..],
+        &["erase", "user_a"],
+        &["receipt", "user_a"],
+        &["audit"],
+        &["deleted"],
+        &["reconcile"],
+        &["reconcile", "--apply"],
+        &["receipts", "replay", "-"],
+        &["tasks", "list"],
+        &["pause", "--reason", "x"],
+    ] {
+        let output = world.run(arguments, &away).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(
+            error.contains("cannot connect to the database") && error.contains("refused"),
+            "{arguments:?}: {error}"
+        );
+    }
+}
