@@ -37,6 +37,9 @@ async fn a_user_is_erased_from_a_terminal_only_after_a_confirmation() {
         assert!(error.contains(line), "{line} is not in: {error}");
     }
     world.expect_rows("lethe.user_tombstones", 0).await;
+    let (_, _, error) = lethe(&world, &["erase", "user_typo"]).await;
+    assert!(error.contains("No row would be changed."), "{error}");
+    assert!(error.contains("Nobody knows this user"), "{error}");
     let (code, _, error) = lethe(&world, &["erase", "org_1", "--yes"]).await;
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("begins with user_"), "{error}");
