@@ -848,7 +848,17 @@ async fn the_terminal_pauses_resumes_and_cancels() {
     let cancel = ["erasures", "cancel", "user_a", "--reason", "a mistake"];
     let output = world.run(&cancel, &[]).await;
     assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("the user is live again"), "{said}");
     world.expect_rows("users where deleted_at is null", 1).await;
+    world.delete_user("user_typo").await;
+    let cancel_typo = ["erasures", "cancel", "user_typo", "--reason", "a mistake"];
+    let output = world.run(&cancel_typo, &[]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("nobody knows this user, so no row came back"),
+        "{said}"
+    );
     let output = world.run(&cancel, &[]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let output = world.run(&["resume", "--reason", "done"], &[]).await;

@@ -305,6 +305,21 @@ async fn a_cancelled_erasure_leaves_every_row_as_it_was() {
     let before: String = world.one(rows).await;
     clerk_reports(&service).await;
     assert_ne!(world.one::<String>(rows).await, before);
+    // The table of users has no column that says who deleted them. The tombstone does.
+    for (by, found) in [("clerk:user.deleted", 1), ("somebody", 0)] {
+        let path = format!("/admin/deleted?entityType=user&deletedBy={by}");
+        let deleted = service.get(&path).await;
+        assert_eq!(
+            deleted["items"].as_array().unwrap().len(),
+            found,
+            "{deleted}"
+        );
+    }
+    let deleted = service.get("/admin/deleted?entityType=user").await;
+    assert_eq!(
+        deleted["items"][0]["deletedBy"], "clerk:user.deleted",
+        "{deleted}"
+    );
     let path = format!("/admin/users/{USER_A}/erasure/cancel");
     let cancel = service.request(Method::POST, &path, ADMIN_TOKEN);
     let (status, body) = answer(cancel.json(&json!({"reason": "by mistake"}))).await;
