@@ -137,7 +137,7 @@ Exit codes:
 
     /// Print the OpenAPI spec
     ///
-    /// Needs no configuration. The files in openapi/ are this output.
+    /// Needs no configuration. The file openapi/openapi.json of the sources is this output.
     #[command(after_long_help = "\
 Examples:
   lethe openapi > openapi.json
