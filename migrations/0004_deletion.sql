@@ -35,8 +35,9 @@ $$;
 
 -- Erases a user: tombstone, root task and audit, and the first step of the plan, in the caller's transaction. Returns
 -- the root task's id, the same one when repeated. A user that Lethe never saw gets a tombstone and a root task too.
--- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted.
-create function lethe.delete_user(user_id text, deleted_by text) returns bigint
+-- If the first step fails (a table was changed, or is busy), the worker makes it; the request is accepted. The reason goes
+-- to the audit trail, with the request; a repeated request writes none.
+create function lethe.delete_user(user_id text, deleted_by text, reason text) returns bigint
 language plpgsql security definer set search_path = lethe, pg_temp set row_security = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
@@ -77,13 +78,13 @@ begin
         end if;
     end if;
 
-    return lethe.begin_erasure(delete_user.user_id, delete_user.deleted_by);
+    return lethe.begin_erasure(delete_user.user_id, delete_user.deleted_by, delete_user.reason);
 end
 $$;
 
 -- Writes the root task of an erasure with its audit, and makes the first step. The user has a tombstone. Returns the task
 -- of the erasure that is open already, if there is one.
-create function lethe.begin_erasure(of_user text, deleted_by text) returns bigint
+create function lethe.begin_erasure(of_user text, deleted_by text, reason text) returns bigint
 language plpgsql set search_path = lethe, pg_temp as $$
 declare
     -- The caller waits for this step, so it is smaller than a worker's.
@@ -100,9 +101,9 @@ begin
     if root is null then
         return lethe.erasure_of(of_user);
     end if;
-    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id)
+    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail)
     values ('user-deletion-requested', begin_erasure.deleted_by, root, 'user-delete', 'user',
-            of_user, of_user);
+            of_user, of_user, begin_erasure.reason);
     begin
         perform lethe_map.plan_user(root, max_rows);
     exception when query_canceled or others then
@@ -130,7 +131,15 @@ begin
     if not found or lethe_map.refusal(sweep_user.user_id) is not null then
         return null;
     end if;
-    return lethe.begin_erasure(sweep_user.user_id, sweep_user.deleted_by);
+    return lethe.begin_erasure(sweep_user.user_id, sweep_user.deleted_by, null);
+end
+$$;
+
+-- The same without a reason. In PL/pgSQL, which keeps the plan.
+create function lethe.delete_user(user_id text, deleted_by text) returns bigint
+language plpgsql security definer set search_path = lethe, pg_temp as $$
+begin
+    return lethe.delete_user(delete_user.user_id, delete_user.deleted_by, null);
 end
 $$;
 
@@ -148,3 +157,4 @@ end
 $$;
 
 comment on function lethe.delete_user (text, text) is 'Erases a user and all that is theirs. Returns the task that says how far it is.';
+comment on function lethe.delete_user (text, text, text) is 'The same, with a reason for the audit trail.';

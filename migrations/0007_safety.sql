@@ -9,6 +9,14 @@ alter table lethe.cleanup_audit add constraint cleanup_audit_event_known check (
     'task-continued', 'task-failed', 'task-dead', 'task-retried', 'cleanup-paused', 'cleanup-resumed',
     'erasure-released', 'erasure-cancelled'));
 
+-- A cancelled erasure has no tombstone any more, so the entry of its cancellation says when and by whom it was asked for. The
+-- index is that of the list of erasures, newest first (GET /admin/erasures).
+alter table lethe.cleanup_audit add column requested_at timestamptz, add column requested_by text;
+alter table lethe.cleanup_audit add constraint cleanup_audit_cancellation_is_whole check (
+    event <> 'erasure-cancelled' or (requested_at is not null and requested_by is not null and task_id is not null));
+create index cleanup_audit_cancelled_idx on lethe.cleanup_audit (requested_at, user_id, task_id)
+    where event = 'erasure-cancelled';
+
 -- What holds for all processes now. It has one row.
 create table lethe.settings (
     is_only_row            boolean primary key default true constraint settings_has_one_row check (is_only_row),
@@ -209,7 +217,8 @@ language plpgsql security definer set search_path = lethe, pg_temp set row_secur
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
-    root lethe.cleanup_tasks;
+    root  lethe.cleanup_tasks;
+    asked lethe.user_tombstones;
 begin
     -- Against a deletion of the same user, and a sign-up that waits for the tombstone's end.
     perform lethe.lock_user(cancel_erasure.user_id, true);
@@ -232,10 +241,12 @@ begin
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';
     perform lethe.cancel_task(t.id) from lethe.cleanup_tasks t where t.id = root.id or t.parent_id = root.id;
-    delete from lethe.user_tombstones t where t.user_id = root.user_id;
-    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail)
+    delete from lethe.user_tombstones t where t.user_id = root.user_id returning * into asked;
+    insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail,
+                                     requested_at, requested_by)
     values ('erasure-cancelled', cancel_erasure.actor, root.id, root.kind, root.entity_type, root.entity_id,
-            root.user_id, cancel_erasure.reason);
+            root.user_id, cancel_erasure.reason,
+            coalesce(asked.deleted_at, root.created_at), coalesce(asked.deleted_by, 'unknown'));
     return 'cancelled';
 end
 $$;

@@ -59,7 +59,8 @@ grant select on
 grant select, update, delete on lethe.cleanup_tasks to lethe_serve;
 grant select, insert on lethe.cleanup_audit, lethe.webhook_events to lethe_serve;
 grant execute on function
-    lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
+    lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_user (text, text, text),
+    lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval), lethe.removed_since (text, timestamptz), lethe.configure (text, int, interval, text), lethe.pause (text, text),
     lethe.resume (text, text, int), lethe.cancel_task (bigint), lethe.cancel_erasure (text, text, text), lethe.may_name_any_actor (),
     lethe.retry_notices (uuid[]), lethe.is_map_incomplete (timestamptz), lethe.application_path () to lethe_serve;
@@ -78,7 +79,8 @@ grant select, insert on lethe.cleanup_audit to lethe_worker;
 grant select, update on lethe.cleanup_reconciliations to lethe_worker;
 grant select, delete on lethe.webhook_events to lethe_worker;
 grant execute on function
-    lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval),
+    lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_user (text, text, text),
+    lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval),
     lethe.application_path (), lethe.adopt (text[], text, bigint), lethe.is_touched (lethe.cleanup_tasks),
     lethe.is_going_user (text, text), lethe.is_resting_user (text, text), lethe.is_going_entity (text, text),
@@ -97,7 +99,8 @@ grant execute on function
 -- own tables are its own matter.
 grant usage on schema lethe to lethe_application;
 grant execute on function
-    lethe.delete_user (text, text), lethe.delete_sample (uuid, text, interval), lethe.delete_image (uuid, text, interval),
+    lethe.delete_user (text, text), lethe.delete_user (text, text, text), lethe.delete_sample (uuid, text, interval),
+    lethe.delete_image (uuid, text, interval),
     lethe.delete (text, text, text, interval)
     to lethe_application;
 

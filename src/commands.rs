@@ -16,6 +16,7 @@ use lethe::cli::args::{
     MigrateArgs, NoticesArgs, PauseArgs, ReceiptArgs, ReceiptsArgs, ReceiptsCommand, ReconcileArgs,
     ReconcileCommand, SpecFormat, TasksArgs,
 };
+use lethe::cli::person::name as user;
 use lethe::cli::print::TasksOutput;
 use lethe::cli::{check, evidence, map, notices, openapi, receipts, reconcile, safety, tasks};
 use lethe::config::variables::{self, Variable};
@@ -148,28 +149,28 @@ pub async fn tasks(source: &Source, args: &TasksArgs) -> anyhow::Result<ExitCode
 }
 
 pub async fn erase(source: &Source, args: &EraseArgs) -> anyhow::Result<ExitCode> {
-    let pool = pool_of_command(source)?;
+    let pool = pool_of_command(source).await?;
     let outcome = evidence::erase(&pool, args, &user()).await;
     pool::close(&pool).await;
     Ok(print_output(&outcome?))
 }
 
 pub async fn receipt(source: &Source, args: &ReceiptArgs) -> anyhow::Result<ExitCode> {
-    let pool = pool_of_command(source)?;
+    let pool = pool_of_command(source).await?;
     let outcome = evidence::receipt(&pool, args).await;
     pool::close(&pool).await;
     Ok(print_output(&outcome?))
 }
 
 pub async fn audit(source: &Source, args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let pool = pool_of_command(source)?;
+    let pool = pool_of_command(source).await?;
     let outcome = evidence::audit(&pool, args).await;
     pool::close(&pool).await;
     Ok(print_output(&outcome?))
 }
 
 pub async fn deleted(source: &Source, args: &DeletedArgs) -> anyhow::Result<ExitCode> {
-    let pool = pool_of_command(source)?;
+    let pool = pool_of_command(source).await?;
     let outcome = evidence::deleted(&pool, args).await;
     pool::close(&pool).await;
     Ok(print_output(&outcome?))
@@ -184,10 +185,10 @@ pub fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn pool_of_command(source: &Source) -> anyhow::Result<sqlx::PgPool> {
+async fn pool_of_command(source: &Source) -> anyhow::Result<sqlx::PgPool> {
     let (log, database) = <(Log, Database)>::parse(source)?;
     start_log(&log)?;
-    Ok(pool::lazy(&database))
+    pool::reachable(&database).await
 }
 
 fn print_output(output: &TasksOutput) -> ExitCode {
@@ -291,7 +292,7 @@ pub async fn reconcile(source: &Source, args: &ReconcileArgs) -> anyhow::Result<
     };
     start_log(&log)?;
     let stop = app::signals::shutdown_token()?;
-    let pool = pool::lazy(&database);
+    let pool = pool::reachable(&database).await?;
     let command = reconcile::ReconcileRun {
         pool: &pool,
         config: &config,
@@ -324,7 +325,7 @@ pub async fn receipts(source: &Source, args: &ReceiptsArgs) -> anyhow::Result<Ex
         json,
     } = &args.command
     {
-        let pool = pool::lazy(&database);
+        let pool = pool::reachable(&database).await?;
         let replay = receipts::Replay {
             pool: &pool,
             export,
@@ -347,15 +348,6 @@ pub async fn receipts(source: &Source, args: &ReceiptsArgs) -> anyhow::Result<Ex
         receipts::export(&mut connection, &mut out).await?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Who sits at the terminal, for the audit trail.
-fn user() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|user| !user.trim().is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn success_if(good: bool) -> ExitCode {

@@ -39,7 +39,10 @@ fn main() -> ExitCode {
             }
             None => {
                 eprintln!("error: {}", chain(error.as_ref()));
-                let is_bad_flag = matches!(error.downcast_ref(), Some(TasksError::Cursor(_)));
+                let is_bad_flag = matches!(
+                    error.downcast_ref(),
+                    Some(TasksError::Cursor(_) | TasksError::Type(_))
+                );
                 ExitCode::from(if is_bad_flag { MISCONFIGURED } else { FAILED })
             }
         },

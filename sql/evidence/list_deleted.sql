@@ -1,9 +1,11 @@
--- Rows that are soft-deleted and not yet purged, newest first (the function says how). The task is the row's own before
+-- Rows that are soft-deleted and not yet purged, newest first (the function says how). The id may be one of several ($2):
+-- each is listed by itself. The task is the row's own before
 -- that of what it hangs on, and that before its user's.
 select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!",
        p.deleted_at as "deleted_at!: Timestamp", p.deleted_at as "exact_deleted_at!: ExactTime", p.deleted_by,
        t.id as "task_id?: TaskId", t.scheduled_at as "scheduled_at?: Timestamp"
-from lethe_map.list_deleted($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::bigint::int)
+from unnest(coalesce($2::text[], array[null::text])) as wanted (id)
+cross join lateral lethe_map.list_deleted($1, wanted.id, $3, $4, $5, $6, $7, $8, $9, $10::bigint::int)
      with ordinality as p (entity_type, id, user_id, container_id, deleted_at, deleted_by, place)
 left join lateral (
     select c.id, c.scheduled_at from lethe.cleanup_tasks c
@@ -12,4 +14,4 @@ left join lateral (
            or (c.kind not in ('user-delete', 'user-delete-part') and c.entity_id in (p.id, p.container_id)))
     order by c.entity_id <> p.id, c.kind = 'user-delete' limit 1
 ) t on true
-order by p.place
+order by p.deleted_at desc, p.place limit $10

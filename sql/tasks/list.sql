@@ -1,5 +1,5 @@
--- A page of tasks, newest first; a null parameter does not filter. An entity is a sample or an image, whose
--- tasks are $8 (entity_tasks.sql), or a user. Open and finished tasks each give a page from their own indexes.
+-- A page of tasks, newest first; a null parameter does not filter. An entity is a row,
+-- whose tasks are $8 (entity_tasks.sql), or a user; its id may be one of several ($3). Open and finished tasks each give a page from their own indexes.
 with page as (
     (select t.id
      from lethe.cleanup_tasks t
@@ -8,8 +8,8 @@ with page as (
        and ($1 is distinct from 'dead' or t.is_dead)
        and ($1 is distinct from 'failed' or t.error_class is not null)
        and ($2::text is null or t.entity_type = $2)
-       and ($3::text is null or t.entity_id = $3)
-       and ($3::text is null or $8::bigint[] is not null or t.user_id = $3)
+       and ($3::text[] is null or t.entity_id = any ($3))
+       and ($3::text[] is null or $8::bigint[] is not null or t.user_id = any ($3))
        and ($8::bigint[] is null or t.id = any ($8))
        and ($4::text is null or t.user_id = $4)
        and ($5::text is null or t.error_class = $5)
@@ -22,8 +22,8 @@ with page as (
      from lethe.finished_tasks t
      where ($1::text is null or t.status = $1)
        and ($2::text is null or t.entity_type = $2)
-       and ($3::text is null or t.entity_id = $3)
-       and ($3::text is null or $8::bigint[] is not null or t.user_id = $3)
+       and ($3::text[] is null or t.entity_id = any ($3))
+       and ($3::text[] is null or $8::bigint[] is not null or t.user_id = any ($3))
        and ($8::bigint[] is null or t.id = any ($8))
        and ($4::text is null or t.user_id = $4)
        and $5::text is null
@@ -33,7 +33,7 @@ with page as (
      order by t.id desc limit $7)
     order by id desc limit $7
 )
-select t.id as "id!: TaskId", t.kind as "kind!", t.entity_type as "entity_type!", t.entity_id as "entity_id!",
+select t.id as "id!: TaskId", t.kind as "kind!", t.entity_type as "entity_type!", t.entity_id as "entity_id!: EntityId",
        t.user_id as "user_id!", t.object_keys as "object_keys!", t.status as "status!: TaskStatus",
        t.attempts as "attempts!", t.scheduled_at as "scheduled_at!: Timestamp", t.last_error,
        t.error_class as "error_class: ErrorClass", t.held_reason, t.lease_owner,

@@ -1,5 +1,5 @@
 -- One task, open or finished. Its lease stands with its worker, not in the task.
-select t.id as "id!: TaskId", t.kind as "kind!", t.entity_type as "entity_type!", t.entity_id as "entity_id!",
+select t.id as "id!: TaskId", t.kind as "kind!", t.entity_type as "entity_type!", t.entity_id as "entity_id!: EntityId",
        t.user_id as "user_id!", t.object_keys as "object_keys!", t.status as "status!: TaskStatus",
        t.attempts as "attempts!", t.scheduled_at as "scheduled_at!: Timestamp", t.last_error,
        t.error_class as "error_class: ErrorClass", t.held_reason, t.lease_owner,

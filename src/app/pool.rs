@@ -31,6 +31,18 @@ pub fn lazy(database: &Database) -> PgPool {
         .connect_lazy_with(options(&database.url))
 }
 
+/// The same for a command, after one connection was made: a pool tries again and again, and in the end only says that the
+/// time is over.
+///
+/// # Errors
+/// When the database cannot be reached in time.
+pub async fn reachable(database: &Database) -> anyhow::Result<PgPool> {
+    let connection = connect(&database.url).await?;
+    // What matters was seen. The pool makes its own.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
+    Ok(lazy(database))
+}
+
 /// The same for a worker. A worker drops an open transaction only after a time-out, so connections that return
 /// are checked only once there was a time-out.
 pub fn lazy_for_worker(database: &Database) -> PgPool {

@@ -3,18 +3,24 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write as _};
+use std::time::Duration;
 
 use sqlx::PgPool;
 
 use super::args::{AuditArgs, DeletedArgs, EraseArgs, ReceiptArgs};
 use super::print::{TasksOutput, new_table, output, plain};
-use super::tasks::{TasksError, history_line};
+use super::tasks::{MAX_KEYS_SHOWN, TasksError, history_line};
 use crate::cursor::Page;
 use crate::db::transaction::begin_read_only;
 use crate::deletion::requests::delete_user;
 use crate::evidence::{self, DeletedFilter, DeletedPage, ErasureTask, Receipt, User};
-use crate::tasks::{self, AuditFilter, AuditPage};
+use crate::map;
+use crate::map::plan::{CompileError, Plan, PlannedObjects, plan};
+use crate::tasks::{self, AuditFilter, AuditPage, Reason};
 use crate::vocabulary::{Timestamp, UserId};
+
+/// How long each statement of a plan may take. A person waits for it.
+const PLAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Erases a user after the person has typed the id again. `user` is that person, for the audit trail.
 ///
@@ -24,10 +30,13 @@ pub async fn erase(pool: &PgPool, args: &EraseArgs, user: &str) -> Result<TasksO
     if !args.yes {
         let mut tx = begin_read_only(pool).await?;
         let found = evidence::user(&mut tx, &args.user_id).await?;
-        drop(tx);
-        confirm(&found, &args.user_id)?;
+        tx.commit().await?;
+        let plan = plan_of(pool, &args.user_id).await?;
+        confirm(&found, &plan, &args.user_id)?;
     }
-    let id = delete_user(pool, &args.user_id, &format!("cli:{user}"))
+    let actor = format!("cli:{user}");
+    let reason = args.reason.as_ref().map(Reason::as_str);
+    let id = delete_user(pool, &args.user_id, &actor, reason)
         .await?
         .ok_or_else(|| TasksError::NotErasable(args.user_id.clone()))?;
     let mut tx = begin_read_only(pool).await?;
@@ -39,22 +48,38 @@ pub async fn erase(pool: &PgPool, args: &EraseArgs, user: &str) -> Result<TasksO
     Ok(output(args.json, &task, erased_text))
 }
 
-/// Shows what will be lost and asks for the id, on the terminal and not on standard output.
-fn confirm(found: &User, user_id: &UserId) -> Result<(), TasksError> {
+/// What an erasure would do, by the map that is applied.
+async fn plan_of(pool: &PgPool, user_id: &UserId) -> Result<Plan, TasksError> {
+    let mut connection = pool.acquire().await?;
+    let map = map::current(&mut connection).await?;
+    let map = map.ok_or(TasksError::OtherMap)?;
+    plan(&mut connection, &map, user_id.as_str(), PLAN_LIMIT)
+        .await
+        .map_err(|error| match error {
+            CompileError::Database(error) => error.into(),
+            error @ CompileError::Unbound(_) => TasksError::Unplanned(error),
+        })
+}
+
+/// Shows what will be lost and asks for the id, on standard error and not on standard output. Where nobody can be asked,
+/// what would be lost is shown all the same.
+fn confirm(found: &User, plan: &Plan, user_id: &UserId) -> Result<(), TasksError> {
     let mut input = std::io::stdin().lock();
+    let mut terminal = std::io::stderr();
+    let mut say = |text: String| {
+        // A person who cannot read the question cannot answer it.
+        let _ = terminal.write_all(text.as_bytes());
+        let _ = terminal.flush();
+    };
+    say(format!("{}\n\n{}\n\n", user_text(found), plan_text(plan)));
     if !input.is_terminal() {
         return Err(TasksError::Unconfirmed(
             "there is no terminal to ask on; give --yes",
         ));
     }
-    let mut terminal = std::io::stderr();
-    let question = format!(
-        "{}\n\nThis cannot be taken back. Type the id again to erase {user_id}: ",
-        user_text(found)
-    );
-    // A person who cannot read the question cannot answer it.
-    let _ = terminal.write_all(question.as_bytes());
-    let _ = terminal.flush();
+    say(format!(
+        "This cannot be taken back. Type the id again to erase {user_id}: "
+    ));
     let mut typed = String::new();
     let _ = input.read_line(&mut typed);
     if typed.trim() == user_id.as_str() {
@@ -69,12 +94,59 @@ fn user_text(user: &User) -> String {
         ["user".to_owned(), user.user_id.clone()],
         ["status".to_owned(), user.status.to_string()],
     ];
-    let counts = user.counts.rows.iter();
-    let counts = counts.map(|(of_type, rows)| [of_type.clone(), rows.to_string()]);
-    let rows = head.into_iter().chain(counts);
-    let mut text = new_table(&[]).add_rows(rows).trim_fmt();
+    let mut text = new_table(&[]).add_rows(head).trim_fmt();
     if !user.known {
         text.push_str("\n\nNobody knows this user: is the id mistyped?");
+    }
+    text
+}
+
+/// What `lethe map plan` says, for people.
+fn plan_text(plan: &Plan) -> String {
+    let mut text = match plan.rows.is_empty() {
+        true => "No row would be changed.".to_owned(),
+        false => {
+            let mut table = new_table(&["ROWS", "TYPE", "ACTION", "OBJECTS GIVEN UP"]);
+            for rows in &plan.rows {
+                table.add_row([
+                    rows.rows.to_string(),
+                    plain(&rows.row_type),
+                    rows.action.clone(),
+                    rows.keys.to_string(),
+                ]);
+            }
+            table.trim_fmt()
+        }
+    };
+    if !plan.kept.is_empty() {
+        text.push_str("\n\nRows that stay:");
+        for kept in &plan.kept {
+            let (of_type, why) = (plain(&kept.row_type), plain(&kept.why));
+            let _ = write!(text, "\n  {} {of_type}: {why}", kept.rows);
+        }
+    }
+    let PlannedObjects {
+        delete,
+        shared,
+        foreign,
+        outside,
+    } = &plan.objects;
+    let _ = write!(
+        text,
+        "\n\nObjects: {delete} to delete, {shared} shared with live rows stay, {foreign} at foreign URLs stay"
+    );
+    if !outside.is_empty() {
+        let _ = write!(
+            text,
+            "\n{} keys lie outside of what the map allows, and wait for a person:",
+            outside.len()
+        );
+        for key in outside.iter().take(MAX_KEYS_SHOWN) {
+            let _ = write!(text, "\n  {}", plain(key));
+        }
+        if outside.len() > MAX_KEYS_SHOWN {
+            text.push_str("\n  … (`lethe map plan` shows all)");
+        }
     }
     text
 }

@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod map;
 pub mod notices;
 pub mod openapi;
+pub mod person;
 pub mod print;
 mod progress;
 pub mod receipts;

@@ -33,6 +33,10 @@ pub enum ReceiptsError {
         file: PathBuf,
         fault: ReceiptKeyError,
     },
+    #[error(
+        "{0} has no receipt. An export that failed is empty too; if none was ever sealed, give --allow-empty"
+    )]
+    Empty(String),
     #[error("the receipts cannot be printed")]
     Print(#[source] std::io::Error),
     #[error("a receipt cannot be written as JSON")]
@@ -109,7 +113,15 @@ fn read(
         head: args.head.clone(),
     };
     let mut export = open(&args.file)?;
-    Ok(how.run(&mut export, verified)?)
+    let chain = how.run(&mut export, verified)?;
+    if chain.receipts == 0 && !args.allow_empty {
+        let file = match args.file == Path::new("-") {
+            true => "standard input".to_owned(),
+            false => args.file.display().to_string(),
+        };
+        return Err(ReceiptsError::Empty(file));
+    }
+    Ok(chain)
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, ReceiptsError> {

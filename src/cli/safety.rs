@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::args::{CancelArgs, PauseArgs};
 use crate::db::sqlstate::{Meaning, meaning};
+use crate::evidence;
 use crate::safety::{self, CancelOutcome};
 
 /// Why such a command failed.
@@ -92,7 +93,7 @@ pub async fn cancel(
     if args.held {
         let total = safety::cancel_held(connection, actor, &args.reason).await?;
         let mut text = format!(
-            "cancelled {} held erasures; their users are live again",
+            "cancelled {} held erasures; the users of these who have rows are live again",
             total.cancelled
         );
         if total.left > 0 {
@@ -108,7 +109,13 @@ pub async fn cancel(
     for user_id in &args.users {
         let id = user_id.clone().into();
         match safety::cancel(connection, &id, actor, Some(&args.reason)).await? {
-            CancelOutcome::Cancelled => lines.push(format!("{user_id}: cancelled; the user is live again")),
+            CancelOutcome::Cancelled => {
+                let now = match evidence::is_user_known(connection, &id).await? {
+                    true => "the user is live again",
+                    false => "nobody knows this user, so no row came back; a user of this id can sign up again",
+                };
+                lines.push(format!("{user_id}: cancelled; {now}"));
+            }
             CancelOutcome::Begun => refused.push(format!(
                 "{user_id}: the erasure has begun or ended, so objects may be gone; it cannot be cancelled"
             )),

@@ -9,13 +9,15 @@ use super::print::{TasksOutput, new_table, output, plain};
 use crate::cause;
 use crate::cursor::{InvalidCursor, ListError, Page};
 use crate::db::sqlstate::{Meaning, meaning};
+use crate::map::plan::CompileError;
 use crate::tasks::{
-    self, AuditEntry, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage, TaskWithHistory,
+    self, AuditEntry, RetriedTask, RetryError, RetryFilter, Stats, Task, TaskFilter, TaskPage,
+    TaskWithHistory,
 };
 use crate::vocabulary::{TaskId, TaskStatus, Timestamp, UserId};
 
-/// Object keys that `show` prints before it only counts them.
-const MAX_KEYS_SHOWN: usize = 20;
+/// Object keys that a command prints before it only counts them.
+pub(super) const MAX_KEYS_SHOWN: usize = 20;
 /// Characters of an error that a line of `list` has room for.
 const MAX_ERROR_CHARS: usize = 60;
 
@@ -46,6 +48,14 @@ pub enum TasksError {
     /// The erasure map does not allow this id.
     #[error("the erasure map does not allow {0} to be erased (`ids` and `never`)")]
     NotErasable(UserId),
+    /// The map that is applied is of another version of Lethe.
+    #[error(
+        "the erasure map that is applied is of another version of Lethe; run `lethe migrate`. Nothing was erased"
+    )]
+    OtherMap,
+    /// What an erasure would do cannot be shown.
+    #[error("the plan cannot be shown, so nothing was erased; `lethe map check` says more")]
+    Unplanned(#[source] CompileError),
     /// The person did not type the id again.
     #[error("{0}; nothing was erased")]
     Unconfirmed(&'static str),
@@ -253,8 +263,15 @@ async fn retry(
             status: Some(TaskStatus::Dead),
             ..RetryFilter::default()
         };
-        return match tasks::retry_all(connection, &filter, actor, &args.reason).await {
-            Ok(retried) => Ok(format!("{retried} tasks will be tried again now").into()),
+        let retried = match args.dry_run {
+            true => tasks::would_retry_all(connection, &filter).await,
+            false => tasks::retry_all(connection, &filter, actor, &args.reason).await,
+        };
+        return match retried {
+            Ok(retried) => Ok(output(args.json, &retried, |retried| {
+                let when = retry_time(args.dry_run);
+                format!("{} tasks {when}", retried.retried)
+            })),
             Err(RetryError::Database(error)) => Err(error.into()),
             Err(error) => Err(TasksError::Refused(error)),
         };
@@ -262,20 +279,38 @@ async fn retry(
     let mut lines = Vec::new();
     let mut refused = Vec::new();
     for id in &args.ids {
-        match tasks::retry(connection, *id, actor, &args.reason).await {
-            Ok(retried) if retried.is_changed => {
-                lines.push(format!("task {id} will be tried again now"));
-            }
-            Ok(retried) => lines.push(format!(
-                "task {id} is {}; it needs no retry",
-                retried.task.status
-            )),
+        let retried = match args.dry_run {
+            true => tasks::would_retry(connection, *id).await,
+            false => tasks::retry(connection, *id, actor, &args.reason).await,
+        };
+        match retried {
+            Ok(retried) => lines.push(
+                output(args.json, &retried, |retried| {
+                    retried_line(retried, args.dry_run)
+                })
+                .text,
+            ),
             Err(RetryError::Database(error)) => return Err(error.into()),
             Err(error) => refused.push(cause::chain(&error)),
         }
     }
     let text = lines.join("\n");
     Ok(TasksOutput { text, refused })
+}
+
+fn retried_line(retried: &RetriedTask, is_dry_run: bool) -> String {
+    let Task { id, status, .. } = &retried.task;
+    match retried.retried {
+        true => format!("task {id} {}", retry_time(is_dry_run)),
+        false => format!("task {id} is {status}; it needs no retry"),
+    }
+}
+
+fn retry_time(is_dry_run: bool) -> &'static str {
+    match is_dry_run {
+        true => "would be tried again; nothing was changed",
+        false => "will be tried again now",
+    }
 }
 
 fn stats_text(stats: &Stats) -> String {

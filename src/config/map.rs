@@ -53,9 +53,11 @@ impl Section for GivenMap {
             Err(invalid) => {
                 for fault in &invalid.0 {
                     let problem = format!("names the file {path:?}, which is no map: {fault}");
+                    // The reader ends the sentence itself.
+                    let problem = problem.trim_end_matches('.');
                     reader.fault(
                         &ERASURE_MAP,
-                        &problem,
+                        problem,
                         "`lethe map check` looks at a map alone.",
                     );
                 }

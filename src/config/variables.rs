@@ -83,7 +83,8 @@ variables! {
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
         "Bucket of the objects; also where each bucket of your erasure map has a `name` of its own";
     S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
-        "Comma-separated, each with its `/` at the end; a key outside is never deleted, and its task ends `blocked`";
+        "Comma-separated; a key that begins with none of them is never deleted, and its task ends `blocked`. End the \
+         name of a folder with `/`: `users` also allows `users-old/1`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),
         "Region of the bucket";
     AWS_DEFAULT_REGION: Storage, Text("REGION"), Rule("the AWS SDK's own chain"),

@@ -77,7 +77,7 @@ pub async fn delete_user_by_webhook(
         }
         let outcome = match (event_type, user_id) {
             (USER_DELETED, Some(user_id)) => {
-                match request_user(&mut tx, user_id, WEBHOOK_ACTOR).await? {
+                match request_user(&mut tx, user_id, WEBHOOK_ACTOR, None).await? {
                     Some(_) => WebhookOutcome::Accepted,
                     None => WebhookOutcome::NotAUser,
                 }
@@ -92,7 +92,8 @@ pub async fn delete_user_by_webhook(
 }
 
 /// Requests the erasure of a user, who need not exist, and returns its task's id. `None` if the erasure map refuses this
-/// id: it does not match `ids`, or is one of `never`.
+/// id: it does not match `ids`, or is one of `never`. The reason goes to the audit trail, unless the erasure was asked for
+/// before.
 ///
 /// # Errors
 /// When the database fails. Nothing was written then.
@@ -100,10 +101,11 @@ pub async fn delete_user(
     pool: &PgPool,
     user_id: &UserId,
     actor: &str,
+    reason: Option<&str>,
 ) -> Result<Option<TaskId>, sqlx::Error> {
     retry_on_conflict(async || {
         let mut tx = begin_request(pool).await?;
-        let task = request_user(&mut tx, user_id, actor).await?;
+        let task = request_user(&mut tx, user_id, actor, reason).await?;
         tx.commit().await?;
         Ok(task)
     })
@@ -209,9 +211,15 @@ async fn request_user(
     connection: &mut PgConnection,
     user_id: &UserId,
     actor: &str,
+    reason: Option<&str>,
 ) -> Result<Option<TaskId>, sqlx::Error> {
-    let task = query_file_scalar!("sql/deletion/request_user.sql", user_id.as_str(), actor)
-        .fetch_one(connection)
-        .await?;
+    let task = query_file_scalar!(
+        "sql/deletion/request_user.sql",
+        user_id.as_str(),
+        actor,
+        reason
+    )
+    .fetch_one(connection)
+    .await?;
     Ok(task.map(TaskId))
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, query_file_as};
 use super::exact_time::ExactTime;
 use crate::cursor::{InvalidCursor, ListError, ListId, Page, rows_to_read};
 use crate::tasks::check_type;
-use crate::vocabulary::{TaskId, Timestamp};
+use crate::vocabulary::{EntityId, TaskId, Timestamp};
 
 /// Something that is soft-deleted.
 #[derive(Debug, Object)]
@@ -14,6 +14,7 @@ use crate::vocabulary::{TaskId, Timestamp};
 pub struct Deleted {
     /// `user`, `collection`, `sample` or `sample-image`.
     pub entity_type: String,
+    /// Of a composite key its parts, each percent-encoded, joined by `~`.
     pub id: String,
     pub user_id: String,
     pub deleted_at: Timestamp,
@@ -77,11 +78,12 @@ pub async fn list_deleted(
         None => None,
     };
     check_type(&mut *connection, filter.entity_type.as_deref()).await?;
+    let entity_ids = filter.entity_id.as_deref().map(EntityId::to_database);
     let mut rows = query_file_as!(
         DeletedRow,
         "sql/evidence/list_deleted.sql",
         filter.entity_type.as_deref(),
-        filter.entity_id.as_deref(),
+        entity_ids.as_deref(),
         filter.user_id.as_deref(),
         filter.deleted_by.as_deref(),
         filter.deleted_after as Option<Timestamp>,
@@ -105,7 +107,7 @@ impl From<DeletedRow> for Deleted {
     fn from(row: DeletedRow) -> Self {
         Self {
             entity_type: row.entity_type,
-            id: row.id,
+            id: EntityId::from_database(row.id).into(),
             user_id: row.user_id,
             deleted_at: row.deleted_at,
             deleted_by: row.deleted_by,

@@ -83,6 +83,8 @@ struct Row {
     status: ErasureStatus,
     requested_at: Timestamp,
     exact_requested_at: ExactTime,
+    /// Its place among those of one user at one time.
+    place: i64,
     requested_by: String,
     completed_at: Option<Timestamp>,
     task_id: Option<TaskId>,
@@ -98,12 +100,13 @@ pub async fn list_erasures(
     page: Page<'_>,
 ) -> Result<ErasurePage, ListError> {
     let list = ListId::new("erasures", filter);
-    let (before, before_user) = match list.decode(&page)? {
-        Some([time, user]) => (
+    let (before, before_user, before_place) = match list.decode(&page)? {
+        Some([time, user, place]) => (
             Some(time.parse::<ExactTime>().map_err(|_| InvalidCursor)?),
             user,
+            place.parse::<i64>().map_err(|_| InvalidCursor)?,
         ),
-        None => (None, String::new()),
+        None => (None, String::new(), i64::MAX),
     };
     let mut rows = query_file_as!(
         Row,
@@ -114,12 +117,14 @@ pub async fn list_erasures(
         filter.requested_by.as_deref(),
         before as Option<ExactTime>,
         before_user,
-        rows_to_read(page.size)
+        rows_to_read(page.size),
+        before_place
     )
     .fetch_all(connection)
     .await?;
     let next_cursor = list.cut_page(&mut rows, page.size, |row| {
-        vec![row.exact_requested_at.to_string(), row.user_id.clone()]
+        let at = row.exact_requested_at.to_string();
+        vec![at, row.user_id.clone(), row.place.to_string()]
     });
     let items = rows.into_iter().map(Erasure::from).collect();
     Ok(ErasurePage { items, next_cursor })

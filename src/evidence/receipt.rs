@@ -123,16 +123,16 @@ pub async fn receipt(
     let Some(row) = row else {
         let cancelled = safety::cancelled_erasure(&mut *connection, user_id.as_str()).await?;
         let user_known = is_user_known(connection, user_id).await?;
-        return Ok(cancelled.map(|(requested_at, requested_by)| Receipt {
+        return Ok(cancelled.map(|cancelled| Receipt {
             user_id: user_id.to_string(),
             user_known,
             status: ErasureStatus::Cancelled,
-            requested_at,
-            requested_by,
+            requested_at: cancelled.requested_at,
+            requested_by: cancelled.requested_by,
             completed_at: None,
             objects_deleted: 0,
             objects_kept: 0,
-            rows_deleted: BTreeMap::new(),
+            rows_deleted: counts_by_type(&cancelled.rows_deleted),
             kept: Vec::new(),
             remaining: Remaining::default(),
             parked: Vec::new(),

@@ -57,6 +57,26 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
+/// The same for an operation that needs no body, and whose body the document does not have: OpenAPI 3.0 gives the body of
+/// a DELETE no meaning, and generators would make clients that must send one. An empty body is `{}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndocumentedBody<T>(pub T);
+
+impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for UndocumentedBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let JsonBody(value) = JsonBody::from_request(request, body, options).await?;
+        Ok(Self(value))
+    }
+}
+
 /// For optional fields: they may be left out, and a `null` is refused, because the document does not have it.
 /// `#[serde(default, deserialize_with = "not_null")]`
 pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(

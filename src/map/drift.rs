@@ -39,7 +39,7 @@ pub struct Drift {
 ///
 /// # Errors
 /// Of the database.
-async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::Error> {
+pub async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::Error> {
     let mut tx = catalog::begin(connection).await?;
     let Some(applied) = newest(&mut tx).await? else {
         return Ok(None);

@@ -108,10 +108,15 @@ pub async fn prove(
     let plan = query_file_scalar!("sql/map/plan.sql", user_id)
         .fetch_one(&mut *tx)
         .await?;
-    let root = query_file_scalar!("sql/deletion/request_user.sql", user_id, "prove")
-        .fetch_one(&mut *tx)
-        .await?
-        .ok_or(ApplyError::NoUser)?;
+    let root = query_file_scalar!(
+        "sql/deletion/request_user.sql",
+        user_id,
+        "prove",
+        None::<&str>
+    )
+    .fetch_one(&mut *tx)
+    .await?
+    .ok_or(ApplyError::NoUser)?;
     let stopped = run_or_refused(&mut tx, root).await?;
     let left = query_file!("sql/map/leftovers.sql", user_id)
         .fetch_all(&mut *tx)

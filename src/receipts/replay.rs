@@ -166,7 +166,7 @@ pub async fn apply(
     progress: impl Fn(),
 ) -> Result<(), sqlx::Error> {
     for user in users {
-        if delete_user(pool, user, actor).await?.is_none() {
+        if delete_user(pool, user, actor, None).await?.is_none() {
             tracing::warn!(user_id = %user, "the erasure map does not allow this user to be erased (`ids` and `never`)");
         }
         progress();

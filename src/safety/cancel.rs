@@ -1,6 +1,6 @@
 //! Takes erasures back that have not begun.
 
-use sqlx::{PgConnection, PgExecutor, query_file, query_file_scalar};
+use sqlx::{PgConnection, PgExecutor, query_file, query_file_as, query_file_scalar};
 
 use crate::db::transaction::planned;
 use crate::tasks::Reason;
@@ -84,16 +84,28 @@ pub async fn cancel_held(
     }
 }
 
-/// When and by whom the last erasure of this user was asked for that was cancelled. `None` if none was.
+/// An erasure that was taken back.
+#[derive(Debug)]
+pub struct CancelledErasure {
+    pub requested_at: Timestamp,
+    pub requested_by: String,
+    /// JSON: each type of the map with 0, as in other receipts.
+    pub rows_deleted: serde_json::Value,
+}
+
+/// The last erasure of this user that was cancelled. `None` if none was.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn cancelled_erasure(
     executor: impl PgExecutor<'_>,
     user_id: &str,
-) -> Result<Option<(Timestamp, String)>, sqlx::Error> {
-    let row = query_file!("sql/safety/cancelled_erasure.sql", user_id)
-        .fetch_optional(executor)
-        .await?;
-    Ok(row.map(|row| (row.requested_at, row.requested_by)))
+) -> Result<Option<CancelledErasure>, sqlx::Error> {
+    query_file_as!(
+        CancelledErasure,
+        "sql/safety/cancelled_erasure.sql",
+        user_id
+    )
+    .fetch_optional(executor)
+    .await
 }

@@ -7,7 +7,9 @@ mod configure;
 mod pause;
 mod state;
 
-pub use cancel::{CancelOutcome, HeldCancelled, cancel, cancel_held, cancelled_erasure};
+pub use cancel::{
+    CancelOutcome, CancelledErasure, HeldCancelled, cancel, cancel_held, cancelled_erasure,
+};
 pub use configure::{Configured, SafetyOptions, configure, configured};
 pub use pause::{pause, resume};
 pub use state::{PauseState, SafetySettings, SafetyState, settings};

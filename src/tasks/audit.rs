@@ -7,11 +7,13 @@ use poem_openapi::{Object, types::Example};
 use sqlx::{PgConnection, query_file_as};
 use uuid::Uuid;
 
-use super::entity_tasks;
 use super::task::{EXAMPLE_SAMPLE, EXAMPLE_USER, example_time};
 use super::types::check_type;
+use super::{entity_ids, entity_tasks};
 use crate::cursor::{ListError, ListId, Page, bytes_of, read_rows, rows_to_read};
-use crate::vocabulary::{AuditEvent, AuditId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp};
+use crate::vocabulary::{
+    AuditEvent, AuditId, EntityId, EntityType, ErrorClass, TaskId, TaskKind, Timestamp,
+};
 
 /// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
@@ -27,6 +29,7 @@ pub struct AuditEntry {
     pub task_id: Option<TaskId>,
     pub kind: Option<String>,
     pub entity_type: Option<String>,
+    /// Of a composite key its parts, each percent-encoded, joined by `~`.
     pub entity_id: Option<String>,
     pub user_id: Option<String>,
     pub attempt: Option<i32>,
@@ -84,7 +87,7 @@ struct AuditRow {
     task_id: Option<TaskId>,
     kind: Option<String>,
     entity_type: Option<String>,
-    entity_id: Option<String>,
+    entity_id: Option<EntityId>,
     user_id: Option<String>,
     attempt: Option<i32>,
     object_keys: Vec<String>,
@@ -101,14 +104,16 @@ struct AuditRow {
 impl AuditRow {
     /// The ids of the removed rows of each type.
     fn by_type(&self) -> BTreeMap<String, Vec<String>> {
-        let mut removed = BTreeMap::new();
+        let shown = |id: &str| EntityId::from_database(id.to_owned()).into();
+        let mut removed = BTreeMap::<String, Vec<String>>::new();
         if let Some(of_type) = self.row_type.as_ref().filter(|_| !self.row_ids.is_empty()) {
-            removed.insert(of_type.clone(), self.row_ids.clone());
+            let ids = self.row_ids.iter().map(|id| shown(id));
+            removed.insert(of_type.clone(), ids.collect());
         }
         let more = self.more_rows.as_ref().and_then(|rows| rows.as_object());
         for (of_type, ids) in more.into_iter().flatten() {
             let ids = ids.as_array().into_iter().flatten();
-            let ids = ids.filter_map(|id| id.as_str()).map(str::to_owned);
+            let ids = ids.filter_map(|id| id.as_str()).map(shown);
             removed.entry(of_type.clone()).or_default().extend(ids);
         }
         removed
@@ -138,7 +143,7 @@ impl From<AuditRow> for AuditEntry {
             task_id: row.task_id,
             kind: row.kind,
             entity_type: row.entity_type,
-            entity_id: row.entity_id,
+            entity_id: row.entity_id.map(String::from),
             user_id: row.user_id,
             attempt: row.attempt,
             object_keys: row.object_keys,
@@ -186,7 +191,8 @@ pub async fn list_audit(
     let list = ListId::new("audit", filter);
     let older_than = list.decode_number(&page)?.map(AuditId);
     check_type(&mut *connection, filter.entity_type.as_deref()).await?;
-    let entity_tasks = entity_tasks(&mut *connection, filter.entity_id.as_deref()).await?;
+    let entity_ids = entity_ids(filter.entity_id.as_deref());
+    let entity_tasks = entity_tasks(&mut *connection, entity_ids.as_deref()).await?;
     let rows = query_file_as!(
         AuditRow,
         "sql/tasks/list_audit.sql",
@@ -194,7 +200,7 @@ pub async fn list_audit(
         filter.actor.as_deref(),
         filter.task_id as Option<TaskId>,
         filter.entity_type.as_deref(),
-        filter.entity_id.as_deref(),
+        entity_ids.as_deref(),
         filter.user_id.as_deref(),
         filter.after as Option<Timestamp>,
         filter.before as Option<Timestamp>,

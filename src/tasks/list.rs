@@ -3,12 +3,12 @@
 use poem_openapi::Object;
 use sqlx::{PgConnection, query_file_as};
 
-use super::entity_tasks;
 use super::task::Task;
 use super::types::check_type;
+use super::{entity_ids, entity_tasks};
 use crate::cursor::{ListError, ListId, Page, bytes_of, read_rows, rows_to_read};
 use crate::db::transaction::read_only;
-use crate::vocabulary::{ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
+use crate::vocabulary::{EntityId, ErrorClass, TaskId, TaskKind, TaskStatus, Timestamp};
 
 /// A page of tasks, newest first.
 #[derive(Debug, Object)]
@@ -46,13 +46,14 @@ pub async fn list(
     let older_than = list.decode_number(&page)?.map(TaskId);
     let mut tx = read_only(connection).await?;
     check_type(&mut tx, filter.entity_type.as_deref()).await?;
-    let entity_tasks = entity_tasks(&mut tx, filter.entity_id.as_deref()).await?;
+    let entity_ids = entity_ids(filter.entity_id.as_deref());
+    let entity_tasks = entity_tasks(&mut tx, entity_ids.as_deref()).await?;
     let rows = query_file_as!(
         Task,
         "sql/tasks/list.sql",
         filter.status as Option<TaskStatus>,
         filter.entity_type.as_deref(),
-        filter.entity_id.as_deref(),
+        entity_ids.as_deref(),
         filter.user_id.as_deref(),
         filter.error_class as Option<ErrorClass>,
         older_than as Option<TaskId>,

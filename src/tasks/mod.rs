@@ -11,9 +11,14 @@ mod task;
 mod types;
 mod workers;
 
+use crate::vocabulary::EntityId;
+
 pub use audit::{AuditEntry, AuditFilter, AuditPage, list_audit};
 pub use list::{TaskFilter, TaskPage, list};
-pub use retry::{MAX_REASON_CHARS, Reason, RetryError, RetryFilter, retry, retry_all};
+pub use retry::{
+    MAX_REASON_CHARS, Reason, Retried, RetriedTask, RetryError, RetryFilter, retry, retry_all,
+    would_retry, would_retry_all,
+};
 pub use series::{Bucket, Series, series};
 pub use show::{TaskWithHistory, find, show};
 pub use stats::{QueueState, Stats, TaskCounts, Throughput, stats};
@@ -21,16 +26,21 @@ pub use task::{EXAMPLE_SAMPLE, EXAMPLE_USER, Task, example_time};
 pub use types::check_type;
 pub use workers::{Worker, workers};
 
-/// The tasks of the sample or image with this id, also the finished ones. `None` if no deletion of a sample or
-/// image with this id was ever asked for, so that the id can only be a user's, and if there is no filter.
+/// The ids of the database that a filter by an entity may mean; `None` without a filter.
+fn entity_ids(entity_id: Option<&str>) -> Option<Vec<String>> {
+    entity_id.map(EntityId::to_database)
+}
+
+/// The tasks of the row with one of these ids, also the finished ones. `None` if no deletion of such a row was ever asked
+/// for, so that the id can only be a user's, and if there is no filter.
 async fn entity_tasks(
     connection: &mut sqlx::PgConnection,
-    entity_id: Option<&str>,
+    entity_ids: Option<&[String]>,
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
-    let Some(entity_id) = entity_id else {
+    let Some(entity_ids) = entity_ids else {
         return Ok(None);
     };
-    let tasks = sqlx::query_file_scalar!("sql/tasks/entity_tasks.sql", entity_id)
+    let tasks = sqlx::query_file_scalar!("sql/tasks/entity_tasks.sql", entity_ids)
         .fetch_all(connection)
         .await?;
     Ok((!tasks.is_empty()).then_some(tasks))

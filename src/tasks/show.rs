@@ -7,7 +7,7 @@ use super::audit::{AuditEntry, AuditFilter, list_audit};
 use super::task::Task;
 use crate::cursor::{ListError, Page};
 use crate::db::transaction::read_only;
-use crate::vocabulary::{ErrorClass, TaskId, TaskStatus, Timestamp};
+use crate::vocabulary::{EntityId, ErrorClass, TaskId, TaskStatus, Timestamp};
 
 /// A task is shown with this number of its newest audit entries; the list of the audit trail has them all.
 const MAX_HISTORY: usize = 100;

@@ -26,6 +26,7 @@ pub struct Task {
     pub kind: String,
     /// `user`, `collection`, `sample` or `sample-image`. A newer version may add others.
     pub entity_type: String,
+    /// Of a composite key its parts, each percent-encoded, joined by `~`.
     pub entity_id: String,
     /// Whose data it is.
     pub user_id: String,

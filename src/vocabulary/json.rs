@@ -6,6 +6,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{
     ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type,
 };
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
 use super::{AuditId, TaskId, Timestamp};
@@ -72,6 +73,16 @@ string_in_json!(
     Some(NUMBER.to_owned()),
     "must be a task's id, a whole number as a string"
 );
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = Some(&text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits
+            .and_then(|text| Self::parse(text))
+            .ok_or_else(|| D::Error::custom("must be a task's id, a whole number as a string"))
+    }
+}
+
 string_in_json!(
     AuditId,
     None,

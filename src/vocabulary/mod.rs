@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod entity_id;
 mod erasure;
 mod ids;
 mod json;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use access::{AuthFailure, Role};
 pub use audit::AuditEvent;
+pub use entity_id::EntityId;
 pub use erasure::{ErasureStatus, UserStatus};
 pub use ids::{AuditId, TaskId, UserId, UserIdError, WorkerId};
 pub use labels::{

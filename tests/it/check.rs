@@ -356,6 +356,19 @@ async fn check_says_when_row_level_security_hides_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_notes_a_prefix_that_is_not_the_name_of_a_folder() {
+    let world = World::new().await;
+    let (_, text) = check(&world, &[("S3_KEY_PREFIXES", "samples/,abc")]).await;
+    assert!(text.contains("abc-old/1"), "{text}");
+    let (_, text) = check(&world, &[("S3_KEY_PREFIXES", "samples/,abc/")]).await;
+    assert!(
+        text.contains("only keys that begin with samples/, abc/"),
+        "{text}"
+    );
+    assert!(!text.contains("S3_KEY_PREFIXES"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_no_permission_for_a_store_that_is_not_reached() {
     let world = World::new().await;
     let (is_fine, text) = check(&world, &[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")]).await;

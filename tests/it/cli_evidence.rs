@@ -27,7 +27,19 @@ async fn a_user_is_erased_from_a_terminal_only_after_a_confirmation() {
     let (code, _, error) = lethe(&world, &["erase", "user_a"]).await;
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("nothing was erased"), "{error}");
+    for line in [
+        "1     collection    delete  0",
+        "1     sample        delete  0",
+        "1     sample-image  delete  1",
+        "1     user          delete  0",
+        "Objects: 1 to delete, 0 shared with live rows stay, 0 at foreign URLs stay",
+    ] {
+        assert!(error.contains(line), "{line} is not in: {error}");
+    }
     world.expect_rows("lethe.user_tombstones", 0).await;
+    let (_, _, error) = lethe(&world, &["erase", "user_typo"]).await;
+    assert!(error.contains("No row would be changed."), "{error}");
+    assert!(error.contains("Nobody knows this user"), "{error}");
     let (code, _, error) = lethe(&world, &["erase", "org_1", "--yes"]).await;
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("begins with user_"), "{error}");
@@ -104,5 +116,57 @@ async fn every_shell_gets_completions_with_the_commands() {
         let (code, text, error) = lethe(&world, &["completions", shell]).await;
         assert_eq!(code, 0, "{error}");
         assert!(text.contains("reconcile"), "{shell}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_name_in_the_environment_the_name_of_the_process_is_recorded() {
+    let world = World::new().await;
+    let name = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let name = String::from_utf8(name.stdout).unwrap();
+    let name = name.trim();
+    for (environment, actor) in [
+        (&[][..], name),
+        (&[("USER", " ")], name),
+        (&[("LOGNAME", "bob")], "bob"),
+        (&[("USER", "alice"), ("LOGNAME", "bob")], "alice"),
+    ] {
+        let paused = world.run(&["pause", "--reason", "x"], environment).await;
+        assert!(paused.status.success(), "{paused:?}");
+        world
+            .expect_rows(
+                &format!("lethe.settings where paused_by = 'cli:{actor}'"),
+                1,
+            )
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_says_why_the_database_cannot_be_reached() {
+    let world = World::unmigrated().await;
+    let away = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+    for arguments in [
+        &["erase", "user_a", "--yes"][..],
+        &["erase", "user_a"],
+        &["receipt", "user_a"],
+        &["audit"],
+        &["deleted"],
+        &["reconcile"],
+        &["reconcile", "--apply"],
+        &["receipts", "replay", "-"],
+        &["tasks", "list"],
+        &["pause", "--reason", "x"],
+    ] {
+        let output = world.run(arguments, &away).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(
+            error.contains("cannot connect to the database") && error.contains("refused"),
+            "{arguments:?}: {error}"
+        );
     }
 }

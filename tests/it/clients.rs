@@ -261,6 +261,7 @@ async fn a_mistyped_user_is_not_known_before_during_and_after_the_erasure() {
 
     for (id, known) in [("user_a", true), ("user_A", false)] {
         let path = format!("/admin/users/{id}");
+        // A client that was generated sends no body.
         let asked = format!("{path}?reason=ticket%20123");
         let request = service.request(Method::DELETE, &asked, ADMIN_TOKEN);
         let response = request.send().await.unwrap();
@@ -628,4 +629,86 @@ async fn the_fields_of_an_answer_stand_in_the_order_of_the_document() {
     assert!(text.starts_with(r#"{"id":""#), "{text}");
     let kind = text.find(r#""kind""#);
     assert!(kind < text.find(r#""attempts""#), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reason_of_an_erasure_is_read_strictly_and_kept_in_the_audit_trail() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let service = Service::start(&world).await;
+    let erase = |query: &str, body: &'static str| {
+        let path = format!("/admin/users/user_a{query}");
+        let request = service.request(Method::DELETE, &path, ADMIN_TOKEN);
+        match body {
+            "" => request,
+            body => request
+                .header("content-type", "application/json")
+                .body(body),
+        }
+    };
+    let long = "x".repeat(501);
+    for (query, body, field) in [
+        ("", r#"{"reasn": "x"}"#, "reasn"),
+        ("", "abc", "body"),
+        ("", r#"["x"]"#, "body"),
+        ("", r#"{"reason": 7}"#, "reason"),
+        ("", r#"{"reason": null}"#, "reason"),
+        ("", r#"{"reason": " "}"#, "reason"),
+        ("?reason=", "", "reason"),
+        (&format!("?reason={long}"), "", "reason"),
+        ("?reason=one", r#"{"reason": "another"}"#, "reason"),
+        ("?reasn=x", "", "reasn"),
+    ] {
+        let (status, problem) = answer(erase(query, body)).await;
+        assert_eq!(status, 400, "{query} {body}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], field, "{body}: {problem}");
+    }
+    let (status, problem) = answer(
+        erase("", "")
+            .body("reason=x")
+            .header("content-type", "application/x-www-form-urlencoded"),
+    )
+    .await;
+    assert_eq!(status, 415, "{problem}");
+    world.expect_rows("lethe.user_tombstones", 0).await;
+
+    // In the query, in the body, in both, in neither; and from a terminal and by SQL.
+    for (user, query, body, reason) in [
+        ("user_a", "?reason=ticket%201", "", Some("ticket 1")),
+        (
+            "user_b",
+            "",
+            r#"{"reason": " ticket 2 "}"#,
+            Some("ticket 2"),
+        ),
+        ("user_c", "?reason=x", r#"{"reason": "x"}"#, Some("x")),
+        ("user_d", "", "", None),
+        ("user_e", "", "{}", None),
+    ] {
+        let path = format!("/admin/users/{user}{query}");
+        let request = service.request(Method::DELETE, &path, ADMIN_TOKEN);
+        let (status, task) = answer(request.body(body)).await;
+        assert_eq!(status, 202, "{task}");
+        expect_reason(&service, user, reason).await;
+    }
+    let erased = world
+        .run(&["erase", "user_f", "--yes", "--reason", "by hand"], &[])
+        .await;
+    assert!(erased.status.success(), "{erased:?}");
+    expect_reason(&service, "user_f", Some("by hand")).await;
+    world
+        .execute("select lethe.delete_user('user_g', 'job:x', 'by sql')")
+        .await;
+    expect_reason(&service, "user_g", Some("by sql")).await;
+    // The request was made before: its reason stays.
+    let (status, _) = answer(erase("?reason=later", "")).await;
+    assert_eq!(status, 202);
+    expect_reason(&service, "user_a", Some("ticket 1")).await;
+}
+
+async fn expect_reason(service: &Service, user: &str, reason: Option<&str>) {
+    let path = format!("/admin/audit?event=user-deletion-requested&userId={user}");
+    let page = service.get(&path).await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(page["items"][0]["detail"].as_str(), reason, "{page}");
 }

@@ -131,6 +131,30 @@ async fn an_export_verifies_offline_and_each_manipulation_is_found() {
     }
 }
 
+/// In a pipe, an export that failed leaves an empty input behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_without_a_receipt_is_refused_unless_it_is_expected() {
+    let world = World::new().await;
+    for text in ["", "\n\n"] {
+        let file = TempFile::new(text);
+        for command in ["verify", "replay"] {
+            let (code, told) = receipts(&world, &[command, file.path()], &[]).await;
+            assert_eq!(code, 1, "{command}: {told}");
+            assert!(
+                told.contains("has no receipt") && told.contains("--allow-empty"),
+                "{command}: {told}"
+            );
+            let arguments = [command, file.path(), "--allow-empty"];
+            let (code, told) = receipts(&world, &arguments, &[]).await;
+            assert_eq!(code, 0, "{command}: {told}");
+        }
+    }
+    // Standard input of a test is empty.
+    let (code, told) = receipts(&world, &["verify", "-"], &[]).await;
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("standard input has no receipt"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sealers_at_once_make_one_chain() {
     let world = World::new().await;

@@ -454,6 +454,172 @@ async fn a_cancelled_erasure_brings_back_exactly_what_it_took_and_the_sign_up_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cancelled_erasures_are_listed_among_the_others_page_by_page() {
+    let world = World::new().await;
+    world.set_delay("1 hour").await;
+    world.user("user_1").await;
+    for n in 1..=7 {
+        world.delete_user(&format!("user_{n}")).await;
+    }
+    for user in ["user_4", "user_2", "user_6"] {
+        assert_eq!(world.cancel(user).await, "cancelled");
+    }
+    // Each erasure is listed, also those of one user, and those that one transaction asked for at one time.
+    world.delete_user("user_2").await;
+    assert_eq!(world.cancel("user_2").await, "cancelled");
+    world.delete_user("user_2").await;
+    let again = "select lethe.delete_user('user_8', 'job:x'); select lethe.cancel_erasure('user_8', 'job:x', null);";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "begin; {again} {again} select lethe.delete_user('user_8', 'job:x'); commit"
+    )))
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let service = Service::start(&world).await;
+    let list = async |query: &str, limit: usize| {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/admin/erasures?{query}&limit={limit}&cursor={cursor}");
+            let page = service.get(&path).await;
+            for item in page["items"].as_array().unwrap() {
+                let text = |field: &str| item[field].as_str().unwrap().to_owned();
+                assert!(item["taskId"].is_string(), "{item}");
+                assert_eq!(item.get("completedAt"), None, "{item}");
+                seen.push(format!("{} {}", text("userId"), text("status")));
+            }
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return seen,
+            }
+        }
+    };
+    let standing = |n: u32| format!("user_{n} in-progress");
+    let cancelled = |n: u32| format!("user_{n} cancelled");
+    let all = [
+        standing(8),
+        cancelled(8),
+        cancelled(8),
+        standing(2),
+        cancelled(2),
+        standing(7),
+        cancelled(6),
+        standing(5),
+        cancelled(4),
+        standing(3),
+        cancelled(2),
+        standing(1),
+    ];
+    let of = |status: &'static str| all.iter().filter(move |one| one.ends_with(status)).cloned();
+    for limit in [1, 2, 5, 200] {
+        assert_eq!(list("", limit).await, all, "{limit}");
+        let found = list("status=cancelled", limit).await;
+        assert_eq!(found, of("cancelled").collect::<Vec<_>>(), "{limit}");
+        let found = list("status=in-progress", limit).await;
+        assert_eq!(found, of("in-progress").collect::<Vec<_>>(), "{limit}");
+        let found = list("status=cancelled&requestedBy=job:x", limit).await;
+        assert_eq!(found, [cancelled(8), cancelled(8)], "{limit}");
+    }
+    let page = service.get("/admin/erasures?status=cancelled").await;
+    let first = page["items"].as_array().unwrap().last().unwrap();
+    let at = first["requestedAt"].as_str().unwrap();
+    let after = list(&format!("status=cancelled&requestedAfter={at}"), 200).await;
+    assert_eq!(after.len(), 6);
+    let before = list(&format!("status=cancelled&requestedBefore={at}"), 200).await;
+    assert_eq!(before, [""; 0]);
+    let receipt = service.get("/admin/users/user_6/erasure").await;
+    let listed = &page["items"][3];
+    for field in [
+        "userId",
+        "status",
+        "requestedAt",
+        "requestedBy",
+        "userKnown",
+    ] {
+        assert_eq!(receipt[field], listed[field], "{field}: {receipt} {listed}");
+    }
+    assert_eq!(
+        receipt["rowsDeleted"],
+        json!({"users": 0, "collections": 0, "samples": 0, "sampleImages": 0}),
+        "{receipt}"
+    );
+}
+
+/// The plans are made for each filter, so what is read does not grow with the number of erasures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_erasures_reads_no_more_of_a_hundred_thousand() {
+    const MAX_BUFFERS: i64 = 5_000;
+    let world = World::new().await;
+    world
+        .execute(
+            "insert into lethe.user_tombstones (user_id, deleted_at, deleted_by)
+             select 'user_' || n, now() - n * interval '1 second', 'test' from generate_series(1, 100000) n",
+        )
+        .await;
+    world
+        .execute(
+            "insert into lethe.receipts (user_id, task_id, requested_at, requested_by, objects_deleted, objects_kept,
+                 rows_deleted)
+             select 'user_' || n, n, now(), 'test', 0, 0, '{}' from generate_series(1, 100000) n",
+        )
+        .await;
+    world
+        .execute(
+            "insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, requested_at,
+                 requested_by)
+             select event, 'test', n, 'user-delete', 'user', 'user_' || n, 'user_' || n,
+                    case event when 'erasure-cancelled' then now() - n * interval '1 second' end,
+                    case event when 'erasure-cancelled' then 'test' end
+             from generate_series(100001, 200000) n,
+                  unnest(array['user-deletion-requested', 'erasure-cancelled']) event",
+        )
+        .await;
+    for statistics in ["select 1", "analyze"] {
+        world.execute(statistics).await;
+        for (status, before) in [
+            ("null", "null"),
+            ("'cancelled'", "null"),
+            ("'complete'", "now() - interval '40000 seconds'"),
+            ("'cancelled'", "now() - interval '150000 seconds'"),
+            ("'in-progress'", "null"),
+            ("null", "now() - interval '120000 seconds'"),
+        ] {
+            let buffers = buffers_of_erasures(&world, status, before).await;
+            assert!(
+                buffers < MAX_BUFFERS,
+                "{statistics}: {status} before {before} reads {buffers} pages"
+            );
+        }
+    }
+}
+
+/// How many pages the statement of the list reads.
+async fn buffers_of_erasures(world: &World, status: &str, before: &str) -> i64 {
+    let sql = include_str!("../../sql/evidence/list_erasures.sql");
+    let mut tx = world.pool.begin().await.unwrap();
+    let statement = format!(
+        "set local plan_cache_mode = force_custom_plan; set local jit = off;
+         prepare list (text, timestamptz, timestamptz, text, timestamptz, text, bigint, bigint) as {sql}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let explain = format!(
+        "explain (analyze, buffers, format json) execute list ({status}, null, null, null, {before}, 'user_x', 51, 1)"
+    );
+    let plan: Value = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::raw_sql("deallocate list")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let of = |field: &str| plan[0]["Plan"][field].as_i64().unwrap();
+    of("Shared Hit Blocks") + of("Shared Read Blocks")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_cancellation_a_user_who_never_was_can_sign_up() {
     let world = World::new().await;
     world.set_delay("1 hour").await;
@@ -682,7 +848,17 @@ async fn the_terminal_pauses_resumes_and_cancels() {
     let cancel = ["erasures", "cancel", "user_a", "--reason", "a mistake"];
     let output = world.run(&cancel, &[]).await;
     assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("the user is live again"), "{said}");
     world.expect_rows("users where deleted_at is null", 1).await;
+    world.delete_user("user_typo").await;
+    let cancel_typo = ["erasures", "cancel", "user_typo", "--reason", "a mistake"];
+    let output = world.run(&cancel_typo, &[]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("nobody knows this user, so no row came back"),
+        "{said}"
+    );
     let output = world.run(&cancel, &[]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let output = world.run(&["resume", "--reason", "done"], &[]).await;

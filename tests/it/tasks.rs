@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::service::{Service, answer};
+use crate::support::service::{ADMIN_TOKEN, Service, answer};
 use crate::support::world::World;
 
 /// A world with a dead, a failed, a pending and a completed task; their ids in this order.
@@ -185,8 +185,7 @@ async fn a_retry_has_the_same_rules_at_the_terminal_and_over_http() {
         (4242, StatusCode::NOT_FOUND),
     ] {
         let path = format!("/admin/cleanup-tasks/{id}/retry");
-        let token = crate::support::service::ADMIN_TOKEN;
-        let request = service.request(Method::POST, &path, token);
+        let request = service.request(Method::POST, &path, ADMIN_TOKEN);
         let (answered, body) = answer(request.json(&json!({"reason": "mended"}))).await;
         assert_eq!(answered, status, "{body}");
     }
@@ -201,6 +200,125 @@ async fn a_retry_has_the_same_rules_at_the_terminal_and_over_http() {
     .await
     .unwrap();
     assert_eq!(actors, ["cli", "admin"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_answers_as_the_retry_would_and_changes_nothing() {
+    let world = World::new().await;
+    let [dead, failed, pending, completed] = four_tasks(&world).await;
+    let service = Service::start(&world).await;
+    let post = async |path: &str, body: Value| {
+        let path = format!("/admin/cleanup-tasks/{path}");
+        let request = service.request(Method::POST, &path, ADMIN_TOKEN);
+        answer(request.json(&body)).await
+    };
+    let rows = "select string_agg(t::text, ',' order by id) from lethe.cleanup_tasks t";
+    let before: String = world.one(rows).await;
+    for (id, status, retried) in [
+        (dead, 202, Some(true)),
+        (failed, 202, Some(true)),
+        (pending, 202, Some(false)),
+        (completed, 409, None),
+        (4242, 404, None),
+    ] {
+        let body = json!({"reason": "mended", "dryRun": true});
+        let (answered, body) = post(&format!("{id}/retry"), body).await;
+        assert_eq!(answered.as_u16(), status, "{id}: {body}");
+        assert_eq!(body["retried"].as_bool(), retried, "{id}: {body}");
+    }
+    for (filter, retried) in [
+        (json!({}), 2),
+        (json!({"status": "dead"}), 1),
+        (json!({"status": "pending"}), 0),
+        (json!({"kind": "sample-delete"}), 2),
+        (json!({"kind": "user-delete"}), 0),
+        (json!({"parentId": dead.to_string()}), 0),
+    ] {
+        let mut body = json!({"reason": "mended", "dryRun": true});
+        body.as_object_mut()
+            .unwrap()
+            .extend(filter.as_object().unwrap().clone());
+        let (answered, body) = post("retry", body).await;
+        assert_eq!(
+            (answered.as_u16(), &body["retried"]),
+            (202, &json!(retried))
+        );
+    }
+    let id = dead.to_string();
+    let dry = |arguments: &[&'static str]| {
+        [
+            &["tasks", "retry", "--reason", "mended", "--dry-run"],
+            arguments,
+        ]
+        .concat()
+    };
+    let (code, text, error) = lethe(&world, &[&dry(&[])[..], &[&id]].concat()).await;
+    let told = format!("task {dead} would be tried again; nothing was changed");
+    assert_eq!((code, text), (0, told), "{error}");
+    let (code, text, error) = lethe(&world, &dry(&["--all-dead"])).await;
+    let told = "1 tasks would be tried again; nothing was changed";
+    assert_eq!((code, text.as_str()), (0, told), "{error}");
+
+    assert_eq!(world.one::<String>(rows).await, before);
+    world
+        .expect_rows("lethe.audit where event = 'task-retried'", 0)
+        .await;
+
+    for (fault, field) in [
+        (json!({"dryRun": "yes"}), "dryRun"),
+        (json!({"dryRun": null}), "dryRun"),
+        (json!({"parentId": 7}), "parentId"),
+        (json!({"parentId": "-7"}), "parentId"),
+        (json!({"kind": "sample"}), "kind"),
+    ] {
+        let mut body = json!({"reason": "mended"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(fault.as_object().unwrap().clone());
+        let (answered, problem) = post("retry", body).await;
+        assert_eq!(answered.as_u16(), 400, "{fault}: {problem}");
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_at_the_terminal_prints_the_json_of_the_api() {
+    let world = World::new().await;
+    let [dead, _, pending, _] = four_tasks(&world).await;
+    let service = Service::start(&world).await;
+    let [dead, pending] = [dead, pending].map(|id| id.to_string());
+    let retry = |arguments: &[&'static str]| {
+        [
+            &["tasks", "retry", "--reason", "mended", "--json"],
+            arguments,
+        ]
+        .concat()
+    };
+    for dry_run in [true, false] {
+        let flags: &[&str] = if dry_run { &["--dry-run"] } else { &[] };
+        let printed = json(&world, &[&retry(flags)[..], &[&dead]].concat()).await;
+        assert_eq!(printed["retried"], true, "{printed}");
+        assert_eq!(printed["id"], dead.as_str(), "{printed}");
+        assert_eq!(
+            printed["status"],
+            if dry_run { "dead" } else { "pending" },
+            "{printed}"
+        );
+    }
+    let path = format!("/admin/cleanup-tasks/{pending}/retry");
+    let request = service.request(Method::POST, &path, ADMIN_TOKEN);
+    let (_, answered) = answer(request.json(&json!({"reason": "mended"}))).await;
+    let printed = json(&world, &[&retry(&[])[..], &[&pending]].concat()).await;
+    assert_eq!(printed, answered);
+    // A document for each task.
+    let (code, text, error) = lethe(&world, &[&retry(&[])[..], &[&pending, &dead]].concat()).await;
+    assert_eq!(code, 0, "{error}");
+    let documents: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(&text)
+        .into_iter()
+        .collect();
+    assert_eq!(documents.unwrap().len(), 2, "{text}");
+    let printed = json(&world, &retry(&["--all-dead"])).await;
+    assert_eq!(printed, json!({"retried": 0}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,6 +385,13 @@ async fn mistakes_at_the_terminal_are_named() {
             "the cursor is not one",
         ),
         (vec!["tasks", "list", "--limit", "201"], 2, "1..=200"),
+        (
+            vec!["tasks", "list", "--entity-type", "zz"],
+            2,
+            "--entity-type must be one of user, collection, sample, sample-image",
+        ),
+        (vec!["deleted", "--entity-type", "zz"], 2, "sample-image"),
+        (vec!["audit", "--entity-type", "zz"], 2, "sample-image"),
         (
             vec!["tasks", "list", "--status", "finished"],
             2,

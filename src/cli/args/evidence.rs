@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::tasks::{MAX_LISTING, task_id};
 use crate::cli::settings::{Queueing, Settings};
+use crate::tasks::Reason;
 use crate::vocabulary::{AuditEvent, TaskId, Timestamp, UserId};
 
 /// Of `lethe erase`.
@@ -12,9 +13,12 @@ pub struct EraseArgs {
     /// The Clerk user to erase
     #[arg(value_name = "USER_ID", value_parser = UserId::parse)]
     pub user_id: UserId,
-    /// Do not ask for the id to be typed again
+    /// Do not show the plan, and do not ask for the id to be typed again
     #[arg(long)]
     pub yes: bool,
+    /// Why, for the audit trail; 1 to 500 characters
+    #[arg(long, value_name = "TEXT", value_parser = Reason::parse)]
+    pub reason: Option<Reason>,
     /// Print JSON, as the API does
     #[arg(long)]
     pub json: bool,

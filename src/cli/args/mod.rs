@@ -137,7 +137,7 @@ Exit codes:
 
     /// Print the OpenAPI spec
     ///
-    /// Needs no configuration. The files in openapi/ are this output.
+    /// Needs no configuration. The file openapi/openapi.json of the sources is this output.
     #[command(after_long_help = "\
 Examples:
   lethe openapi > openapi.json
@@ -194,8 +194,8 @@ Exit codes:
 
     /// Erase a user, as Clerk's webhook and the API do
     ///
-    /// Shows what is known of the user and asks for the id to be typed again. There is no way back:
-    /// all rows and objects of the user are deleted for good. `lethe receipt` shows how far it is.
+    /// Shows the plan (the rows and objects that go and those that stay) and asks for the id to be typed
+    /// again. There is no way back. `lethe receipt` shows how far it is.
     #[command(after_long_help = "\
 Examples:
   lethe erase user_2abc

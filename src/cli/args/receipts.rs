@@ -76,6 +76,9 @@ pub struct ExportArgs {
     /// The hash of a receipt, noted elsewhere before (export --head); the chain must contain it
     #[arg(long, value_name = "HASH", value_parser = hash)]
     pub head: Option<String>,
+    /// Accept an export without a receipt. Else it is refused, because an export that failed is empty too
+    #[arg(long)]
+    pub allow_empty: bool,
 }
 
 fn hash(text: &str) -> Result<String, &'static str> {

@@ -48,7 +48,8 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   lethe tasks retry 42 43 --reason \"object lock lifted\"
-  lethe tasks retry --all-dead --reason \"bucket policy mended\"")]
+  lethe tasks retry --all-dead --reason \"bucket policy mended\"
+  lethe tasks retry --all-dead --reason \"bucket policy mended\" --dry-run --json")]
     Retry(RetryArgs),
     /// Count tasks by status, and show the age of the oldest that is due
     Stats {
@@ -107,6 +108,12 @@ pub struct RetryArgs {
     /// Why, for the audit trail; 1 to 500 characters
     #[arg(long, value_name = "TEXT", value_parser = Reason::parse)]
     pub reason: Reason,
+    /// Only tell what would be tried again; nothing is changed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON, as the API does: with --all-dead one document, else one for each task
+    #[arg(long)]
+    pub json: bool,
 }
 
 pub(super) fn task_id(text: &str) -> Result<TaskId, &'static str> {

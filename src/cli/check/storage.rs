@@ -95,5 +95,12 @@ fn prefixes(prefixes: &KeyPrefixes) -> Finding {
             "Set S3_KEY_PREFIXES to what your application writes, and end the policy of the credentials there.",
         );
     }
-    Finding::works(NAME, format!("only below {}", listed.join(", ")))
+    let detail = format!("only keys that begin with {}", listed.join(", "));
+    if let Some(open) = listed.iter().find(|prefix| !prefix.ends_with('/')) {
+        let remedy = format!(
+            "{open} also allows keys such as {open}-old/1. If it is a folder, end it with / in S3_KEY_PREFIXES."
+        );
+        return Finding::note(NAME, detail, &remedy);
+    }
+    Finding::works(NAME, detail)
 }

@@ -16,7 +16,10 @@ use crate::{
         problem::{Problem, Problems},
     },
     problems,
-    tasks::{self, Reason, RetryError, RetryFilter, Task, TaskFilter, TaskPage, TaskWithHistory},
+    tasks::{
+        self, Reason, Retried, RetriedTask, RetryError, RetryFilter, TaskFilter, TaskPage,
+        TaskWithHistory,
+    },
     vocabulary::{ErrorClass, ProblemCode, TaskId, TaskKind, TaskStatus},
 };
 
@@ -27,8 +30,8 @@ problems!(pub RetryAllFailures: 400, 401, 403, 409, 415, 503);
 
 /// Why a task is tried again.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
-#[serde(deny_unknown_fields)]
+#[oai(rename_all = "camelCase", deny_unknown_fields, example)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retry {
     /// 1 to 500 characters, not blank, for the audit trail.
     #[oai(validator(
@@ -37,12 +40,17 @@ pub struct Retry {
         pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
     ))]
     pub reason: String,
+    /// Only answer what a retry would answer: nothing is changed, and nothing is written to the audit trail.
+    #[oai(default)]
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 impl Example for Retry {
     fn example() -> Self {
         Self {
             reason: "The bucket's policy is mended.".into(),
+            dry_run: false,
         }
     }
 }
@@ -67,6 +75,8 @@ pub struct RetryAll {
     /// `failed` or `dead`; both if none is given. Others have nothing to retry.
     #[serde(default, deserialize_with = "not_null")]
     pub status: Option<TaskStatus>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub kind: Option<TaskKind>,
     /// A type of the erasure map, such as `sample`; `user` is in every map.
     #[oai(validator(min_length = 1, max_length = 512, pattern = r"^[^\x00]+$"))]
     #[serde(default, deserialize_with = "not_null")]
@@ -80,6 +90,13 @@ pub struct RetryAll {
     pub user_id: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     pub error_class: Option<ErrorClass>,
+    /// The erasure of which the tasks are parts.
+    #[serde(default, deserialize_with = "not_null")]
+    pub parent_id: Option<TaskId>,
+    /// Only count the tasks: nothing is changed, and nothing is written to the audit trail.
+    #[oai(default)]
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 impl Example for RetryAll {
@@ -87,29 +104,13 @@ impl Example for RetryAll {
         Self {
             reason: "The bucket's policy is mended.".into(),
             status: Some(TaskStatus::Dead),
+            kind: None,
             entity_type: None,
             entity_id: None,
             user_id: None,
             error_class: Some(ErrorClass::Blocked),
-        }
-    }
-}
-
-/// A task, and whether the retry changed it.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-#[oai(example)]
-pub struct RetriedTask {
-    #[oai(flatten)]
-    pub task: Task,
-    /// False for a task that is pending or running: it needs no retry, and stays as it is.
-    pub retried: bool,
-}
-
-impl Example for RetriedTask {
-    fn example() -> Self {
-        Self {
-            task: Task::example(),
-            retried: true,
+            parent_id: None,
+            dry_run: false,
         }
     }
 }
@@ -125,12 +126,6 @@ pub enum RetryAccepted {
         #[oai(header = "location")]
         String,
     ),
-}
-
-/// How many tasks are tried again.
-#[derive(Debug, Object)]
-pub struct Retried {
-    pub retried: i64,
 }
 
 /// They are due now.
@@ -230,7 +225,8 @@ impl AdminTaskRetry {
     /// Try a task again
     ///
     /// A failed or dead task is due at once, with its attempts forgotten. One that is pending or
-    /// running stays as it is, with `retried: false`; one that is completed or cancelled is a conflict.
+    /// running stays as it is, with `retried: false`; one that is completed or cancelled is a conflict. With
+    /// `dryRun: true` the answer is the same, and nothing is changed.
     #[oai(
         path = "/admin/cleanup-tasks/:taskId/retry",
         method = "post",
@@ -246,16 +242,12 @@ impl AdminTaskRetry {
         let id = task_id.0;
         let reason = reason(&body.0.reason)?;
         let mut connection = connection(&state.pool).await?;
-        let retried = tasks::retry(&mut connection, id, &auth.actor(), &reason)
-            .await
-            .map_err(refusal)?;
-        Ok(RetryAccepted::Accepted(
-            Json(RetriedTask {
-                task: retried.task,
-                retried: retried.is_changed,
-            }),
-            task_location(id),
-        ))
+        let retried = match body.0.dry_run {
+            true => tasks::would_retry(&mut connection, id).await,
+            false => tasks::retry(&mut connection, id, &auth.actor(), &reason).await,
+        };
+        let retried = retried.map_err(refusal)?;
+        Ok(RetryAccepted::Accepted(Json(retried), task_location(id)))
     }
 }
 
@@ -267,7 +259,8 @@ impl AdminRetries {
     /// Try all tasks again that match a filter
     ///
     /// Of what matches, the failed and the dead tasks are due at once, with their attempts
-    /// forgotten. A filter for completed or cancelled tasks is a conflict.
+    /// forgotten. A filter for completed or cancelled tasks is a conflict. With `dryRun: true` they are only counted,
+    /// and nothing is changed.
     #[oai(
         path = "/admin/cleanup-tasks/retry",
         method = "post",
@@ -282,21 +275,22 @@ impl AdminRetries {
         let reason = reason(&body.0.reason)?;
         let filter = RetryFilter {
             status: body.0.status,
+            kind: body.0.kind,
             entity_type: optional_text("entityType", body.0.entity_type)?,
             entity_id: optional_text("entityId", body.0.entity_id)?,
             user_id: optional_text("userId", body.0.user_id)?,
             error_class: body.0.error_class,
+            parent_id: body.0.parent_id,
         };
         let mut connection = connection(&state.pool).await?;
         tasks::check_type(&mut connection, filter.entity_type.as_deref())
             .await
             .map_err(list_problem)?;
-        let retried = tasks::retry_all(&mut connection, &filter, &auth.actor(), &reason)
-            .await
-            .map_err(refusal)?;
-        Ok(RetriedAll::Accepted(Json(Retried {
-            retried: i64::try_from(retried).unwrap_or(i64::MAX),
-        })))
+        let retried = match body.0.dry_run {
+            true => tasks::would_retry_all(&mut connection, &filter).await,
+            false => tasks::retry_all(&mut connection, &filter, &auth.actor(), &reason).await,
+        };
+        Ok(RetriedAll::Accepted(Json(retried.map_err(refusal)?)))
     }
 }
 

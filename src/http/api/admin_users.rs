@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use poem_openapi::{ApiResponse, OpenApi, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use serde::Deserialize;
 
 use super::{
     database::{connection, map_in_use, plan_problem, problem_of, reading, refuse_strange_id},
-    parameter::{Path, Query, Text},
+    parameter::{Path, Query},
     query::State,
     samples::promised,
     types::{Tag, task_location},
@@ -16,19 +17,30 @@ use crate::{
     evidence::{self, ErasureTask, User},
     http::{
         access::{AdminAuth, ViewerAuth},
+        json_body::{UndocumentedBody, not_null},
         problem::{Problem, Problems},
     },
     map::plan::{self, Plan},
     problems,
+    tasks::Reason,
     vocabulary::UserId,
 };
 
 problems!(pub UserFailures: 400, 401, 403, 503);
-problems!(pub EraseFailures: 400, 401, 403, 503);
+problems!(pub EraseFailures: 400, 401, 403, 415, 503);
 problems!(pub PlanFailures: 400, 401, 403, 503);
 
 /// How long each statement of a plan may take. It is shorter than the time in which a request is answered.
 const PLAN_LIMIT: Duration = Duration::from_secs(8);
+
+/// Why a user is erased.
+#[derive(Debug, Object, Deserialize)]
+#[oai(deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct EraseReason {
+    #[serde(default, deserialize_with = "not_null")]
+    pub reason: Option<String>,
+}
 
 /// Promised, not yet done.
 #[derive(ApiResponse)]
@@ -77,7 +89,7 @@ impl AdminUsers {
     ///
     /// The same erasure as by Clerk's webhook. **There is no way back**: all of the user's rows and objects are
     /// deleted for good, and a user of this id cannot be created again. An id that nobody knows is refused again from
-    /// then on, too; the answer says `userKnown: false`.
+    /// then on, too; the answer says `userKnown: false`. The reason may also stand in a JSON body, `{"reason": "…"}`.
     #[oai(
         path = "/admin/users/:userId",
         method = "delete",
@@ -90,20 +102,20 @@ impl AdminUsers {
         /// The Clerk user id.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
-        /// Why, for the log of the service.
-        reason: Query<Text>,
+        /// Why, for the audit trail. A repeated request changes nothing, the reason of the first one neither.
+        reason: Query<Reason>,
+        body: UndocumentedBody<EraseReason>,
     ) -> Result<ErasureAccepted, Problems<EraseFailures>> {
         let user_id = user_id.0;
-        let id = delete_user(&state.pool, &user_id, &auth.actor())
+        let reason = one_reason(reason.0, body.0.reason.as_deref())?;
+        let reason = reason.as_ref().map(Reason::as_str);
+        let id = delete_user(&state.pool, &user_id, &auth.actor(), reason)
             .await
             .map_err(problem_of)?
             .ok_or_else(|| {
                 let rule = "must be an id that the erasure map allows (`ids` and `never`)";
                 Problem::bad_field("userId", rule)
             })?;
-        if let Some(Text(reason)) = reason.0 {
-            tracing::info!(%user_id, task_id = %id, actor = auth.actor(), reason, "an erasure was asked for");
-        }
         let task = promised(&state, id).await?;
         let mut tx = reading(&state.pool).await?;
         let user_known = evidence::is_user_known(&mut tx, &user_id)
@@ -113,6 +125,19 @@ impl AdminUsers {
             Json(ErasureTask { task, user_known }),
             task_location(id),
         ))
+    }
+}
+
+/// The reason of the query or of the body.
+fn one_reason(query: Option<Reason>, body: Option<&str>) -> Result<Option<Reason>, Problem> {
+    let body = body.map(Reason::parse).transpose();
+    let body = body.map_err(|rule| Problem::bad_field("reason", rule))?;
+    match (query, body) {
+        (Some(query), Some(body)) if query != body => Err(Problem::bad_field(
+            "reason",
+            "must be given once: the query and the body have different ones",
+        )),
+        (query, body) => Ok(query.or(body)),
     }
 }
 

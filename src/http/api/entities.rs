@@ -1,6 +1,5 @@
 //! Rows of any type that the erasure map opens with `api = true`.
 
-use percent_encoding::percent_decode_str;
 use poem::Request;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
@@ -23,7 +22,7 @@ use crate::{
         problem::{Problem, Problems},
     },
     problems, tasks,
-    vocabulary::ProblemCode,
+    vocabulary::{EntityId, ProblemCode},
 };
 
 problems!(pub DeleteEntityFailures: 400, 401, 403, 404, 503);
@@ -35,6 +34,7 @@ problems!(pub RestoreEntityFailures: 400, 401, 403, 404, 409, 503);
 #[oai(rename_all = "camelCase")]
 pub struct Entity {
     pub entity_type: String,
+    /// Of a composite key its parts, each percent-encoded, joined by `~`.
     pub id: String,
     /// Whose row it is; empty if it is nobody's.
     pub user_id: String,
@@ -167,7 +167,7 @@ impl EntityRestores {
         match outcome {
             RestoreOutcome::Live(row) => Ok(Json(Entity {
                 entity_type: of_type.to_owned(),
-                id: row.id,
+                id: EntityId::from_database(row.id).into(),
                 user_id: row.user_id,
             })),
             RestoreOutcome::NotFound => Err(no_entity().into()),
@@ -187,7 +187,7 @@ impl EntityRestores {
     }
 }
 
-/// The id as the database has it: of a composite key the JSON array of its parts. A path with a tilde may be either.
+/// The id as the database has it. A path with a tilde may mean several parts or one.
 async fn id_in_database(
     state: &State<'_>,
     request: &Request,
@@ -206,21 +206,15 @@ async fn id_in_database(
     Ok(id.to_owned())
 }
 
-/// The parts of the id in the path, as a JSON array; `None` for an id of one part. The path is read before it is
-/// decoded, because a part may have an encoded tilde in it.
+/// The id in the path as that of a composite key; `None` for an id of one part. The path is read before it is decoded,
+/// because a part may have an encoded tilde in it.
 fn composite(request: &Request) -> Option<String> {
     let mut segments = request.original_uri().path().split('/').skip(1);
-    let raw = segments.nth(2).filter(|raw| raw.contains('~'))?;
-    let parts: Option<Vec<String>> = raw
-        .split('~')
-        .map(|part| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned()))
-        .collect();
-    // As PostgreSQL writes a jsonb array of texts.
-    let parts: Vec<String> = parts?
-        .iter()
-        .map(|part| serde_json::Value::from(part.as_str()).to_string())
-        .collect();
-    Some(format!("[{}]", parts.join(", ")))
+    let mut ids = EntityId::to_database(segments.nth(2)?).into_iter();
+    match (ids.next(), ids.next()) {
+        (Some(composite), Some(_)) => Some(composite),
+        _ => None,
+    }
 }
 
 fn no_entity() -> Problem {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::query;
 use crate::http::problem::Problem;
+use crate::tasks::{MAX_REASON_CHARS, Reason};
 use crate::vocabulary::{
     AuditEvent, ErasureStatus, ErrorClass, StatsWindow, TaskId, TaskKind, TaskStatus, Timestamp,
     UserId,
@@ -197,6 +198,21 @@ pub(super) fn optional_text(field: &str, value: Option<String>) -> Result<Option
     match Text::parse(&value) {
         Ok(text) => Ok(Some(text.0)),
         Err(rule) => Err(Problem::bad_field(field, rule)),
+    }
+}
+
+impl Parameter for Reason {
+    fn schema() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(MAX_REASON_CHARS),
+            pattern: Some(r"^[^\x00]*[^\s\x00][^\x00]*$".to_owned()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
     }
 }
 

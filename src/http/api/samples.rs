@@ -40,6 +40,7 @@ pub struct SampleTask {
     /// `sample-delete` or, for a sample whose user is being erased, `user-delete`.
     pub kind: String,
     pub entity_type: String,
+    /// Of a composite key its parts, each percent-encoded, joined by `~`.
     pub entity_id: String,
     pub status: TaskStatus,
     /// When it is tried next.

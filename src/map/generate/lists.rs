@@ -22,9 +22,14 @@ pub(super) fn list_deleted(map: &BoundMap<'_>) -> String {
     for (rank, (kind, table, at, id)) in listed(map).enumerate() {
         let name = type_literal(map, kind);
         ranks.push(format!("when {name} then {rank}"));
-        let by = table
-            .deleted_by
-            .map_or("null::text".to_owned(), |by| format!("t.{}::text", by.sql));
+        let by = match (table.deleted_by, root(map).filter(|_| table.is_root)) {
+            (Some(by), _) => format!("t.{}::text", by.sql),
+            (None, Some((_, _, clerk_id))) => format!(
+                "(select b.deleted_by from lethe.user_tombstones b where b.user_id = t.{}::text)",
+                clerk_id.sql
+            ),
+            (None, None) => "null::text".to_owned(),
+        };
         let at = format!("t.{}::timestamptz", at.sql);
         selects.push(format!(
             "(select {rank} as rank, {name}::text as entity_type, {id} as id, coalesce({SCHEMA}.owner_{kind}(t.*, 0), '') as user_id, \

@@ -58,6 +58,16 @@ async fn check_says_by_its_exit_code_what_it_found() {
         .run(&["map", "check"], &from_environment)
         .await;
     assert_eq!(output.status.code(), Some(2));
+    // Each fault is a sentence that ends once.
+    let file = MapFile::new("version = 1\n[user]\ntable = \"users\"\nnothing = 1\n");
+    let given = [("ERASURE_MAP", file.path())];
+    let output = application.world.run(&["migrate"], &given).await;
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("user.nothing") && !errors.contains(".."),
+        "{errors}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,16 +180,51 @@ async fn a_row_with_a_composite_key_is_deleted_and_restored() {
         (&Value::from("entity-delete"), &Value::from("asset"))
     );
     world.expect_rows(&live, 0).await;
+    let id = format!("{PROJECT_A}~1");
+    assert_eq!(task["entityId"], id, "{task}");
     let deleted = service.get("/admin/deleted?entityType=asset").await;
+    assert_eq!(deleted["items"][0]["id"], id, "{deleted}");
     assert_eq!(deleted["items"][0]["userId"], USER_A, "{deleted}");
     assert_eq!(deleted["items"][0]["taskId"], task["id"], "{deleted}");
+    // A filter takes the id as the answers have it, and as the database has it.
+    let in_database = format!("%5B%22{PROJECT_A}%22%2C%20%221%22%5D");
+    for (form, found) in [(&id, 1), (&in_database, 1), (&format!("{PROJECT_A}~2"), 0)] {
+        for list in ["deleted", "cleanup-tasks", "audit"] {
+            let page = service.get(&format!("/admin/{list}?entityId={form}")).await;
+            let items = page["items"].as_array().unwrap();
+            assert_eq!(items.len(), found, "{list} {form}: {page}");
+            for item in items {
+                let shown = item.get("entityId").or(item.get("id")).unwrap();
+                assert_eq!(*shown, id, "{list}: {page}");
+            }
+        }
+        let body = json!({"reason": "x", "entityId": form.replace("%5B%22", "[\"").replace("%22%2C%20%22", "\", \"").replace("%22%5D", "\"]"), "dryRun": true});
+        world
+            .execute("update lethe.cleanup_tasks set status = 'failed', error_class = 'transient', last_error = 'x'")
+            .await;
+        let retry = service.request(Method::POST, "/admin/cleanup-tasks/retry", ADMIN_TOKEN);
+        let (status, counted) = answer(retry.json(&body)).await;
+        assert_eq!(
+            (status.as_u16(), &counted["retried"]),
+            (202, &json!(found)),
+            "{counted}"
+        );
+        world
+            .execute("update lethe.cleanup_tasks set status = 'pending', error_class = null, last_error = null")
+            .await;
+    }
+    let listed = world
+        .run(&["deleted", "--entity-id", &id, "--json"], &given)
+        .await;
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["items"][0]["id"], id, "{listed}");
     let shown = service.get(&format!("{path}/deletion")).await;
     assert_eq!(shown["status"], "pending", "{shown}");
 
     let (status, body) = service
         .admin(Method::POST, &format!("{path}/restore"))
         .await;
-    assert_eq!(status, 200, "{body}");
+    assert_eq!((status.as_u16(), &body["id"]), (200, &json!(id)), "{body}");
     world.expect_rows(&live, 1).await;
     let shown = service.get(&format!("{path}/deletion")).await;
     assert_eq!(shown["status"], "cancelled", "{shown}");
@@ -206,6 +241,14 @@ async fn a_row_with_a_composite_key_is_deleted_and_restored() {
         .expect_rows(&format!("\"Asset\" where \"projectId\" = '{PROJECT_A}'"), 1)
         .await;
     assert!(!world.s3.contains("assets/1") && world.s3.contains("assets/shared"));
+    let done = service
+        .get(&format!("/admin/audit?event=task-completed&entityId={id}"))
+        .await;
+    assert_eq!(
+        done["items"][0]["rowsRemoved"],
+        json!({"asset": [id]}),
+        "{done}"
+    );
     worker.stop().await;
 }
 
@@ -262,6 +305,21 @@ async fn a_cancelled_erasure_leaves_every_row_as_it_was() {
     let before: String = world.one(rows).await;
     clerk_reports(&service).await;
     assert_ne!(world.one::<String>(rows).await, before);
+    // The table of users has no column that says who deleted them. The tombstone does.
+    for (by, found) in [("clerk:user.deleted", 1), ("somebody", 0)] {
+        let path = format!("/admin/deleted?entityType=user&deletedBy={by}");
+        let deleted = service.get(&path).await;
+        assert_eq!(
+            deleted["items"].as_array().unwrap().len(),
+            found,
+            "{deleted}"
+        );
+    }
+    let deleted = service.get("/admin/deleted?entityType=user").await;
+    assert_eq!(
+        deleted["items"][0]["deletedBy"], "clerk:user.deleted",
+        "{deleted}"
+    );
     let path = format!("/admin/users/{USER_A}/erasure/cancel");
     let cancel = service.request(Method::POST, &path, ADMIN_TOKEN);
     let (status, body) = answer(cancel.json(&json!({"reason": "by mistake"}))).await;
