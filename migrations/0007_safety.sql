@@ -241,12 +241,18 @@ begin
     update lethe.cleanup_tasks t set parent_id = null, updated_at = now()
     where t.parent_id = root.id and t.kind <> 'user-delete-part';
     perform lethe.cancel_task(t.id) from lethe.cleanup_tasks t where t.id = root.id or t.parent_id = root.id;
-    delete from lethe.user_tombstones t where t.user_id = root.user_id returning * into asked;
+    -- Somebody who was erased before stays away, whatever becomes of a second erasure of what was left.
+    delete from lethe.user_tombstones t
+    where t.user_id = root.user_id and not exists (select from lethe.receipts r where r.user_id = root.user_id)
+    returning * into asked;
     insert into lethe.cleanup_audit (event, actor, task_id, kind, entity_type, entity_id, user_id, detail,
                                      requested_at, requested_by)
     values ('erasure-cancelled', cancel_erasure.actor, root.id, root.kind, root.entity_type, root.entity_id,
             root.user_id, cancel_erasure.reason,
-            coalesce(asked.deleted_at, root.created_at), coalesce(asked.deleted_by, 'unknown'));
+            coalesce(asked.deleted_at, root.created_at),
+            coalesce(asked.deleted_by,
+                     (select a.actor from lethe.cleanup_audit a
+                      where a.task_id = root.id and a.event = 'user-deletion-requested' limit 1), 'unknown'));
     return 'cancelled';
 end
 $$;

@@ -87,8 +87,17 @@ async fn a_map_that_grew_finds_and_erases_what_an_earlier_one_left() {
     world.expect_rows("lethe.cleanup_tasks", 0).await;
     world.expect_rows("\"Event\"", 6).await;
 
+    // Who was erased before stays away, also if the second erasure is cancelled.
+    worker.stop().await;
     let report = apply(&["--yes"]).await;
     assert!(report.contains("asked for 1 erasures"), "{report}");
+    let cancelled = world.run(&["erasures", "cancel", USER_A], &[]).await;
+    assert!(cancelled.status.success(), "{cancelled:?}");
+    world.expect_rows("lethe.user_tombstones", 1).await;
+    world.expect_rows("lethe.cleanup_tasks", 0).await;
+
+    apply(&["--yes"]).await;
+    let worker = world.worker().await;
     application.until_settled().await;
     world
         .expect_rows("\"Event\" where \"userId\" = 'c1'", 0)
