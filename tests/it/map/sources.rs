@@ -92,7 +92,10 @@ async fn a_role_that_may_not_read_the_map_is_told_to_name_a_file() {
     // `lethe check` names the right without which nothing can be asked.
     let (is_fine, text) = crate::check::check(&world, &as_role).await;
     let rights = crate::check::row(&text, "rights")[2].clone();
-    assert!(!is_fine && rights.contains("usage on schema lethe"), "{text}");
+    assert!(
+        !is_fine && rights.contains("usage on schema lethe"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
