@@ -152,9 +152,10 @@ impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
             let Some(last_id) = batch.last_id else {
                 return Ok(not_listed);
             };
-            let all = batch.live.len();
-            let live: Vec<String> = batch.live.into_iter().filter(|id| is_clerks(id)).collect();
-            self.report.not_of_clerk += (all - live.len()) as u64;
+            let erasable = batch.erasable.into_iter();
+            let live: Vec<String> = erasable.filter(|id| is_clerks(id)).collect();
+            let all = u64::try_from(batch.live).unwrap_or_default();
+            self.report.not_of_clerk += all - live.len() as u64;
             self.report.too_young += batch.too_young.unsigned_abs();
             if !live.is_empty() {
                 let listed = self.listed(&live).await?;

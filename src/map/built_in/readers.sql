@@ -219,10 +219,9 @@ begin
     )
     select max(b.id),
            coalesce(array_agg(b.id order by b.id) filter (where
-               b.deleted_at is null and b.created_at < created_before and lethe_map.refusal(b.id) is null
+               b.deleted_at is null and b.created_at < created_before
                and not exists (select from lethe.user_tombstones t where t.user_id = b.id)), '{}'),
-           count(*) filter (where b.deleted_at is null and b.created_at >= created_before
-                                  and lethe_map.refusal(b.id) is null)
+           count(*) filter (where b.deleted_at is null and b.created_at >= created_before)
     into last_id, live, too_young from batch b;
 end
 $$;

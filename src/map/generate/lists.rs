@@ -120,8 +120,8 @@ pub(super) fn live_users(map: &BoundMap<'_>) -> String {
                  select u.{clerk}::text as id, {live} as is_live, u.{created}::timestamptz as created_at from {sql} u\n        \
                  where u.{clerk}::text > live_users.after_id order by u.{clerk}::text limit live_users.max_rows\n    )\n    \
                  select max(b.id), coalesce(array_agg(b.id order by b.id) filter (where b.is_live and b.created_at < live_users.created_before\n               \
-                 and lethe_map.refusal(b.id) is null and not exists (select from lethe.user_tombstones t where t.user_id = b.id)), '{{}}'),\n           \
-                 count(*) filter (where b.is_live and b.created_at >= live_users.created_before and lethe_map.refusal(b.id) is null)\n    \
+                 and not exists (select from lethe.user_tombstones t where t.user_id = b.id)), '{{}}'),\n           \
+                 count(*) filter (where b.is_live and b.created_at >= live_users.created_before)\n    \
                  into live_users.last_id, live_users.live, live_users.too_young from batch b;\n",
                 clerk = clerk_id.sql,
                 created = created.sql,
