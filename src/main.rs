@@ -41,7 +41,7 @@ fn main() -> ExitCode {
                 eprintln!("error: {}", chain(error.as_ref()));
                 let is_bad_flag = matches!(
                     error.downcast_ref(),
-                    Some(TasksError::Cursor(_) | TasksError::Type(_))
+                    Some(TasksError::Cursor(_) | TasksError::Type(_) | TasksError::NotErasable(_))
                 );
                 ExitCode::from(if is_bad_flag { MISCONFIGURED } else { FAILED })
             }

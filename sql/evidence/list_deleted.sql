@@ -3,12 +3,12 @@
 -- that of what it hangs on, and that before its user's.
 select p.entity_type as "entity_type!", p.id as "id!", p.user_id as "user_id!",
        p.deleted_at as "deleted_at!: Timestamp", p.deleted_at as "exact_deleted_at!: ExactTime", p.deleted_by,
-       t.id as "task_id?: TaskId", t.scheduled_at as "scheduled_at?: Timestamp"
+       t.id as "task_id?: TaskId", t.status as "task_status?: TaskStatus", t.scheduled_at as "scheduled_at?: Timestamp"
 from unnest(coalesce($2::text[], array[null::text])) as wanted (id)
 cross join lateral lethe_map.list_deleted($1, wanted.id, $3, $4, $5, $6, $7, $8, $9, $10::bigint::int)
      with ordinality as p (entity_type, id, user_id, container_id, deleted_at, deleted_by, place)
 left join lateral (
-    select c.id, c.scheduled_at from lethe.cleanup_tasks c
+    select c.id, c.status, c.scheduled_at from lethe.cleanup_tasks c
     where c.entity_id in (p.id, p.container_id, p.user_id)
       and ((c.kind = 'user-delete' and c.entity_id = p.user_id)
            or (c.kind not in ('user-delete', 'user-delete-part') and c.entity_id in (p.id, p.container_id)))

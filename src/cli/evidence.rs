@@ -29,6 +29,9 @@ const PLAN_LIMIT: Duration = Duration::from_secs(30);
 pub async fn erase(pool: &PgPool, args: &EraseArgs, user: &str) -> Result<TasksOutput, TasksError> {
     if !args.yes {
         let mut tx = begin_read_only(pool).await?;
+        if !evidence::is_user_id(&mut *tx, &args.user_id).await? {
+            return Err(TasksError::NotErasable(args.user_id.clone()));
+        }
         let found = evidence::user(&mut tx, &args.user_id).await?;
         tx.commit().await?;
         let plan = plan_of(pool, &args.user_id).await?;
@@ -269,6 +272,7 @@ pub async fn deleted(pool: &PgPool, args: &DeletedArgs) -> Result<TasksOutput, T
         user_id: args.user_id.clone(),
         deleted_after: args.deleted_after,
         deleted_before: args.deleted_before,
+        task_status: args.task_status,
     };
     let page = Page {
         size: args.page.limit.into(),
@@ -281,9 +285,19 @@ pub async fn deleted(pool: &PgPool, args: &DeletedArgs) -> Result<TasksOutput, T
 
 fn deleted_text(page: &DeletedPage) -> String {
     if page.items.is_empty() {
-        return "nothing is deleted and waiting".to_owned();
+        let text = "nothing is deleted and waiting".to_owned();
+        return with_more(text, page.next_cursor.as_deref());
     }
-    let mut table = new_table(&["TYPE", "ID", "USER", "DELETED", "BY", "TASK", "SCHEDULED"]);
+    let mut table = new_table(&[
+        "TYPE",
+        "ID",
+        "USER",
+        "DELETED",
+        "BY",
+        "TASK",
+        "STATUS",
+        "SCHEDULED",
+    ]);
     for item in &page.items {
         table.add_row([
             item.entity_type.clone(),
@@ -292,6 +306,9 @@ fn deleted_text(page: &DeletedPage) -> String {
             item.deleted_at.to_seconds(),
             plain(item.deleted_by.as_deref().unwrap_or_default()),
             item.task_id.map(|id| id.to_string()).unwrap_or_default(),
+            item.task_status
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
             item.scheduled_at
                 .map(Timestamp::to_seconds)
                 .unwrap_or_default(),

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, query_file_as};
 use super::exact_time::ExactTime;
 use crate::cursor::{InvalidCursor, ListError, ListId, Page, rows_to_read};
 use crate::tasks::check_type;
-use crate::vocabulary::{EntityId, TaskId, Timestamp};
+use crate::vocabulary::{EntityId, TaskId, TaskStatus, Timestamp};
 
 /// Something that is soft-deleted.
 #[derive(Debug, Object)]
@@ -21,6 +21,8 @@ pub struct Deleted {
     pub deleted_by: Option<String>,
     /// The open task that will purge it.
     pub task_id: Option<TaskId>,
+    /// How that task stands.
+    pub task_status: Option<TaskStatus>,
     /// When that task is tried next.
     pub scheduled_at: Option<Timestamp>,
 }
@@ -43,6 +45,7 @@ struct DeletedRow {
     exact_deleted_at: ExactTime,
     deleted_by: Option<String>,
     task_id: Option<TaskId>,
+    task_status: Option<TaskStatus>,
     scheduled_at: Option<Timestamp>,
 }
 
@@ -57,7 +60,14 @@ pub struct DeletedFilter {
     pub deleted_after: Option<Timestamp>,
     /// Before this time.
     pub deleted_before: Option<Timestamp>,
+    /// How the open task stands.
+    pub task_status: Option<TaskStatus>,
 }
+
+/// Rows that are read at once for a page of one task status.
+const READ_AT_ONCE: i64 = 500;
+/// Rows that are read at most for a page of one task status. A page may then have few rows, or none, and a cursor.
+const MAX_READ: usize = 5_000;
 
 /// A page of rows that are soft-deleted, newest first.
 ///
@@ -69,17 +79,57 @@ pub async fn list_deleted(
     page: Page<'_>,
 ) -> Result<DeletedPage, ListError> {
     let list = ListId::new("deleted", filter);
-    let [at, of_type, id] = match list.decode::<3>(&page)? {
-        Some(place) => place.map(Some),
+    let mut place = list.decode::<3>(&page)?;
+    check_type(&mut *connection, filter.entity_type.as_deref()).await?;
+    let wanted = rows_to_read(page.size);
+    let at_once = match filter.task_status {
+        None => wanted,
+        Some(_) => wanted.max(READ_AT_ONCE),
+    };
+    let (mut rows, mut read) = (Vec::new(), 0);
+    let next_cursor = loop {
+        let batch = read_rows(connection, filter, place.as_ref(), at_once).await?;
+        let is_last = i64::try_from(batch.len()).is_ok_and(|rows| rows < at_once);
+        read += batch.len();
+        place = batch.last().map(place_of).or(place);
+        let is_wanted = |row: &DeletedRow| {
+            filter.task_status.is_none() || row.task_status == filter.task_status
+        };
+        rows.extend(batch.into_iter().filter(is_wanted));
+        if is_last || rows.len() > page.size {
+            break list.cut_page(&mut rows, page.size, |row| place_of(row).into());
+        }
+        if read >= MAX_READ {
+            break place.as_ref().map(|place| list.encode(place));
+        }
+    };
+    let items = rows.into_iter().map(Deleted::from).collect();
+    Ok(DeletedPage { items, next_cursor })
+}
+
+/// Where a row stands in the list.
+fn place_of(row: &DeletedRow) -> [String; 3] {
+    let at = row.exact_deleted_at.to_string();
+    [at, row.entity_type.clone(), row.id.clone()]
+}
+
+/// The next rows after a place, whatever the status of their tasks.
+async fn read_rows(
+    connection: &mut PgConnection,
+    filter: &DeletedFilter,
+    place: Option<&[String; 3]>,
+    limit: i64,
+) -> Result<Vec<DeletedRow>, ListError> {
+    let [at, of_type, id] = match place {
+        Some(place) => place.each_ref().map(Some),
         None => [None, None, None],
     };
     let at: Option<ExactTime> = match at {
         Some(at) => Some(at.parse().map_err(|_| InvalidCursor)?),
         None => None,
     };
-    check_type(&mut *connection, filter.entity_type.as_deref()).await?;
     let entity_ids = filter.entity_id.as_deref().map(EntityId::to_database);
-    let mut rows = query_file_as!(
+    let rows = query_file_as!(
         DeletedRow,
         "sql/evidence/list_deleted.sql",
         filter.entity_type.as_deref(),
@@ -91,16 +141,9 @@ pub async fn list_deleted(
         at as Option<ExactTime>,
         of_type,
         id,
-        rows_to_read(page.size)
-    )
-    .fetch_all(connection)
-    .await?;
-    let next_cursor = list.cut_page(&mut rows, page.size, |row| {
-        let at = row.exact_deleted_at.to_string();
-        vec![at, row.entity_type.clone(), row.id.clone()]
-    });
-    let items = rows.into_iter().map(Deleted::from).collect();
-    Ok(DeletedPage { items, next_cursor })
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?)
 }
 
 impl From<DeletedRow> for Deleted {
@@ -112,6 +155,7 @@ impl From<DeletedRow> for Deleted {
             deleted_at: row.deleted_at,
             deleted_by: row.deleted_by,
             task_id: row.task_id,
+            task_status: row.task_status,
             scheduled_at: row.scheduled_at,
         }
     }

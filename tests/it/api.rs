@@ -632,8 +632,18 @@ async fn lists_page_to_their_end_and_refuse_what_they_do_not_know() {
     world
         .execute("select lethe.delete_sample(id, 'test') from samples")
         .await;
+    // What fails is found by the state of its task, however many rows lie between.
+    world
+        .execute(
+            "update lethe.cleanup_tasks set status = 'failed', attempts = 1, error_class = 'transient', last_error = 'x'
+             where id in (select id from lethe.cleanup_tasks order by id limit 2)",
+        )
+        .await;
     let service = Service::start(&world).await;
     for (list, expected) in [
+        ("/admin/deleted?taskStatus=failed&entityType=sample&", 2),
+        ("/admin/deleted?taskStatus=pending&", 10),
+        ("/admin/deleted?taskStatus=dead&", 0),
         ("/admin/cleanup-tasks?", 7),
         ("/admin/deleted?entityType=sample&", 7),
         ("/admin/deleted?", 14),
@@ -666,6 +676,7 @@ async fn lists_page_to_their_end_and_refuse_what_they_do_not_know() {
         ("/admin/cleanup-tasks?entityType=planet", "entityType"),
         ("/admin/cleanup-tasks?cursor=nonsense", "cursor"),
         ("/admin/deleted?deletedAfter=yesterday", "deletedAfter"),
+        ("/admin/deleted?taskStatus=gone", "taskStatus"),
     ] {
         let (status, problem) = service.admin(Method::GET, query).await;
         assert_eq!(status, 400, "{query}");

@@ -83,7 +83,7 @@ async fn a_bad_value_is_answered_in_plain_words_that_list_what_is_allowed() {
             "taskId",
             "must be a task's id, a whole number",
         ),
-        ("users/USER_a", "userId", "it begins with user_"),
+        ("users/USER_a", "userId", "must match `ids`"),
     ] {
         let (status, problem) = service.admin(Method::GET, &format!("/admin/{path}")).await;
         assert_eq!(status, 400, "{path}: {problem}");

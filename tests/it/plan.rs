@@ -68,7 +68,7 @@ async fn the_plan_says_what_goes_and_what_stays_and_is_what_the_command_prints()
 
     let nobody = service.get("/admin/users/user_of_nobody/plan").await;
     assert_eq!(nobody, empty());
-    for id in ["org_1", "user_", "'", "user_a%20b"] {
+    for id in ["org_1", "'", "user_a%20b"] {
         let (status, problem) = service
             .admin(Method::GET, &format!("/admin/users/{id}/plan"))
             .await;

@@ -5,7 +5,7 @@ use clap::Args;
 use super::tasks::{MAX_LISTING, task_id};
 use crate::cli::settings::{Queueing, Settings};
 use crate::tasks::Reason;
-use crate::vocabulary::{AuditEvent, TaskId, Timestamp, UserId};
+use crate::vocabulary::{AuditEvent, TaskId, TaskStatus, Timestamp, UserId};
 
 /// Of `lethe erase`.
 #[derive(Debug, Args)]
@@ -97,6 +97,9 @@ pub struct DeletedArgs {
     /// Only rows deleted before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub deleted_before: Option<Timestamp>,
+    /// Only rows whose open task has this status
+    #[arg(long, value_enum)]
+    pub task_status: Option<TaskStatus>,
     /// Which page, and how.
     #[command(flatten)]
     pub page: PageArgs,

@@ -12,7 +12,7 @@ use crate::{
     evidence::{DeletedFilter, DeletedPage, list_deleted},
     http::{access::ViewerAuth, problem::Problems},
     problems,
-    vocabulary::Timestamp,
+    vocabulary::{TaskStatus, Timestamp},
 };
 
 problems!(pub DeletedFailures: 400, 401, 403, 503);
@@ -47,6 +47,9 @@ impl AdminDeleted {
         #[oai(name = "deletedBefore")]
         deleted_before: Query<Timestamp>,
         #[oai(name = "userId")] user_id: Query<Text>,
+        /// How the open task stands. A page may then have fewer items than `limit`, or none, and a `nextCursor`.
+        #[oai(name = "taskStatus")]
+        task_status: Query<TaskStatus>,
         /// Where the last page ended: its `nextCursor`. Empty for the first page.
         cursor: Query<Cursor>,
         /// The most items of the page.
@@ -59,6 +62,7 @@ impl AdminDeleted {
             user_id: user_id.0.map(|text| text.0),
             deleted_after: deleted_after.0,
             deleted_before: deleted_before.0,
+            task_status: task_status.0,
         };
         let mut tx = reading(&state.pool).await?;
         let page = list_deleted(&mut tx, &filter, page(limit.0, &cursor))

@@ -91,7 +91,12 @@ async fn a_map_that_grew_finds_and_erases_what_an_earlier_one_left() {
     worker.stop().await;
     let report = apply(&["--yes"]).await;
     assert!(report.contains("asked for 1 erasures"), "{report}");
-    let cancelled = world.run(&["erasures", "cancel", USER_A], &[]).await;
+    let cancelled = world
+        .run(
+            &["erasures", "cancel", USER_A, "--reason", "wrong map"],
+            &[],
+        )
+        .await;
     assert!(cancelled.status.success(), "{cancelled:?}");
     world.expect_rows("lethe.user_tombstones", 1).await;
     world.expect_rows("lethe.cleanup_tasks", 0).await;
