@@ -126,7 +126,9 @@ fn of_kind(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
         );
     }
     let is_start = map.tables[kind].mapped.is_api || map.tables[kind].is_root;
-    if references.len() > 1 || order.is_circle(kind, kind) || (is_start && !references.is_empty()) {
+    // Each round of the loop over a circle finds the rows outside of it again.
+    let is_repeated = references.len() > 1 || is_start || order.has_circle();
+    if is_repeated && !references.is_empty() {
         text += &format!(
             "    if cardinality(lethe.c{kind}) > 1 then\n        \
              select array_agg(x.part), array_agg(x.place) into lethe.p{kind}, lethe.c{kind} from (\n            \

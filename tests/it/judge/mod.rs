@@ -51,7 +51,7 @@ async fn the_gate_and_the_plan_say_of_random_maps_what_the_judge_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it finds differences that are not mended yet; run it with --ignored"]
+#[ignore = "about one seed in eight shows a difference that is not mended yet; run it with --ignored"]
 async fn an_erasure_under_a_random_map_does_what_the_judge_says() {
     let count = from_environment("JUDGE_ERASURES").unwrap_or(DEFAULT_ERASURES);
     try_seeds::<Erasures>("erasures", count).await;

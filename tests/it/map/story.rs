@@ -494,3 +494,51 @@ async fn without_a_map_of_ones_own_sql_refuses_what_is_no_clerk_id() {
     assert!(error.contains("does not match ^user_"), "{error}");
     world.expect_rows("lethe.user_tombstones", 0).await;
 }
+
+/// Two tables that hang on each other, and a third one that hangs on the user alone.
+const CIRCLE: &str = "
+    create table users (id text primary key, deleted_at timestamptz);
+    create table a (id serial primary key, user_id text not null references users, b_id int);
+    create table b (id serial primary key, a_id int not null references a);
+    alter table a add foreign key (b_id) references b;
+    create table notes (id serial primary key, user_id text not null references users);
+    insert into users (id) values ('user_2aaaaaaaaaaaaaaaaaaaaaaaaaa');
+    insert into a (user_id) select id from users;
+    insert into b (a_id) select id from a;
+    update a set b_id = (select id from b);
+    insert into notes (user_id) select id from users, generate_series(1, 3);
+";
+const MAP_OF_CIRCLE: &str = "
+version = 1
+[bucket.main]
+[user]
+table = \"users\"
+soft_delete = { at = \"deleted_at\" }
+[table.a]
+on_erase = { user_id = \"delete\", b_id = { do = \"delete\", others = \"too\" } }
+[table.b]
+on_erase.a_id = \"delete\"
+[table.notes]
+on_erase.user_id = \"delete\"
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_outside_of_a_circle_are_found_once() {
+    let application = Application::new(CIRCLE).await;
+    let file = MapFile::new(MAP_OF_CIRCLE);
+    let world = &application.world;
+    let migrated = world
+        .run(&["migrate"], &[("ERASURE_MAP", file.path())])
+        .await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    let sql = format!("select lethe.delete_user('{USER_A}', 'job:test')");
+    let asked = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&world.pool);
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(20), asked).await;
+    asked.expect("the request ends").unwrap();
+    let worker = world.worker().await;
+    application.until_settled().await;
+    for table in ["users", "a", "b", "notes"] {
+        world.expect_rows(table, 0).await;
+    }
+    worker.stop().await;
+}
