@@ -41,7 +41,7 @@ fn reason(text: &str) -> types::PauseReason {
 /// Whether the sample is in the list of what is deleted and not purged yet.
 async fn is_listed(lethe: &Client, sample_id: Uuid) -> anyhow::Result<bool> {
     let id = sample_id.to_string();
-    let page = lethe.list_deleted(None, None, None, None, Some(&id), None, None, None).await?;
+    let page = lethe.list_deleted(None, None, None, None, Some(&id), None, None, None, None).await?;
     Ok(page.items.iter().any(|item| item.id == id))
 }
 

@@ -59,7 +59,7 @@ public final class Story {
     /** Whether the sample is in the list of what is deleted and not purged yet. */
     private boolean isListed(UUID sample) throws ApiException {
         var id = sample.toString();
-        var page = admin.listDeleted("sample", id, null, null, null, null, null, null);
+        var page = admin.listDeleted("sample", id, null, null, null, null, null, null, null);
         return page.getItems().stream().anyMatch(item -> item.getId().equals(id));
     }
 
