@@ -124,6 +124,7 @@ async fn reload_admins(
 }
 
 async fn watch_drift(pool: PgPool, drift: Arc<DriftState>, shutdown: CancellationToken) {
+    drift.look_and_record(&pool, Records::No).await;
     drift.watch(&pool, Records::No, &shutdown).await;
 }
 

@@ -162,7 +162,7 @@ pub async fn delete_entity(
 /// When the database fails.
 pub async fn has_entity(pool: &PgPool, entity: EntityRef<'_>) -> Result<bool, sqlx::Error> {
     let (of_type, id) = (entity.of_type, entity.id);
-    let mut tx = begin_request(pool).await?;
+    let mut tx = begin(pool).await?;
     let owner = query_file_scalar!("sql/deletion/owner_of_entity.sql", of_type, id)
         .fetch_one(&mut *tx)
         .await?;

@@ -5,9 +5,12 @@ use std::{any::Any, net::IpAddr, panic::AssertUnwindSafe, time::Instant};
 use futures::FutureExt;
 use http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem_openapi::OperationId;
 use tracing::{Instrument, field};
 
-use super::{catch_all::respond, client, correlation, problem::Problem};
+use super::{
+    catch_all::respond, client, correlation, problem::Problem, request_metrics::NO_OPERATION,
+};
 use crate::telemetry::traces::RequestSpan;
 
 /// A longer path is cut in the log.
@@ -45,12 +48,12 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
             let mut line = LogLine::begin(&request);
             let traced = traced(&request);
             let answering = answer(&self.inner, request);
-            let mut response = match &traced {
+            let (mut response, operation) = match &traced {
                 Some(span) => span.around(answering).await,
                 None => answering.await,
             };
             if let Some(span) = traced {
-                span.end(response.status());
+                span.end(operation, response.status());
             }
             line.finish(response.status());
             if let (Some(_), None) = correlation::caller() {
@@ -67,21 +70,32 @@ impl<E: Endpoint> Endpoint for RequestIdEndpoint<E> {
 fn traced(request: &Request) -> Option<RequestSpan> {
     let path = request.uri().path();
     let is_quiet = path == "/metrics" || path.starts_with("/health/");
-    (!is_quiet).then(|| RequestSpan::begin(request.method(), &printable(path), request.headers()))
+    (!is_quiet).then(|| RequestSpan::begin(request.method(), request.headers()))
 }
 
-async fn answer<E: Endpoint>(endpoint: &E, request: Request) -> Response {
-    match AssertUnwindSafe(endpoint.call(request))
+/// The answer, and the operation of the document that gave it.
+async fn answer<E: Endpoint>(endpoint: &E, request: Request) -> (Response, &'static str) {
+    let (response, operation) = match AssertUnwindSafe(endpoint.call(request))
         .catch_unwind()
         .await
     {
-        Ok(Ok(output)) => output.into_response(),
-        Ok(Err(error)) => respond(error),
+        Ok(Ok(output)) => {
+            let response = output.into_response();
+            let operation = response.data::<OperationId>().copied();
+            (response, operation)
+        }
+        Ok(Err(error)) => {
+            let operation = error.data::<OperationId>().copied();
+            (respond(error), operation)
+        }
         Err(panic) => {
             tracing::error!(panic = panic_message(&*panic), "handler panicked");
-            Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            let problem = Problem::opaque(StatusCode::INTERNAL_SERVER_ERROR);
+            (problem.into_response(), None)
         }
-    }
+    };
+    let operation = operation.map_or(NO_OPERATION, |operation| operation.0);
+    (response, operation)
 }
 
 /// The text of a panic, if it has one.

@@ -125,14 +125,14 @@ async fn note(connection: &mut PgConnection, drift: &Drift) -> Result<bool, sqlx
 #[derive(Debug)]
 pub struct DriftState {
     breaking: watch::Sender<Vec<String>>,
-    doubted: Notify,
+    look_asked_for: Notify,
 }
 
 impl Default for DriftState {
     fn default() -> Self {
         Self {
             breaking: watch::Sender::new(Vec::new()),
-            doubted: Notify::new(),
+            look_asked_for: Notify::new(),
         }
     }
 }
@@ -152,8 +152,8 @@ impl DriftState {
     }
 
     /// Asks for a look at once, because the database gave an error that speaks of a changed schema.
-    pub fn doubt(&self) {
-        self.doubted.notify_one();
+    pub fn ask_for_look(&self) {
+        self.look_asked_for.notify_one();
     }
 
     /// Looks, remembers and logs what is breaking, and returns what was found.
@@ -182,9 +182,8 @@ impl DriftState {
         Ok(drift)
     }
 
-    /// Looks once, and records what is incomplete if this process may. Other loops of the process say that the database is
-    /// away.
-    async fn look_and_record(&self, pool: &PgPool, records: Records) {
+    /// Looks once, and records what is incomplete if this process may.
+    pub async fn look_and_record(&self, pool: &PgPool, records: Records) {
         let looked = async {
             let drift = self.look(pool).await?;
             if let (Some(drift), Records::Yes) = (drift, records) {
@@ -193,24 +192,25 @@ impl DriftState {
             Ok(())
         };
         if let Err(error) = with_timeout(LOOK_LIMIT, looked).await {
+            // Other loops of the process say that the database is away.
             let error = chain(&error);
             tracing::debug!(error, "cannot compare the erasure map with the database");
         }
     }
 
-    /// Looks now and then, and at once when somebody doubts, until `stop`.
+    /// Looks every now and then, and at once when somebody asks for it, until `stop`. The first look is the caller's.
     pub async fn watch(&self, pool: &PgPool, records: Records, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            self.look_and_record(pool, records).await;
+        loop {
             let pause = match self.is_breaking() {
                 true => BROKEN_INTERVAL,
                 false => INTERVAL,
             };
             tokio::select! {
+                () = stop.cancelled() => return,
                 () = sleep(pause) => {}
-                () = self.doubted.notified() => {}
-                () = stop.cancelled() => {}
+                () = self.look_asked_for.notified() => {}
             }
+            self.look_and_record(pool, records).await;
         }
     }
 }

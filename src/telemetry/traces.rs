@@ -132,18 +132,16 @@ impl HttpClient for Client {
 pub struct RequestSpan(Context);
 
 impl RequestSpan {
-    /// Begins the span, as a part of the caller's trace if there is one.
+    /// Begins the span, as a part of the caller's trace if there is one. Its path is left out, because ids of users stand
+    /// in paths.
     #[must_use]
-    pub fn begin(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub fn begin(method: &Method, headers: &HeaderMap) -> Self {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         let tracer = global::tracer(SCOPE);
         let span = tracer
-            .span_builder(format!("{method} {path}"))
+            .span_builder("request")
             .with_kind(SpanKind::Server)
-            .with_attributes([
-                KeyValue::new("http.request.method", method.to_string()),
-                KeyValue::new("url.path", path.to_owned()),
-            ])
+            .with_attributes([KeyValue::new("http.request.method", method.to_string())])
             .start_with_context(&tracer, &parent);
         Self(parent.with_span(span))
     }
@@ -153,8 +151,10 @@ impl RequestSpan {
         request.with_context(self.0.clone()).await
     }
 
-    pub fn end(self, status: StatusCode) {
+    /// Ends the span. It gets the name of the operation, as the OpenAPI document has it.
+    pub fn end(self, operation: &'static str, status: StatusCode) {
         let span = self.0.span();
+        span.update_name(operation);
         let code = i64::from(status.as_u16());
         span.set_attribute(KeyValue::new("http.response.status_code", code));
         if status.is_server_error() {
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn without_a_collector_nothing_is_kept() {
         assert_eq!(current_parent(), None);
-        let request = RequestSpan::begin(&Method::GET, "/", &HeaderMap::new());
+        let request = RequestSpan::begin(&Method::GET, &HeaderMap::new());
         let _entered = request.0.clone().attach();
         assert_eq!(current_parent(), None);
     }

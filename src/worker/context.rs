@@ -171,8 +171,12 @@ impl Context {
         if meaning(error) != Meaning::NotMigrated {
             return false;
         }
-        self.look_for_drift().await;
-        self.status.drift.is_breaking()
+        let drift = &self.status.drift;
+        if let Err(error) = with_timeout(DRIFT_LIMIT, drift.look(&self.pool)).await {
+            tracing::warn!(%error, "cannot compare the erasure map with the database");
+            drift.ask_for_look();
+        }
+        drift.is_breaking()
     }
 
     /// Whether the database hides rows from this worker. Then it pauses, and says so.
@@ -183,15 +187,6 @@ impl Context {
             self.status.report(Some(WorkerProblem::HiddenRows));
         }
         is_hidden
-    }
-
-    /// Compares the erasure map with the database.
-    pub async fn look_for_drift(&self) {
-        let drift = &self.status.drift;
-        if let Err(error) = with_timeout(DRIFT_LIMIT, drift.look(&self.pool)).await {
-            tracing::warn!(%error, "cannot compare the erasure map with the database");
-            drift.doubt();
-        }
     }
 
     /// Registers this process under a new id, which later claims use.

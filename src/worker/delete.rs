@@ -159,7 +159,7 @@ async fn ask_for_protection(
             Ok(protected) => return Ok(protected),
             Err(error) if sqlstate::trouble(&error) == Trouble::Refused => {
                 // Readiness then says what no longer fits.
-                context.status.drift.doubt();
+                context.status.drift.ask_for_look();
                 let error = sqlstate::with_remedy(&error);
                 return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
             }

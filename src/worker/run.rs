@@ -60,8 +60,12 @@ pub async fn run(
             tokio::spawn(async move { maintenance::run(&context, &stop).await })
         }),
     ];
-    // What changed while nobody worked is known before the first claim.
-    context.look_for_drift().await;
+    // What changed while nobody worked is known before the first claim. The lease is renewed meanwhile.
+    let looking = context
+        .status
+        .drift
+        .look_and_record(&context.pool, Records::Yes);
+    shutdown.run_until_cancelled(looking).await;
     let claims = tokio::spawn(keep_claiming(context.clone(), shutdown.clone()));
 
     shutdown.cancelled().await;

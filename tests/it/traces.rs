@@ -111,9 +111,7 @@ async fn one_trace_goes_from_the_webhook_to_the_last_row() {
         .await;
     world.expect_rows("users", 0).await;
 
-    let webhook = until_named(&exported, "POST /webhooks/clerk")
-        .await
-        .remove(0);
+    let webhook = until_named(&exported, "receiveClerkEvent").await.remove(0);
     assert_eq!(webhook.trace_id[0], 0x4b, "the trace of the caller goes on");
     assert_eq!(webhook.parent_span_id[7], 0xb7);
     let roots = until_named(&exported, "user-delete").await;
@@ -132,6 +130,15 @@ async fn one_trace_goes_from_the_webhook_to_the_last_row() {
         }
     }
     assert!(parts.len() >= 2);
+    // A path with the id of a user leaves no trace of it either, nor does a path that is none.
+    let (status, _) = service
+        .admin(Method::GET, "/admin/users/user_a/erasure")
+        .await;
+    assert_eq!(status, 200);
+    let (status, _) = service.admin(Method::GET, "/users/user_a").await;
+    assert_eq!(status, 404);
+    until_named(&exported, "getErasure").await;
+    until_named(&exported, "other").await;
     let stages = until_named(&exported, "delete objects").await;
     assert!(stages.iter().all(|stage| !stage.parent_span_id.is_empty()));
     let said = format!("{:?}", exported.lock().unwrap());
@@ -140,7 +147,7 @@ async fn one_trace_goes_from_the_webhook_to_the_last_row() {
         !said.contains("user_a") && !said.contains("many/"),
         "no span names a user or an object"
     );
-    assert!(named(&exported, "GET /health/ready").is_empty());
+    assert!(named(&exported, "getReadiness").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
