@@ -6,7 +6,7 @@ use super::bind::bind;
 use super::catalog;
 use super::format::{ErasureMap, digest};
 use super::gate::{self, Finding, GateOptions, Severity};
-use super::generate;
+use super::{generate, installed};
 use crate::vocabulary::Timestamp;
 
 /// A map that was applied.
@@ -137,7 +137,8 @@ async fn apply_locked(
     Ok(Applied::Installed)
 }
 
-/// The script of a map, its digest, and whether the map is incomplete. `None` if the same script is installed.
+/// The script of a map, its digest, and whether the map is incomplete. `None` if the same script is installed
+/// and nothing of it was dropped since.
 pub(super) async fn compile(
     tx: &mut PgConnection,
     map: &ErasureMap,
@@ -196,5 +197,6 @@ pub(super) async fn compile(
             && newest.script_digest == script_digest
             && newest.is_incomplete == is_incomplete
     });
+    let is_same = is_same && installed::missing(&mut *tx, &bound).await?.is_empty();
     Ok((!is_same).then_some((script, script_digest, is_incomplete)))
 }

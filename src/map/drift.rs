@@ -13,6 +13,7 @@ use super::bind::bind;
 use super::catalog;
 use super::format::ErasureMap;
 use super::gate::{self, Code, Finding, GateOptions, Scope, Severity};
+use super::installed;
 use crate::cause::chain;
 use crate::db::timeout::with_timeout;
 
@@ -53,6 +54,8 @@ pub async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::
         strict: false,
     };
     let findings = gate::look(&mut tx, &map, &catalog, options).await?.findings;
+    let bound = bind(&map, &catalog);
+    let missing = installed::missing(&mut tx, &bound).await?;
     tx.rollback().await?;
     // Of the built-in map only what would make it fail is asked, as when it is applied.
     if map.is_built_in() {
@@ -63,11 +66,16 @@ pub async fn look(connection: &mut PgConnection) -> Result<Option<Drift>, sqlx::
             incomplete: Vec::new(),
         }));
     }
-    let bound = bind(&map, &catalog);
     let mut drift = Drift {
         map_id: applied.id,
         ..Drift::default()
     };
+    drift.breaking.extend(missing.into_iter().map(|table| {
+        format!(
+            "{table}: the table was made again since the map was applied, so its functions are missing; \
+             `lethe map apply` makes them"
+        )
+    }));
     // A map that was applied incomplete may have had such references from the beginning.
     let cascading: Vec<String> = match applied.is_incomplete {
         true => Vec::new(),

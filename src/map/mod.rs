@@ -14,6 +14,7 @@ pub mod format;
 pub mod gate;
 pub mod generate;
 pub mod grants;
+mod installed;
 pub mod plan;
 pub mod prove;
 pub mod sweep;

@@ -1,6 +1,7 @@
 //! Conditions on rows. `c` is a row of the child's table, `p` one of the parent's; the ids of the user are the variables
 //! `lethe.id` and `lethe.clerk_id`.
 
+use super::order::Order;
 use super::quote::{constant, literal};
 use crate::map::bind::{BoundMap, BoundTable, BoundUser, Parent, Reference, equal};
 use crate::map::catalog::{Column, OnDelete, Table};
@@ -113,19 +114,45 @@ fn discriminator<'r>(
     })
 }
 
-/// Conditions that nothing references the row `c` of the `kind`: no child of a rule, whatever its action, and no row that
-/// the database itself would delete or change.
-pub(super) fn no_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
-    let mut conditions = String::new();
-    let references = map.references.iter();
-    for reference in references.filter(|one| points_at(map, one, kind)) {
-        let mut condition = of_row(reference, c, "x");
-        if reference.child == kind {
-            // A row that references itself is no child of its own.
-            condition += &format!(" and (x.tableoid, x.ctid) <> ({c}.tableoid, {c}.ctid)");
-        }
-        conditions += &no_row(map.tables[reference.child].table, &condition);
+/// Rows `x` that reference a row: their table, and the condition.
+pub(super) struct Children<'m> {
+    /// The place of the table in the map. Rows of no rule, which the database itself would delete or change, have none.
+    pub(super) kind: Option<usize>,
+    sql: &'m str,
+    condition: String,
+}
+
+impl Children<'_> {
+    /// That there is such a row, of which `also` is true.
+    pub(super) fn exist(&self, also: &str) -> String {
+        format!(
+            "exists (select from {} x where {}{also})",
+            self.sql, self.condition
+        )
     }
+}
+
+/// Whatever references the row `c` of the `kind`: the children of all rules, whatever their action, and the rows that the
+/// database itself would delete or change.
+pub(super) fn children<'m>(map: &'m BoundMap<'_>, kind: usize, c: &str) -> Vec<Children<'m>> {
+    let references = map
+        .references
+        .iter()
+        .filter(|one| points_at(map, one, kind));
+    let mut children: Vec<Children<'m>> = references
+        .map(|reference| {
+            let mut condition = of_row(reference, c, "x");
+            if reference.child == kind {
+                // A row that references itself is no child of its own.
+                condition += &format!(" and (x.tableoid, x.ctid) <> ({c}.tableoid, {c}.ctid)");
+            }
+            Children {
+                kind: Some(reference.child),
+                sql: &map.tables[reference.child].table.sql,
+                condition,
+            }
+        })
+        .collect();
     let table = map.tables[kind].table;
     for edge in map.edges.iter().filter(|edge| edge.parent.id == table.id) {
         let acts = matches!(
@@ -144,16 +171,31 @@ pub(super) fn no_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
                 let equals = edge.key.equals.get(at).unwrap_or(&parent.equals);
                 format!("{c}.{} {equals} x.{}", parent.sql, child.sql)
             });
-            conditions += &no_row(edge.child, &all(pairs));
+            children.push(Children {
+                kind: None,
+                sql: &edge.child.sql,
+                condition: all(pairs),
+            });
         }
     }
-    conditions
+    children
 }
 
-/// Whether `c` has a child that a `delete` rule takes along.
-pub(super) fn has_doomed_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
+/// Conditions that nothing references the row `c` of the `kind`.
+pub(super) fn no_child(map: &BoundMap<'_>, kind: usize, c: &str) -> String {
+    let children = children(map, kind, c).into_iter();
+    children
+        .map(|one| format!("\n          and not {}", one.exist("")))
+        .collect()
+}
+
+/// Whether `c` has a child that a `delete` rule takes along. Rows that can hang on each other in a circle are not asked:
+/// none of them would be without a child.
+pub(super) fn has_doomed_child(map: &BoundMap<'_>, order: &Order, kind: usize, c: &str) -> String {
     let references = map.references.iter().filter(|reference| {
-        reference.rule.action == Action::Delete && points_at(map, reference, kind)
+        reference.rule.action == Action::Delete
+            && points_at(map, reference, kind)
+            && !order.is_circle(reference.child, kind)
     });
     let tests: Vec<String> = references
         .map(|reference| {
@@ -166,13 +208,6 @@ pub(super) fn has_doomed_child(map: &BoundMap<'_>, kind: usize, c: &str) -> Stri
         true => "false".to_owned(),
         false => format!("({})", tests.join(" or ")),
     }
-}
-
-fn no_row(table: &Table, condition: &str) -> String {
-    format!(
-        "\n          and not exists (select from {} x where {condition})",
-        table.sql
-    )
 }
 
 /// Whether a reference leads to rows of this kind.

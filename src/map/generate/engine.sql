@@ -94,6 +94,19 @@ language sql stable set search_path = lethe, pg_temp as $lethe$
     where f.user_id = root.user_id and f.parent_id = root.id and f.finished_at >= root.created_at
 $lethe$;
 
+-- The keys that the finished parts of a root were answered for, as far as rows may still be there that name them.
+create or replace function lethe_map.answered_by_parts(root lethe.cleanup_tasks) returns text[]
+language plpgsql stable set search_path = lethe, pg_temp as $lethe$
+begin
+    if not lethe_map.keeps_answers() then
+        return '{}';
+    end if;
+    return array(
+        select k.key from lethe.finished_tasks f cross join unnest(f.object_keys || f.kept_keys) k (key)
+        where f.user_id = root.user_id and f.parent_id = root.id and f.finished_at >= root.created_at);
+end
+$lethe$;
+
 -- Makes the rows live again that this deletion soft-deleted.
 create or replace function lethe_map.unmark(root lethe.cleanup_tasks) returns void
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $lethe$
@@ -302,7 +315,7 @@ begin
         return query select 'parts', null::text, null::jsonb;
         return;
     end if;
-    step := lethe_map.remove_step(root, '{}', max_rows);
+    step := lethe_map.remove_step(root, lethe_map.answered_by_parts(root), max_rows);
     select * into root from lethe.cleanup_tasks t where t.id = root_id;
     rest := lethe_map.end_root(
         root, step.changed > 0 or lethe_map.removed_by_parts(root) > coalesce(root.plan_cursor[1]::bigint, 0));

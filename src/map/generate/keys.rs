@@ -6,6 +6,7 @@ use super::conditions::{
 };
 use super::frame::{Function, find_user, user_variables};
 use super::objects::{KeyReader, bases, bucket_name, is_outside, keys};
+use super::order::Order;
 use super::quote::{array, literal};
 use super::upward::call as upward_state;
 use crate::map::bind::{BoundMap, BoundObject, BoundTable, Parent};
@@ -30,6 +31,19 @@ pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> Str
 pub(super) fn is_answered(map: &BoundMap<'_>, table: &BoundTable<'_>, answered: &str) -> String {
     let objects = table.objects.iter();
     objects
+        .map(|object| is_object_answered(map, object, answered))
+        .collect()
+}
+
+/// The same of a row that stays, which gives up only some of its objects.
+pub(super) fn is_answered_of_kept(
+    map: &BoundMap<'_>,
+    table: &BoundTable<'_>,
+    answered: &str,
+) -> String {
+    let objects = table.objects.iter();
+    objects
+        .filter(|object| object.source.erased_of_kept)
         .map(|object| is_object_answered(map, object, answered))
         .collect()
 }
@@ -62,8 +76,8 @@ pub(super) fn kept_conditions(map: &BoundMap<'_>, kind: usize, c: &str) -> Vec<S
 }
 
 /// `keys_of(kinds, parts, places, …)`: each object that these rows name, and those of kept rows whose objects go.
-/// `is_leaf`: nothing that goes along hangs on the row.
-pub(super) fn keys_of(map: &BoundMap<'_>) -> String {
+/// `is_leaf`: nothing that goes along hangs on the row, but rows of its own circle.
+pub(super) fn keys_of(map: &BoundMap<'_>, order: &Order) -> String {
     let mut selects = Vec::new();
     for (kind, table) in map.tables.iter().enumerate() {
         let Some(id) = key_text(table.table, "t") else {
@@ -78,7 +92,7 @@ pub(super) fn keys_of(map: &BoundMap<'_>) -> String {
                     type_literal(map, kind),
                     match stays {
                         true => "false".to_owned(),
-                        false => has_doomed_child(map, kind, "t"),
+                        false => has_doomed_child(map, order, kind, "t"),
                     },
                     table.table.sql,
                     references_of(map, object)
@@ -212,28 +226,7 @@ fn names(
     table: &BoundTable<'_>,
     object: &BoundObject<'_>,
 ) -> String {
-    let goes = upward_state("goes", kind, "t");
-    let mut stays = format!("not {goes}");
-    if object.source.erased_of_kept {
-        for parent in keep_parents_going(map, kind) {
-            stays = format!("{stays} and not {parent}");
-        }
-    }
-    let protects = match is_soft_deleted(table, "t") {
-        Some(deleted) => {
-            // A row that stays for a reason keeps its object, deleted or not.
-            let is_kept_user = table.is_root && map.kept_user().is_some();
-            let mut kept = vec![upward_state("rests", kind, "t")];
-            match (object.source.erased_of_kept, is_kept_user) {
-                (true, _) => {}
-                (false, true) => kept.push("true".to_owned()),
-                (false, false) => kept.extend(keep_parents_going(map, kind)),
-            }
-            let kept = kept.join(" or ");
-            format!("case when {deleted} then {kept} else {stays} end")
-        }
-        None => stays,
-    };
+    let protects = protects(map, kind, table, object);
     let bucket = format!("w.bucket = {}", literal(bucket_name(object.bucket)));
     let sql = &table.table.sql;
     let column = format!("t.{}", object.column.sql);
@@ -272,6 +265,36 @@ fn names(
     )
 }
 
+/// That the row `t` protects the object it names.
+fn protects(
+    map: &BoundMap<'_>,
+    kind: usize,
+    table: &BoundTable<'_>,
+    object: &BoundObject<'_>,
+) -> String {
+    let gives_up = object.source.erased_of_kept;
+    if table.is_root && map.kept_user().is_some() && !gives_up {
+        // The user's row stays, and so does what it names.
+        return "true".to_owned();
+    }
+    let mut stays = format!("not {}", upward_state("goes", kind, "t"));
+    let keep_parents = keep_parents_going(map, kind);
+    if gives_up {
+        for parent in &keep_parents {
+            stays += &format!(" and not {parent}");
+        }
+    }
+    let Some(deleted) = is_soft_deleted(table, "t") else {
+        return stays;
+    };
+    // A row that stays for a reason keeps its object, deleted or not.
+    let mut counts = vec![format!("not {deleted}"), upward_state("rests", kind, "t")];
+    if !gives_up {
+        counts.extend(keep_parents);
+    }
+    format!("({}) and {stays}", counts.join(" or "))
+}
+
 /// Tests that the parent of a row `t` which a rule keeps goes, so that the row gives its objects up.
 fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
     let table = &map.tables[kind];
@@ -301,6 +324,19 @@ fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
         });
     }
     tests
+}
+
+/// `keeps_answers()`: whether the part that deletes the objects of a row cannot always remove the row, because rows that
+/// name objects hang on each other in a circle.
+pub(super) fn keeps_answers(map: &BoundMap<'_>, order: &Order) -> String {
+    let mut tables = map.tables.iter().enumerate();
+    let keeps =
+        tables.any(|(kind, table)| !table.objects.is_empty() && order.is_circle(kind, kind));
+    format!(
+        "create or replace function {SCHEMA}.keeps_answers() returns boolean\nlanguage sql immutable set search_path = pg_catalog, pg_temp as \
+         {};\n",
+        super::quote::dollar_quoted(&format!("    select {keeps}\n"))
+    )
 }
 
 /// The names of the buckets that the map gives, for the worker.

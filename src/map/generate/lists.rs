@@ -1,8 +1,8 @@
 //! Lists of what is deleted, for the API and for reconciliation.
 
-use super::SCHEMA;
 use super::conditions::{is_soft_deleted, key_text, type_literal};
 use super::frame::{Function, created, root, simple};
+use super::upward::call;
 use crate::map::bind::{BoundMap, BoundTable, BoundUser};
 use crate::map::catalog::Column;
 
@@ -20,7 +20,7 @@ pub(super) fn list_deleted(map: &BoundMap<'_>) -> String {
     let mut selects = Vec::new();
     let mut ranks = Vec::new();
     for (rank, (kind, table, at, id)) in listed(map).enumerate() {
-        let name = type_literal(map, kind);
+        let (name, owner) = (type_literal(map, kind), call("owner", kind, "t"));
         ranks.push(format!("when {name} then {rank}"));
         let by = match (table.deleted_by, root(map).filter(|_| table.is_root)) {
             (Some(by), _) => format!("t.{}::text", by.sql),
@@ -32,13 +32,13 @@ pub(super) fn list_deleted(map: &BoundMap<'_>) -> String {
         };
         let at = format!("t.{}::timestamptz", at.sql);
         selects.push(format!(
-            "(select {rank} as rank, {name}::text as entity_type, {id} as id, coalesce({SCHEMA}.owner_{kind}(t.*, 0), '') as user_id, \
+            "(select {rank} as rank, {name}::text as entity_type, {id} as id, coalesce({owner}, '') as user_id, \
              null::text as container_id, {at} as deleted_at, {by} as deleted_by from {sql} t\n         \
              where (list_deleted.of_type is null or list_deleted.of_type = {name}) and t.{column} is not null\n           \
              and (list_deleted.before_at is null or {at} < list_deleted.before_at\n                \
              or ({at} = list_deleted.before_at and ({rank} > lethe.rank or ({rank} = lethe.rank and {id} < list_deleted.before_id))))\n           \
              and (list_deleted.of_id is null or {id} = list_deleted.of_id) and (list_deleted.by_whom is null or {by} = list_deleted.by_whom)\n           \
-             and (list_deleted.of_user is null or {SCHEMA}.owner_{kind}(t.*, 0) = list_deleted.of_user)\n           \
+             and (list_deleted.of_user is null or {owner} = list_deleted.of_user)\n           \
              and (list_deleted.since is null or {at} >= list_deleted.since) and (list_deleted.until is null or {at} < list_deleted.until)\n         \
              order by t.{column} desc, {id} desc limit list_deleted.max_rows)",
             sql = table.table.sql,
@@ -76,7 +76,7 @@ pub(super) fn soft_deleted(map: &BoundMap<'_>) -> String {
                 (id.clone(), id)
             }
             (false, _) if table.mapped.is_api => {
-                (id, format!("coalesce({SCHEMA}.owner_{kind}(t.*, 0), '')"))
+                (id, format!("coalesce({}, '')", call("owner", kind, "t")))
             }
             _ => continue,
         };

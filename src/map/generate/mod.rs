@@ -2,6 +2,7 @@
 //! catalog, quoted by the server; nothing of the file reaches a statement but as a literal.
 
 mod choose;
+mod circle;
 mod closure;
 mod conditions;
 mod frame;
@@ -56,10 +57,11 @@ pub fn script(map: &BoundMap<'_>) -> String {
     let order = Order::of(map);
     let generated = [
         keys::buckets(map),
-        upward::states(map),
-        upward::owners(map),
+        upward::states(map, &order),
+        upward::owners(map, &order),
         choose::choose(map, &order),
-        keys::keys_of(map),
+        keys::keeps_answers(map, &order),
+        keys::keys_of(map, &order),
         keys::read_keys(map),
         keys::protected_keys(map),
         rows::mark_rows(map),

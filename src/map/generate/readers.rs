@@ -6,6 +6,7 @@ use super::frame::{Function, created, find_user, root, simple, user_variables};
 use super::lists;
 use super::quote::{array, dollar_quoted, literal};
 use super::remove::is_found_again;
+use super::upward::call;
 use crate::map::bind::BoundMap;
 use crate::map::catalog::Column;
 use crate::map::format::Action;
@@ -279,7 +280,7 @@ fn has_grace(map: &BoundMap<'_>) -> String {
 
 /// `owner_of` and `entity`, for the types with `api = true`.
 fn entities(map: &BoundMap<'_>) -> String {
-    let (mut owner, mut entity) = (String::new(), String::new());
+    let (mut owner_of, mut entity) = (String::new(), String::new());
     for (kind, table) in map
         .tables
         .iter()
@@ -289,11 +290,11 @@ fn entities(map: &BoundMap<'_>) -> String {
         let Some(id) = key_text(table.table, "t") else {
             continue;
         };
-        let name = type_literal(map, kind);
+        let (name, owner) = (type_literal(map, kind), call("owner", kind, "t"));
         let sql = &table.table.sql;
-        owner += &format!(
+        owner_of += &format!(
             "    if owner_of.of_type = {name} then\n        \
-             return (select coalesce({SCHEMA}.owner_{kind}(t.*, 0), '') from {sql} t where {});\n    end if;\n",
+             return (select coalesce({owner}, '') from {sql} t where {});\n    end if;\n",
             has_key(table.table, "t", "owner_of.of_id")
         );
         let at = table
@@ -306,7 +307,7 @@ fn entities(map: &BoundMap<'_>) -> String {
             .map_or("null::text".to_owned(), |by| format!("t.{}::text", by.sql));
         entity += &format!(
             "    if entity.of_type = {name} then\n        \
-             return query select {id}, coalesce({SCHEMA}.owner_{kind}(t.*, 0), ''), {at}, {by}, '{{}}'::jsonb\n        \
+             return query select {id}, coalesce({owner}, ''), {at}, {by}, '{{}}'::jsonb\n        \
              from {sql} t where {} for no key update of t;\n    end if;\n",
             has_key(table.table, "t", "entity.of_id")
         );
@@ -314,7 +315,7 @@ fn entities(map: &BoundMap<'_>) -> String {
     // An id that is none of the key's type names no row.
     let guard = "exception when invalid_text_representation or numeric_value_out_of_range or invalid_parameter_value then\n";
     [
-        simple("owner_of(of_type text, of_id text)", "returns text", "stable", format!("{owner}    return null;\n{guard}    return null;\n")),
+        simple("owner_of(of_type text, of_id text)", "returns text", "stable", format!("{owner_of}    return null;\n{guard}    return null;\n")),
         simple(
             "entity(of_type text, of_id text)",
             "returns table (id text, user_id text, deleted_at timestamptz, deleted_by text, details jsonb)",

@@ -1,14 +1,14 @@
 //! `remove_rows`: anonymises and detaches what stays, and removes what goes, children before their parents.
 
-use super::SCHEMA;
 use super::conditions::{key_text, no_child, of_row, of_user, type_literal};
 use super::frame::{
     AS_APPLICATION, Function, find_user, is_among, place_variables, user_variables,
 };
-use super::keys::is_answered;
+use super::keys::{is_answered, is_answered_of_kept};
 use super::order::Order;
 use super::quote::{constant, literal};
 use super::rows::{emptied, not_emptied};
+use super::{SCHEMA, circle};
 use crate::map::bind::{BoundChanges, BoundMap, BoundTable, BoundUser, Parent, Reference};
 use crate::map::catalog::{Column, Table};
 use crate::map::format::{Action, Constant};
@@ -43,10 +43,21 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
     if moved {
         body += &format!("    if lethe.moved then\n{}    end if;\n", chosen(map));
     }
-    for kind in order.downwards.iter().rev() {
-        body += &delete(map, order, *kind);
+    let mut done = vec![false; map.tables.len()];
+    for kind in order.downwards.iter().copied().rev() {
+        if done[kind] {
+            continue;
+        }
+        let members = order.circle(kind);
+        for member in &members {
+            done[*member] = true;
+        }
+        // What hangs on a circle was removed before.
+        body += &match order.is_circle(kind, kind) {
+            true => circle::delete(map, &members),
+            false => delete(map, kind),
+        };
     }
-    body += &circles(map, order);
     body += &root(map);
     Function {
         signature: "remove_rows(of_user text, user_key text, of_type text, of_id text, answered text[], max_rows int,\n    \
@@ -56,7 +67,7 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
         volatility: "volatile",
         variables: user_variables(map, "remove_rows")
             + &place_variables(map)
-            + "    ids jsonb;\n    n int;\n    moved boolean := false;\n",
+            + "    ids jsonb;\n    gone jsonb;\n    n int;\n    moved boolean := false;\n",
         body,
     }
     .sql()
@@ -103,7 +114,7 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: 
             emptied(table)
         };
         if !emptied.is_empty() {
-            answered = is_answered(map, table, "remove_rows.answered");
+            answered = is_answered_of_kept(map, table, "remove_rows.answered");
             set.extend(emptied);
             differs.extend(not_emptied(table));
         }
@@ -199,120 +210,42 @@ fn value_of(table: &Table, column: &Column, value: &Constant) -> String {
 }
 
 /// Removes the chosen rows of one kind on which nothing hangs.
-fn delete(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
+fn delete(map: &BoundMap<'_>, kind: usize) -> String {
     let table = &map.tables[kind];
     if table.is_root && map.kept_user().is_some() {
         return String::new();
     }
-    let is_tree = order.is_circle(kind, kind);
-    let statement = format!(
-        "    with gone as (\n        {}\n    )\n    select jsonb_agg(g.id) into lethe.ids from gone g;\n{}",
+    format!(
+        "    if cardinality(lethe.c{kind}) > 0 then\n    with gone as (\n        {}\n    )\n    \
+         select jsonb_agg(g.id) into lethe.ids from gone g;\n{}    end if;\n",
         delete_from(map, table, kind, &no_child(map, kind, "c")),
         count(map, kind)
-    );
-    match is_tree {
-        true => format!("    loop\n{statement}    exit when lethe.ids is null;\n    end loop;\n"),
-        false => format!("    if cardinality(lethe.c{kind}) > 0 then\n{statement}    end if;\n"),
-    }
-}
-
-fn delete_from(map: &BoundMap<'_>, table: &BoundTable<'_>, kind: usize, also: &str) -> String {
-    let id = key_text(table.table, "c").unwrap_or_else(|| "'-'".to_owned());
-    format!(
-        "delete from {} c using unnest(lethe.p{kind}, lethe.c{kind}) d (part, place)\n        \
-         where c.tableoid = d.part and c.ctid = d.place{}{also}\n        returning {id} as id",
-        table.table.sql,
-        is_answered(map, table, "remove_rows.answered")
     )
 }
 
-fn count(map: &BoundMap<'_>, kind: usize) -> String {
+fn delete_from(map: &BoundMap<'_>, table: &BoundTable<'_>, kind: usize, also: &str) -> String {
+    format!(
+        "delete from {} c using unnest(lethe.p{kind}, lethe.c{kind}) d (part, place)\n        \
+         where c.tableoid = d.part and c.ctid = d.place{}{also}\n        returning {} as id",
+        table.table.sql,
+        is_answered(map, table, "remove_rows.answered"),
+        id_text(table.table)
+    )
+}
+
+/// The text of the key of the row `c`; of a table without a key, a sign that stands for each row.
+pub(super) fn id_text(table: &Table) -> String {
+    key_text(table, "c").unwrap_or_else(|| "'-'".to_owned())
+}
+
+/// Counts the removed rows, whose ids are in `lethe.ids`.
+pub(super) fn count(map: &BoundMap<'_>, kind: usize) -> String {
     let name = type_literal(map, kind);
     format!(
         "    if lethe.ids is not null then\n        \
          remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || lethe.ids);\n        \
          remove_rows.changed := remove_rows.changed + jsonb_array_length(lethe.ids);\n    end if;\n"
     )
-}
-
-/// Rows of several tables that hang on each other go in one statement, if nothing else hangs on any of them and every
-/// object was answered for.
-fn circles(map: &BoundMap<'_>, order: &Order) -> String {
-    let mut text = String::new();
-    let mut done = vec![false; map.tables.len()];
-    for kind in order.downwards.iter().copied() {
-        let circle = order.circle(kind);
-        if done[kind] || (circle.len() < 2 && !order.is_circle(kind, kind)) {
-            continue;
-        }
-        for one in &circle {
-            done[*one] = true;
-        }
-        if circle
-            .iter()
-            .any(|one| map.tables[*one].is_root && map.kept_user().is_some())
-        {
-            continue;
-        }
-        let mut blocked = Vec::new();
-        let mut gone = Vec::new();
-        let mut counts = String::new();
-        let mut names = Vec::new();
-        for one in &circle {
-            let table = &map.tables[*one];
-            let sql = &table.table.sql;
-            let inside = |reference: &Reference<'_>| circle.contains(&reference.child);
-            let mut tests: Vec<String> = Vec::new();
-            for reference in map
-                .references
-                .iter()
-                .filter(|reference| super::conditions::points_at(map, reference, *one))
-            {
-                let child = &map.tables[reference.child].table.sql;
-                let among = match inside(reference) {
-                    true => format!(" and not ({})", is_among(reference.child, "x")),
-                    false => String::new(),
-                };
-                tests.push(format!(
-                    "exists (select from {child} x where {}{among})",
-                    of_row(reference, "c", "x")
-                ));
-            }
-            let answered = is_answered(map, table, "remove_rows.answered");
-            if !answered.is_empty() {
-                tests.push(format!("not (true{answered})"));
-            }
-            if !tests.is_empty() {
-                blocked.push(format!(
-                    "exists (select from unnest(lethe.p{one}, lethe.c{one}) d (part, place) join {sql} c on c.tableoid = d.part and c.ctid = d.place where {})",
-                    tests.join(" or ")
-                ));
-            }
-            let id = key_text(table.table, "c").unwrap_or_else(|| "'-'".to_owned());
-            gone.push(format!(
-                "g{one} as (delete from {sql} c using unnest(lethe.p{one}, lethe.c{one}) d (part, place) where c.tableoid = d.part and c.ctid = d.place returning {id} as id)"
-            ));
-            let name = type_literal(map, *one);
-            names.push(format!(
-                "{name}, coalesce((select jsonb_agg(g.id) from g{one} g), '[]')"
-            ));
-            counts += &format!(
-                "        lethe.n := jsonb_array_length(lethe.ids -> {name});\n        if lethe.n > 0 then\n            \
-                 remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || (lethe.ids -> {name}));\n            \
-                 remove_rows.changed := remove_rows.changed + lethe.n;\n        end if;\n"
-            );
-        }
-        let blocked = match blocked.is_empty() {
-            true => "false".to_owned(),
-            false => blocked.join("\n        or "),
-        };
-        text += &format!(
-            "    if not ({blocked}) then\n        with {}\n        select jsonb_build_object({}) into lethe.ids;\n{counts}    end if;\n",
-            gone.join(",\n            "),
-            names.join(", ")
-        );
-    }
-    text
 }
 
 /// The user's own row, if it stays: it is made anonymous when nothing else is left.
@@ -341,10 +274,7 @@ fn root(map: &BoundMap<'_>) -> String {
     let (mut set, mut differs) = assignments(table.table, &changes);
     differs.extend(not_emptied(table));
     let emptied = emptied(table);
-    let answered = match emptied.is_empty() {
-        true => String::new(),
-        false => is_answered(map, table, "remove_rows.answered"),
-    };
+    let answered = is_answered_of_kept(map, table, "remove_rows.answered");
     set.extend(emptied);
     if set.is_empty() || differs.is_empty() {
         return String::new();

@@ -2,7 +2,7 @@
 
 use super::conditions::{has_key, key_text, no_child, type_literal};
 use super::frame::{AS_APPLICATION, Function, find_user, user_variables};
-use super::keys::{is_answered, kept_conditions};
+use super::keys::{is_answered, is_answered_of_kept, kept_conditions};
 use super::quote::literal;
 use super::upward::call;
 use crate::map::bind::{BoundMap, BoundTable};
@@ -131,7 +131,8 @@ pub(super) fn remove_named(map: &BoundMap<'_>) -> String {
         if let Some((set, keeps)) = erased_columns(map, kind, table) {
             body += &format!(
                 "        with free as materialized ({free})\n        \
-                 update {sql} c set {set} from free d where c.tableoid = d.part and c.ctid = d.place and ({keeps}){answered};\n"
+                 update {sql} c set {set} from free d where c.tableoid = d.part and c.ctid = d.place and ({keeps}){};\n",
+                is_answered_of_kept(map, table, "remove_named.answered")
             );
         }
         body += "    end if;\n";

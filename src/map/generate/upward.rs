@@ -1,82 +1,169 @@
 //! Functions that look from a row upwards, along the `delete` rules: whether an erasure that has begun takes it, whether a
 //! deletion that can still be taken back would, and whose row it is.
+//!
+//! A function calls those of its parents, of which there are as many as the map has tables at most. Rows of a circle of
+//! rules can hang on each other in chains and rings of any length, so each of them is looked at once there.
 
 use super::SCHEMA;
 use super::conditions::{key_text, of_row, type_literal};
 use super::frame::Function;
+use super::order::Order;
 use crate::map::bind::{BoundMap, BoundUser, Parent, Reference};
 use crate::map::format::Action;
 
-/// Circles of rows end here. A row that is deeper counts as not found, and stays.
-const MAX_DEPTH: u32 = 50;
-
-/// `goes_K(row)` and `rests_K(row)` of each kind.
-pub(super) fn states(map: &BoundMap<'_>) -> String {
+/// `goes_K(row, its partition, its place)` and `rests_K(…)` of each kind.
+pub(super) fn states(map: &BoundMap<'_>, order: &Order) -> String {
     let mut text = String::new();
-    for (name, entity, user) in [
-        ("goes", "is_going_entity", "is_going_user"),
-        ("rests", "is_resting_entity", "is_resting_user"),
+    for state in [
+        State {
+            name: "goes",
+            entity: "is_going_entity",
+            user: "is_going_user",
+        },
+        State {
+            name: "rests",
+            entity: "is_resting_entity",
+            user: "is_resting_user",
+        },
     ] {
         // The functions call each other, so all of them must be there before the first is compiled; PL/pgSQL looks a
         // function up when it runs.
         for kind in 0..map.tables.len() {
-            text += &state(map, kind, (name, entity, user));
+            text += &state.function(map, order, kind);
         }
     }
     text
 }
 
-fn state(map: &BoundMap<'_>, kind: usize, (name, entity, user): (&str, &str, &str)) -> String {
-    let table = &map.tables[kind];
-    let function = format!("{name}_{kind}");
-    let row = format!("{function}.c");
-    let mut tests = Vec::new();
-    if let (true, Some(key)) = (table.mapped.is_api, key_text(table.table, &row)) {
-        tests.push(format!(
-            "lethe.{entity}({}, {key})",
-            type_literal(map, kind)
-        ));
-    }
-    if let (true, BoundUser::Rows { clerk_id, .. }) = (table.is_root, map.user) {
-        tests.push(format!("lethe.{user}({row}.{}::text, null)", clerk_id.sql));
-    }
-    for reference in upward(map, kind) {
-        let discriminator = discriminator(reference, &row);
-        let test = match (&reference.parent, map.user) {
-            (Parent::Row(parent), _) => {
-                let parent_table = &map.tables[*parent].table.sql;
-                format!(
-                    "exists (select from {parent_table} p where {} and {SCHEMA}.{name}_{parent}(p.*, {function}.depth + 1))",
-                    of_row(reference, "p", &row)
-                )
-            }
-            (Parent::UserId, BoundUser::Rows { id, clerk_id }) if id.number != clerk_id.number => {
-                by_value(
-                    reference,
-                    &row,
-                    |value| format!("lethe.{user}(null, {value})"),
-                    &discriminator,
-                )
-            }
-            _ => by_value(
-                reference,
-                &row,
-                |value| format!("lethe.{user}({value}, null)"),
-                &discriminator,
-            ),
+/// A pair of functions of schema `lethe` that say something of a user and of a row that is deleted alone.
+struct State {
+    name: &'static str,
+    entity: &'static str,
+    user: &'static str,
+}
+
+impl State {
+    fn function(&self, map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
+        let function = format!("{}_{kind}", self.name);
+        let tests = self.tests(map, order, kind, &format!("{function}.c"));
+        let tests = match tests.is_empty() {
+            true => "false".to_owned(),
+            false => tests.join("\n        or "),
         };
-        tests.push(test);
+        let body = match ring(map, order, kind, &function) {
+            None => format!("    return {tests};\n"),
+            Some(ring) => {
+                let kinds = order.circle(kind).into_iter();
+                let selects = kinds.filter_map(|of| {
+                    let tests = self.tests(map, order, of, "r");
+                    let condition = format!("({})", tests.join(" or "));
+                    (!tests.is_empty()).then(|| of_ring(map, of, "1", &condition))
+                });
+                let selects: Vec<String> = selects.collect();
+                match selects.is_empty() {
+                    true => "    return false;\n".to_owned(),
+                    false => format!(
+                        "    if {tests} then\n        return true;\n    end if;\n    return exists (\n        {ring}\n        \
+                         select from up u cross join lateral (\n            {}) x);\n",
+                        selects.join("\n            union all\n            ")
+                    ),
+                }
+            }
+        };
+        upward_function(map, kind, &function, "returns boolean", body)
     }
-    let body = match tests.is_empty() {
-        true => "    return false;\n".to_owned(),
-        false => format!(
-            "    return {function}.depth < {MAX_DEPTH} and (\n        {});\n",
-            tests.join("\n        or ")
-        ),
-    };
+
+    /// Conditions of the row itself, and of its parents that stand in no circle with it.
+    fn tests(&self, map: &BoundMap<'_>, order: &Order, kind: usize, row: &str) -> Vec<String> {
+        let table = &map.tables[kind];
+        let mut tests = Vec::new();
+        if let (true, Some(key)) = (table.mapped.is_api, key_text(table.table, row)) {
+            let name = type_literal(map, kind);
+            tests.push(format!("lethe.{}({name}, {key})", self.entity));
+        }
+        if let (true, BoundUser::Rows { clerk_id, .. }) = (table.is_root, map.user) {
+            tests.push(format!(
+                "lethe.{}({row}.{}::text, null)",
+                self.user, clerk_id.sql
+            ));
+        }
+        for reference in upward(map, kind) {
+            let discriminator = discriminator(reference, row);
+            tests.push(match (&reference.parent, map.user) {
+                (Parent::Row(parent), _) if order.is_circle(*parent, kind) => continue,
+                (Parent::Row(parent), _) => format!(
+                    "exists (select from {} p where {} and {})",
+                    map.tables[*parent].table.sql,
+                    of_row(reference, "p", row),
+                    call(self.name, *parent, "p")
+                ),
+                (Parent::UserId, BoundUser::Rows { id, clerk_id })
+                    if id.number != clerk_id.number =>
+                {
+                    let value = value(reference, row);
+                    format!("(lethe.{}(null, {value}){discriminator})", self.user)
+                }
+                _ => format!(
+                    "(lethe.{}({}, null){discriminator})",
+                    self.user,
+                    value(reference, row)
+                ),
+            });
+        }
+        tests
+    }
+}
+
+/// `up (kind, part, place)`: the row and those of its circle that it hangs on, as the beginning of a statement; `None` for a
+/// kind that stands in no circle.
+fn ring(map: &BoundMap<'_>, order: &Order, kind: usize, function: &str) -> Option<String> {
+    let mut steps = Vec::new();
+    for child in order.circle(kind) {
+        for reference in upward(map, child) {
+            if let Parent::Row(parent) = reference.parent
+                && order.is_circle(parent, child)
+            {
+                steps.push(format!(
+                    "select {parent}, p.tableoid, p.ctid from {} r join {} p on {} where u.kind = {child} and r.tableoid = u.part and r.ctid = u.place",
+                    map.tables[child].table.sql,
+                    map.tables[parent].table.sql,
+                    of_row(reference, "p", "r")
+                ));
+            }
+        }
+    }
+    (!steps.is_empty()).then(|| {
+        format!(
+            "with recursive up (kind, part, place) as (\n            \
+             select {kind}, {function}.part, {function}.place\n            union\n            \
+             select x.kind, x.part, x.place from up u cross join lateral (\n                {}) x (kind, part, place)\n        )",
+            steps.join("\n                union all\n                ")
+        )
+    })
+}
+
+/// What `select` gives of the rows `r` of one kind among the rows `u` of a circle.
+fn of_ring(map: &BoundMap<'_>, kind: usize, select: &str, condition: &str) -> String {
+    format!(
+        "select {select} from {} r where u.kind = {kind} and r.tableoid = u.part and r.ctid = u.place and {condition}",
+        map.tables[kind].table.sql
+    )
+}
+
+/// A function of a row and of its place, of which a row's value knows nothing.
+fn upward_function(
+    map: &BoundMap<'_>,
+    kind: usize,
+    name: &str,
+    returns: &'static str,
+    body: String,
+) -> String {
     Function {
-        signature: format!("{function}(c {}, depth int)", table.table.sql),
-        returns: "returns boolean",
+        signature: format!(
+            "{name}(c {}, part oid, place tid)",
+            map.tables[kind].table.sql
+        ),
+        returns,
         volatility: "stable",
         variables: String::new(),
         body,
@@ -84,20 +171,12 @@ fn state(map: &BoundMap<'_>, kind: usize, (name, entity, user): (&str, &str, &st
     .sql()
 }
 
-fn by_value(
-    reference: &Reference<'_>,
-    row: &str,
-    test: impl Fn(&str) -> String,
-    discriminator: &str,
-) -> String {
-    let column = reference
-        .columns
-        .first()
-        .map_or("null", |column| &column.sql);
-    format!(
-        "({}{discriminator})",
-        test(&format!("{row}.{column}::text"))
-    )
+/// The value of a reference to a user.
+fn value(reference: &Reference<'_>, row: &str) -> String {
+    let mut columns = reference.columns.iter();
+    columns.next().map_or("null".to_owned(), |column| {
+        format!("{row}.{}::text", column.sql)
+    })
 }
 
 fn discriminator(reference: &Reference<'_>, row: &str) -> String {
@@ -116,15 +195,39 @@ fn upward<'m, 'c>(map: &'m BoundMap<'c>, kind: usize) -> impl Iterator<Item = &'
     references.filter(move |one| one.child == kind && one.rule.action == Action::Delete)
 }
 
-/// `owner_K(row)`: the Clerk id of the user whose row it is, by the first rule that leads to one; null for nobody's.
-pub(super) fn owners(map: &BoundMap<'_>) -> String {
-    (0..map.tables.len()).map(|kind| owner(map, kind)).collect()
+/// `owner_K(row, its partition, its place)`: the Clerk id of the user whose row it is, by the first rule that leads to one;
+/// null for nobody's.
+pub(super) fn owners(map: &BoundMap<'_>, order: &Order) -> String {
+    let kinds = 0..map.tables.len();
+    kinds.map(|kind| owner(map, order, kind)).collect()
 }
 
-fn owner(map: &BoundMap<'_>, kind: usize) -> String {
-    let table = &map.tables[kind];
+fn owner(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
     let function = format!("owner_{kind}");
-    let row = format!("{function}.c");
+    let owner = first_owner(map, order, kind, &format!("{function}.c"));
+    let body = match ring(map, order, kind, &function) {
+        None => format!("    return {owner};\n"),
+        Some(ring) => {
+            let selects = order
+                .circle(kind)
+                .into_iter()
+                .map(|of| of_ring(map, of, &first_owner(map, order, of, "r"), "true"));
+            let selects: Vec<String> = selects.collect();
+            // The rows of a circle come in the order in which they were reached: the nearest owner is the first.
+            format!(
+                "    return coalesce({owner}, (\n        {ring}\n        \
+                 select x.owner from (select w.*, row_number() over () as number from up w) u cross join lateral (\n            {}) x (owner)\n        \
+                 where x.owner is not null order by u.number limit 1));\n",
+                selects.join("\n            union all\n            ")
+            )
+        }
+    };
+    upward_function(map, kind, &function, "returns text", body)
+}
+
+/// The owner that a row names, or that a parent has which stands in no circle with it.
+fn first_owner(map: &BoundMap<'_>, order: &Order, kind: usize, row: &str) -> String {
+    let table = &map.tables[kind];
     let mut owners = Vec::new();
     if let (true, BoundUser::Rows { clerk_id, .. }) = (table.is_root, map.user) {
         owners.push(format!("{row}.{}::text", clerk_id.sql));
@@ -133,47 +236,36 @@ fn owner(map: &BoundMap<'_>, kind: usize) -> String {
     let (direct, by_row): (Vec<_>, Vec<_>) =
         upward(map, kind).partition(|reference| !matches!(reference.parent, Parent::Row(_)));
     for reference in direct.into_iter().chain(by_row) {
-        let discriminator = discriminator(reference, &row);
-        let column = reference
-            .columns
-            .first()
-            .map_or("null", |column| &column.sql);
-        let owner = match (&reference.parent, map.user) {
+        let discriminator = discriminator(reference, row);
+        owners.push(match (&reference.parent, map.user) {
+            (Parent::Row(parent), _) if order.is_circle(*parent, kind) => continue,
             (Parent::Row(parent), _) => format!(
-                "(select {SCHEMA}.owner_{parent}(p.*, {function}.depth + 1) from {} p where {} limit 1)",
+                "(select {} from {} p where {} limit 1)",
+                call("owner", *parent, "p"),
                 map.tables[*parent].table.sql,
-                of_row(reference, "p", &row)
+                of_row(reference, "p", row)
             ),
             (Parent::UserId, BoundUser::Rows { id, clerk_id }) if id.number != clerk_id.number => {
-                let root = &map.tables[0].table.sql;
                 format!(
-                    "(select u.{}::text from {root} u where {}{discriminator} limit 1)",
+                    "(select u.{}::text from {} u where {}{discriminator} limit 1)",
                     clerk_id.sql,
-                    of_row(reference, "u", &row)
+                    map.tables[0].table.sql,
+                    of_row(reference, "u", row)
                 )
             }
-            _ => format!("(select {row}.{column}::text where true{discriminator})"),
-        };
-        owners.push(owner);
+            _ => format!(
+                "(select {} where true{discriminator})",
+                value(reference, row)
+            ),
+        });
     }
-    let body = match owners.is_empty() {
-        true => "    return null;\n".to_owned(),
-        false => format!(
-            "    if {function}.depth > {MAX_DEPTH} then\n        return null;\n    end if;\n    return coalesce({});\n",
-            owners.join(",\n        ")
-        ),
-    };
-    Function {
-        signature: format!("{function}(c {}, depth int)", table.table.sql),
-        returns: "returns text",
-        volatility: "stable",
-        variables: String::new(),
-        body,
+    match owners.is_empty() {
+        true => "null::text".to_owned(),
+        false => format!("coalesce({})", owners.join(",\n        ")),
     }
-    .sql()
 }
 
-/// The call of `goes_K` or `rests_K` on the row `alias`.
+/// The call of `goes_K`, `rests_K` or `owner_K` on the row `alias`.
 pub(super) fn call(name: &str, kind: usize, alias: &str) -> String {
-    format!("{SCHEMA}.{name}_{kind}({alias}.*, 0)")
+    format!("{SCHEMA}.{name}_{kind}({alias}.*, {alias}.tableoid, {alias}.ctid)")
 }

@@ -22,14 +22,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Difference {
     /// The same words for the same kind of difference, whatever the case.
-    pub what: &'static str,
+    pub what: String,
     pub details: Vec<String>,
 }
 
 impl Difference {
-    pub fn new(what: &'static str, details: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(what: impl Into<String>, details: impl IntoIterator<Item = String>) -> Self {
         Self {
-            what,
+            what: what.into(),
             details: details.into_iter().collect(),
         }
     }

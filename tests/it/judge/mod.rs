@@ -1,6 +1,7 @@
 //! Random schemas, maps and rows from a seed, and a judge that works out by itself what an erasure must do to them.
 //! What Lethe says and does is compared with it. `JUDGE_SEED` tries one seed again, and makes what fails smaller;
-//! `JUDGE_SCHEMAS` and `JUDGE_ERASURES` say how many seeds there are, from `JUDGE_FIRST` on.
+//! `JUDGE_SCHEMAS` and `JUDGE_ERASURES` say how many seeds there are, from `JUDGE_FIRST` on, and `JUDGE_LIMIT_MS` when an
+//! erasure is taken for one that does not end.
 
 mod case;
 mod draft;

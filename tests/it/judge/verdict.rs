@@ -395,12 +395,15 @@ pub fn generate(table: &Table, row: &mut Row) {
     }
 }
 
-/// The text of a key of one column; of a composite one the text of its JSON array as PostgreSQL writes it.
+/// The text of a key of one column; of a composite one a JSON array of the texts, as PostgreSQL writes it.
 pub fn key_text(row: &Row, key: &[ColumnNo]) -> String {
     match key {
         [column] => text(&row[*column]),
         columns => {
-            let values: Vec<String> = columns.iter().map(|one| row[*one].to_string()).collect();
+            let values: Vec<String> = columns
+                .iter()
+                .map(|one| json!(text(&row[*one])).to_string())
+                .collect();
             format!("[{}]", values.join(", "))
         }
     }
