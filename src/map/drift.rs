@@ -208,15 +208,18 @@ impl DriftState {
 
     /// Looks every now and then, and at once when somebody asks for it, until `stop`. The first look is the caller's.
     pub async fn watch(&self, pool: &PgPool, records: Records, stop: &CancellationToken) {
+        let mut breaking = self.breaking.subscribe();
         loop {
-            let pause = match self.is_breaking() {
-                true => BROKEN_INTERVAL,
-                false => INTERVAL,
+            let pause = match breaking.borrow_and_update().is_empty() {
+                true => INTERVAL,
+                false => BROKEN_INTERVAL,
             };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(pause) => {}
                 () = self.look_asked_for.notified() => {}
+                // Another look, such as the caller's first, found something else: the pause is another one.
+                Ok(()) = breaking.changed() => continue,
             }
             self.look_and_record(pool, records).await;
         }

@@ -94,20 +94,24 @@ fn ancestors(
 ) -> BTreeMap<Place, bool> {
     let mut more = rows.clone();
     for (place, is_sure) in rows {
-        for parent in parents(case, *place) {
+        for (parent, lets_go) in parents(case, *place) {
             if verdict.gone.contains(&parent) {
-                *more.entry(parent).or_default() |= is_sure;
+                *more.entry(parent).or_default() |= *is_sure && !lets_go;
             }
         }
     }
     more
 }
 
-/// The rows that a row points at, by any of its references that have a rule.
-fn parents(case: &Case, place: Place) -> Vec<Place> {
+/// The rows that a row points at, by any of its references that have a rule; each with whether the row may let go of it
+/// before it goes itself.
+fn parents(case: &Case, place: Place) -> Vec<(Place, bool)> {
     let (table, row) = (&case.tables[place.0], &case.rows[place.0][place.1]);
     let mut parents = Vec::new();
-    for reference in table.references.iter().filter(|one| one.rule.is_some()) {
+    for reference in &table.references {
+        let Some(rule) = &reference.rule else {
+            continue;
+        };
         let Target::Columns {
             table: parent,
             columns,
@@ -128,7 +132,7 @@ fn parents(case: &Case, place: Place) -> Vec<Place> {
         };
         let rows = case.rows[*parent].iter().enumerate();
         let found = rows.filter(|(_, row)| points_at(row));
-        parents.extend(found.map(|(row, _)| (*parent, row)));
+        parents.extend(found.map(|(row, _)| ((*parent, row), rule.action != Action::Delete)));
     }
     parents
 }
