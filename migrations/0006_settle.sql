@@ -61,24 +61,33 @@ create function lethe.removed_since(of_user text, since timestamptz,
     out objects_deleted bigint, out objects_kept bigint, out rows_deleted jsonb)
 language sql stable set search_path = lethe, pg_temp as $$
     with records as materialized (
-        select cardinality(f.object_keys) as deleted, cardinality(f.kept_keys) as kept, f.row_type,
+        select f.object_keys, f.kept_keys, f.row_type,
                cardinality(f.row_ids) as row_count, f.more_rows
         from lethe.finished_tasks f
         where f.user_id = of_user and f.finished_at >= since and f.status = 'completed'
         union all
-        select cardinality(a.object_keys), cardinality(a.kept_keys), null, 0, a.rows_removed
+        select a.object_keys, a.kept_keys, null, 0, a.rows_removed
         from lethe.cleanup_audit a
         where a.user_id = of_user and a.at >= since
+    ), objects as (
+        -- Several tasks may have named an object, and one may have kept what a later one deleted.
+        select count(*) filter (where k.is_deleted) as deleted, count(*) filter (where not k.is_deleted) as kept
+        from (
+            select n.key, bool_or(n.is_deleted) as is_deleted
+            from records r
+            cross join lateral (select unnest(r.object_keys), true union all select unnest(r.kept_keys), false) n (key, is_deleted)
+            group by n.key
+        ) k
     ), counted as (
         select r.row_type as type, r.row_count as rows from records r where r.row_count > 0
         union all
         select e.key, jsonb_array_length(e.value) from records r cross join lateral jsonb_each(r.more_rows) e
         where r.more_rows is not null
     )
-    select coalesce(sum(r.deleted), 0), coalesce(sum(r.kept), 0),
+    select o.deleted, o.kept,
            (select coalesce(jsonb_object_agg(c.type, c.rows), '{}')
             from (select c.type, sum(c.rows) as rows from counted c group by c.type) c)
-    from records r
+    from objects o
 $$;
 
 -- Writes the receipts of these completed erasures.

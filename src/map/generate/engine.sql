@@ -19,6 +19,7 @@ declare
     marks     jsonb;
     is_full   boolean;
     named     record;
+    refs      text[];
     keys      text[];
     has_parts boolean;
     made      int;
@@ -43,13 +44,20 @@ begin
     select array_agg(k.type) as types, array_agg(k.id) as ids, array_agg(k.ref) as refs, array_agg(k.is_leaf) as leaves
     into named
     from lethe_map.keys_of(kinds, parts, places, root.user_id, tombstone.user_key, max_rows) k;
+    refs := named.refs;
+    if exists (select from unnest(refs) n (ref) where n.ref like 'outside:%') then
+        -- An object that several columns name goes if one of them allows it, now or in a part that is over.
+        refs := lethe_map.unmarked(refs, refs || array(
+            select k.key from lethe.finished_tasks f cross join unnest(f.object_keys || f.kept_keys) k (key)
+            where f.user_id = root.user_id and f.parent_id = root.id and f.finished_at >= root.created_at));
+    end if;
 
     marks := lethe_map.mark_rows(kinds, parts, places, root.created_at, asked_by);
     if root.lease_token = 0 and marks <> '{}' then
         update lethe.cleanup_tasks t set marked = coalesce(t.marked, '{}') || marks where t.id = root_id;
     end if;
 
-    keys := array(select distinct n.ref from unnest(named.refs) n (ref));
+    keys := array(select distinct n.ref from unnest(refs) n (ref));
     if not is_full and not has_parts and cardinality(keys) <= part_size
        and not exists (select from unnest(keys) k (ref) where k.ref like 'outside:%') then
         update lethe.cleanup_tasks t
@@ -65,12 +73,12 @@ begin
     from (
         select p.type, p.id, p.ref, w.is_outside,
                (dense_rank() over (partition by p.type, w.is_outside order by p.id) - 1) / w.rows_in_part as part
-        from unnest(named.types, named.ids, named.refs, named.leaves) p (type, id, ref, is_leaf)
+        from unnest(named.types, named.ids, refs, named.leaves) p (type, id, ref, is_leaf)
         join (
             -- As many rows as name 1,000 keys when each has as many as the one with the most.
             select f.type, f.id, bool_or(f.ref like 'outside:%') as is_outside,
                    greatest(part_size / max(count(*)) over (partition by f.type), 1) as rows_in_part
-            from unnest(named.types, named.ids, named.refs) f (type, id, ref) group by f.type, f.id
+            from unnest(named.types, named.ids, refs) f (type, id, ref) group by f.type, f.id
         ) w on w.type = p.type and w.id = p.id
         where p.is_leaf
           and not exists (

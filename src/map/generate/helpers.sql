@@ -96,3 +96,14 @@ language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
                            (lethe_map.percent_encoded(forms_of.key, '-_.~/'))) e (encoded)
     ) f (form)
 $lethe$;
+
+-- How tasks name these objects, without the marks of those that something else allows to be deleted.
+create or replace function lethe_map.unmarked(refs text[], allowed text[]) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $lethe$
+begin
+    return array(
+        select case when r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest(unmarked.allowed) a (ref))
+                    then substr(r.ref, 9) else r.ref end
+        from unnest(unmarked.refs) with ordinality r (ref, at) order by r.at);
+end
+$lethe$;

@@ -51,7 +51,8 @@ pub(super) fn is_answered_of_kept(
 fn is_object_answered(map: &BoundMap<'_>, object: &BoundObject<'_>, answered: &str) -> String {
     format!(
         "\n          and not exists (select from (select c.*) t {} where not k.is_foreign \
-         and r.ref not in (select a.ref from unnest({answered}) a (ref) where a.ref is not null))",
+         and not (r.ref in (select a.ref from unnest({answered}) a (ref) where a.ref is not null) \
+         or (r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest({answered}) a (ref) where a.ref is not null))))",
         references_of(map, object)
     )
 }

@@ -20,7 +20,6 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
         + &find_user(map, "remove_rows")
         + "    remove_rows.removed := '{}';\n    remove_rows.kept := '[]';\n    remove_rows.changed := 0;\n"
         + &chosen(map);
-    let mut moved = false;
     for reference in &map.references {
         if reference.rule.action != Action::Delete {
             let parent = super::conditions::parent_kind(map, reference);
@@ -30,7 +29,6 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
                     || order.goes_after(reference.child, parent)
                     || (map.tables[reference.child].is_root && map.kept_user().is_some())
             });
-            moved |= lets_go;
             if parent == Some(reference.child) && reference.rule.action == Action::Keep {
                 // A row that goes lets go too, and is none of those that are kept.
                 body += &change(map, reference, false, true);
@@ -39,9 +37,6 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
                 body += &change(map, reference, lets_go, true);
             }
         }
-    }
-    if moved {
-        body += &format!("    if lethe.moved then\n{}    end if;\n", chosen(map));
     }
     let mut done = vec![false; map.tables.len()];
     for kind in order.downwards.iter().copied().rev() {
@@ -67,7 +62,7 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
         volatility: "volatile",
         variables: user_variables(map, "remove_rows")
             + &place_variables(map)
-            + "    ids jsonb;\n    gone jsonb;\n    n int;\n    moved boolean := false;\n",
+            + "    ids jsonb;\n    gone jsonb;\n    n int;\n    found int;\n    is_pending boolean := false;\n",
         body,
     }
     .sql()
@@ -158,16 +153,27 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: 
         ),
         true => String::new(),
     };
-    let moved = match lets_go {
-        true => "        lethe.moved := true;\n",
-        false => "",
+    // Rows that were chosen have another place now.
+    let chosen = match lets_go {
+        true => chosen(map),
+        false => String::new(),
+    };
+    // The user's row that stays is made anonymous when no row is left to be changed, because some are found by it.
+    let (find, compare) = match map.kept_user() {
+        Some(_) => (
+            format!(
+                "        select count(*) into lethe.found from (\n            select from {from} where {condition}{going}{differs} limit remove_rows.max_rows + 1) x;\n"
+            ),
+            "        lethe.is_pending := lethe.is_pending or lethe.n < lethe.found;\n",
+        ),
+        None => (String::new(), ""),
     };
     format!(
-        "    if {only} then\n        with hit as materialized (\n            select c.tableoid as part, c.ctid as place from {from}\n            \
+        "    if {only} then\n{find}        with hit as materialized (\n            select c.tableoid as part, c.ctid as place from {from}\n            \
          where {condition}{going}{differs}{answered}\n            limit remove_rows.max_rows for update of c skip locked)\n        \
          update {sql} c set {} from hit d where c.tableoid = d.part and c.ctid = d.place;\n        \
-         get diagnostics lethe.n = row_count;\n        if lethe.n > 0 then\n        \
-         remove_rows.changed := remove_rows.changed + lethe.n;\n{counted}{moved}        end if;\n    end if;\n",
+         get diagnostics lethe.n = row_count;\n{compare}        if lethe.n > 0 then\n        \
+         remove_rows.changed := remove_rows.changed + lethe.n;\n{counted}{chosen}        end if;\n    end if;\n",
         set.join(", ")
     )
 }
@@ -280,7 +286,7 @@ fn root(map: &BoundMap<'_>) -> String {
         return String::new();
     }
     format!(
-        "    if remove_rows.of_type is null and cardinality(lethe.c0) > 0 and not exists (\n        \
+        "    if remove_rows.of_type is null and cardinality(lethe.c0) > 0 and not lethe.is_pending and not exists (\n        \
          select from {SCHEMA}.choose(remove_rows.of_user, remove_rows.user_key, null, null, 1) x where x.kind <> 0) then\n        \
          update {} c set {} from unnest(lethe.p0, lethe.c0) d (part, place)\n        \
          where c.tableoid = d.part and c.ctid = d.place and ({}){answered};\n        \
