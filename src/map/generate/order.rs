@@ -33,9 +33,12 @@ impl Order {
             }
         }
         let mut downwards: Vec<usize> = (0..count).collect();
-        // A kind reaches strictly more kinds than those below it; kinds of one circle reach the same.
+        // A kind reaches strictly more kinds besides itself than those below it; kinds of one circle reach as many.
         downwards.sort_by_key(|kind| {
-            let below = reaches[*kind].iter().filter(|reached| **reached).count();
+            let others = reaches[*kind].iter().enumerate();
+            let below = others
+                .filter(|(other, reached)| **reached && other != kind)
+                .count();
             (std::cmp::Reverse(below), *kind)
         });
         Self { downwards, reaches }
