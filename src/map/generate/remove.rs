@@ -21,21 +21,22 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
         + "    remove_rows.removed := '{}';\n    remove_rows.kept := '[]';\n    remove_rows.changed := 0;\n"
         + &chosen(map);
     for reference in &map.references {
-        if reference.rule.action != Action::Delete {
-            let parent = super::conditions::parent_kind(map, reference);
-            // A row that goes later than what it points at, or with it, must let go of it first.
-            let lets_go = parent.is_some_and(|parent| {
-                parent == reference.child
-                    || order.goes_after(reference.child, parent)
-                    || (map.tables[reference.child].is_root && map.kept_user().is_some())
-            });
-            if parent == Some(reference.child) && reference.rule.action == Action::Keep {
-                // A row that goes lets go too, and is none of those that are kept.
-                body += &change(map, reference, false, true);
-                body += &change(map, reference, true, false);
-            } else {
-                body += &change(map, reference, lets_go, true);
-            }
+        if reference.rule.action == Action::Delete {
+            continue;
+        }
+        if map.tables[reference.child].is_root && map.kept_user().is_some() {
+            // The user's own row is among those that were chosen, and stays.
+            body += &change(map, reference, Rows::All);
+            continue;
+        }
+        body += &change(map, reference, Rows::Staying);
+        let parent = super::conditions::parent_kind(map, reference);
+        // A row that goes later than what it points at, or with it, must let go of it first.
+        let lets_go = parent.is_some_and(|parent| {
+            parent == reference.child || order.goes_after(reference.child, parent)
+        });
+        if lets_go {
+            body += &change(map, reference, Rows::Going);
         }
     }
     let mut done = vec![false; map.tables.len()];
@@ -88,12 +89,29 @@ fn chosen(map: &BoundMap<'_>) -> String {
     }
 }
 
-/// Detaches or anonymises the rows of one rule; with `lets_go` also those that go themselves.
-fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: bool) -> String {
+/// Which rows of a rule are changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Those that stay.
+    Staying,
+    /// Those that go: they only let go of what the reference points at, because others may point at their other columns.
+    Going,
+    All,
+}
+
+/// Detaches or anonymises rows of one rule.
+fn change(map: &BoundMap<'_>, reference: &Reference<'_>, rows: Rows) -> String {
     let kind = reference.child;
     let table = &map.tables[kind];
     let is_detach = reference.rule.action == Action::Detach;
-    let (mut set, mut differs) = assignments(table.table, &reference.changes);
+    let lets_go = |column: &Column| {
+        rows != Rows::Going
+            || reference
+                .columns
+                .iter()
+                .any(|one| one.number == column.number)
+    };
+    let (mut set, mut differs) = assignments(table.table, &reference.changes, lets_go);
     if is_detach {
         for column in reference.columns.iter().filter(|column| !column.not_null) {
             set.push(format!("{} = null", column.sql));
@@ -101,13 +119,9 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: 
         differs.clear();
     }
     let mut answered = String::new();
-    if !is_detach {
-        // Of users, only the one who is erased gives up objects.
-        let emptied = if table.is_root {
-            Vec::new()
-        } else {
-            emptied(table)
-        };
+    // Of users, only the one who is erased gives up objects.
+    if !is_detach && rows != Rows::Going && !table.is_root {
+        let emptied = emptied(table);
         if !emptied.is_empty() {
             answered = is_answered_of_kept(map, table, "remove_rows.answered");
             set.extend(emptied);
@@ -136,16 +150,17 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: 
         ),
         (_, None) => return String::new(),
     };
-    let going = match lets_go {
-        true => String::new(),
-        false => format!(" and not ({})", is_among(kind, "c")),
+    let going = match rows {
+        Rows::Staying => format!(" and not ({})", is_among(kind, "c")),
+        Rows::Going => format!(" and {}", is_among(kind, "c")),
+        Rows::All => String::new(),
     };
     let differs = match differs.is_empty() {
         true => String::new(),
         false => format!(" and ({})", differs.join(" or ")),
     };
     // A row that its reference still finds is counted at the end.
-    let counted = match is_detach || !counts || is_found_again(map, reference) {
+    let counted = match is_detach || rows == Rows::Going || is_found_again(map, reference) {
         false => format!(
             "        remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n",
             type_literal(map, kind),
@@ -154,9 +169,9 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, lets_go: bool, counts: 
         true => String::new(),
     };
     // Rows that were chosen have another place now.
-    let chosen = match lets_go {
-        true => chosen(map),
-        false => String::new(),
+    let chosen = match rows {
+        Rows::Staying => String::new(),
+        Rows::Going | Rows::All => chosen(map),
     };
     // The user's row that stays is made anonymous when no row is left to be changed, because some are found by it.
     let (find, compare) = match map.kept_user() {
@@ -184,10 +199,14 @@ pub(super) fn is_found_again(map: &BoundMap<'_>, reference: &Reference<'_>) -> b
     map.parent_stays(reference) && !columns.any(|column| reference.changes.changes(column))
 }
 
-/// What the columns of a row that stays become, and conditions that the row `c` still has something else.
-fn assignments(table: &Table, changes: &BoundChanges<'_>) -> (Vec<String>, Vec<String>) {
+/// What the columns of a row become, as far as `of` takes them, and conditions that the row `c` still has something else.
+fn assignments(
+    table: &Table,
+    changes: &BoundChanges<'_>,
+    of: impl Fn(&Column) -> bool,
+) -> (Vec<String>, Vec<String>) {
     let (mut set, mut differs) = (Vec::new(), Vec::new());
-    for (column, value) in &changes.set {
+    for (column, value) in changes.set.iter().filter(|(column, _)| of(column)) {
         let value = value_of(table, column, value);
         differs.push(format!(
             "c.{}::text is distinct from ({value})::text",
@@ -195,7 +214,7 @@ fn assignments(table: &Table, changes: &BoundChanges<'_>) -> (Vec<String>, Vec<S
         ));
         set.push(format!("{} = {value}", column.sql));
     }
-    for column in &changes.clear {
+    for column in changes.clear.iter().filter(|column| of(column)) {
         differs.push(format!("c.{} is not null", column.sql));
         set.push(format!("{} = null", column.sql));
     }
@@ -277,7 +296,7 @@ fn root(map: &BoundMap<'_>) -> String {
         clear: columns(&keep.changes.clear),
         leave: Vec::new(),
     };
-    let (mut set, mut differs) = assignments(table.table, &changes);
+    let (mut set, mut differs) = assignments(table.table, &changes, |_| true);
     differs.extend(not_emptied(table));
     let emptied = emptied(table);
     let answered = is_answered_of_kept(map, table, "remove_rows.answered");

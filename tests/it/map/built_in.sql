@@ -112,6 +112,17 @@ language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
     ) f (form)
 $lethe$;
 
+-- How tasks name these objects, without the marks of those that something else allows to be deleted.
+create or replace function lethe_map.unmarked(refs text[], allowed text[]) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $lethe$
+begin
+    return array(
+        select case when r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest(unmarked.allowed) a (ref))
+                    then substr(r.ref, 9) else r.ref end
+        from unnest(unmarked.refs) with ordinality r (ref, at) order by r.at);
+end
+$lethe$;
+
 -- What an erasure of a user would remove, keep and leave.
 create or replace function lethe_map.plan(user_id text) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set row_security = off set jit = off
