@@ -29,7 +29,8 @@ begin
         where b.user_id = coalesce(of_user, (select k.user_id from lethe.user_tombstones k where k.user_key = of_key limit 1))
           and not exists (
               select from lethe.cleanup_tasks t
-              where t.entity_id = b.user_id and t.kind = 'user-delete' and not lethe.is_touched(t)));
+              where t.entity_id = b.user_id and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0
+                and not lethe.is_touched(t)));
 end
 $$;
 
@@ -40,7 +41,7 @@ begin
     return exists (
         select from lethe.cleanup_tasks t
         where t.entity_id = coalesce(of_user, (select k.user_id from lethe.user_tombstones k where k.user_key = of_key limit 1))
-          and t.kind = 'user-delete' and not lethe.is_touched(t));
+          and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0 and not lethe.is_touched(t));
 end
 $$;
 

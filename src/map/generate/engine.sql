@@ -137,16 +137,18 @@ begin
     select b.user_key into user_key from lethe.user_tombstones b where b.user_id = root.user_id;
     if root.kind = 'user-delete' then
         select min(l.type), sum(l.rows) into what, rows_left from lethe_map.leftovers(root.user_id, user_key) l;
-        select count(*) into rows_free from lethe_map.choose(root.user_id, user_key, null, null, 1000) c;
-    else
-        if lethe_map.owner_of(root.entity_type, root.entity_id) is not null then
-            what := root.entity_type;
-            select count(*) into rows_free
-            from lethe_map.choose(root.user_id, user_key, root.entity_type, root.entity_id, 1000) c;
-            rows_left := 1;
-        end if;
+    elsif lethe_map.owner_of(root.entity_type, root.entity_id) is not null then
+        what := root.entity_type;
+        rows_left := 1;
     end if;
-    is_held := what is not null and rows_free < least(rows_left, 1000);
+    if what is null then
+        is_held := false;
+        return;
+    end if;
+    select count(*) into rows_free
+    from lethe_map.choose(
+        root.user_id, user_key, case when root.kind <> 'user-delete' then root.entity_type end, root.entity_id, 1000) c;
+    is_held := rows_free < least(rows_left, 1000);
 end
 $lethe$;
 

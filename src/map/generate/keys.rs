@@ -49,10 +49,21 @@ pub(super) fn is_answered_of_kept(
 }
 
 fn is_object_answered(map: &BoundMap<'_>, object: &BoundObject<'_>, answered: &str) -> String {
+    let is_plain = object.column.family == TypeFamily::Text
+        && object.source.json.is_none()
+        && object.bucket.name.is_none();
+    let at_once = match is_plain {
+        // Most columns have the key as a task names it.
+        true => format!(
+            "c.{0}::text in (select a.ref from unnest({answered}) a (ref) where a.ref !~ '^(s3://|outside:)') or ",
+            object.column.sql
+        ),
+        false => String::new(),
+    };
     format!(
-        "\n          and not exists (select from (select c.*) t {} where not k.is_foreign \
+        "\n          and ({at_once}not exists (select from (select c.*) t {} where not k.is_foreign \
          and not (r.ref in (select a.ref from unnest({answered}) a (ref) where a.ref is not null) \
-         or (r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest({answered}) a (ref) where a.ref is not null))))",
+         or (r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest({answered}) a (ref) where a.ref is not null)))))",
         references_of(map, object)
     )
 }

@@ -22,20 +22,12 @@ impl Order {
                 reaches[parent][reference.child] = true;
             }
         }
-        for through in 0..count {
-            let onward = reaches[through].clone();
-            for from in &mut reaches {
-                if from[through] {
-                    for (reached, more) in from.iter_mut().zip(&onward) {
-                        *reached |= more;
-                    }
-                }
-            }
-        }
+        close(&mut reaches);
         let mut downwards: Vec<usize> = (0..count).collect();
-        // A kind reaches strictly more kinds besides itself than those below it; kinds of one circle reach as many.
+        let before = with_others(map, &reaches);
+        // A kind comes before strictly more kinds besides itself than those below it; kinds of one circle before as many.
         downwards.sort_by_key(|kind| {
-            let others = reaches[*kind].iter().enumerate();
+            let others = before[*kind].iter().enumerate();
             let below = others
                 .filter(|(other, reached)| **reached && other != kind)
                 .count();
@@ -69,4 +61,35 @@ impl Order {
         let place = |kind| self.downwards.iter().position(|known| *known == kind);
         place(one) < place(other)
     }
+}
+
+/// Adds what is reached in several steps.
+fn close(reaches: &mut [Vec<bool>]) {
+    for through in 0..reaches.len() {
+        let onward = reaches[through].clone();
+        for from in &mut *reaches {
+            if from[through] {
+                for (reached, more) in from.iter_mut().zip(&onward) {
+                    *reached |= more;
+                }
+            }
+        }
+    }
+}
+
+/// What comes before what, the other rules included as far as they make no circle: a row that goes before what it points at
+/// need not let go of it first.
+fn with_others(map: &BoundMap<'_>, reaches: &[Vec<bool>]) -> Vec<Vec<bool>> {
+    let mut before = reaches.to_vec();
+    for reference in &map.references {
+        let child = reference.child;
+        if let Some(parent) = parent_kind(map, reference)
+            && parent != child
+            && !before[child][parent]
+        {
+            before[parent][child] = true;
+            close(&mut before);
+        }
+    }
+    before
 }

@@ -33,7 +33,7 @@ use seen::Seen;
 
 /// How many seeds are tried, if nothing else is said.
 const DEFAULT_SCHEMAS: u64 = 1_000;
-const DEFAULT_ERASURES: u64 = 200;
+const DEFAULT_ERASURES: u64 = 300;
 /// So many cases have everything in them that there is to be seen.
 const ENOUGH: u64 = 1_000;
 /// Databases that work at the same time.
@@ -52,7 +52,6 @@ async fn the_gate_and_the_plan_say_of_random_maps_what_the_judge_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "about one seed in eight shows a difference that is not mended yet; run it with --ignored"]
 async fn an_erasure_under_a_random_map_does_what_the_judge_says() {
     let count = from_environment("JUDGE_ERASURES").unwrap_or(DEFAULT_ERASURES);
     try_seeds::<Erasures>("erasures", count).await;

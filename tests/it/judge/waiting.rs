@@ -32,6 +32,15 @@ impl Waiting {
         if rows.is_empty() {
             return Self::default();
         }
+        // A row that names an object which stays for others may be in the part of one that waits.
+        for place in &verdict.gone {
+            let shared = objects(case, *place, false).into_iter();
+            let mut shared =
+                shared.filter(|one| verdict.objects.get(one) == Some(&ObjectFate::Shared));
+            if shared.next().is_some() {
+                rows.entry(*place).or_insert(false);
+            }
+        }
         while let more = ancestors(case, verdict, &rows)
             && more != rows
         {
