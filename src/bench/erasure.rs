@@ -212,7 +212,7 @@ async fn floors_of(
 }
 
 async fn delete_samples(pool: &PgPool) -> anyhow::Result<()> {
-    sqlx::query("select count(lethe.delete_sample(id, 'bench')) from public.samples")
+    sqlx::query("select count(lethe.delete('sample', id::text, 'bench')) from public.samples")
         .execute(pool)
         .await?;
     Ok(())
@@ -306,7 +306,7 @@ pub async fn delete_one_by_one(
         if stop.is_cancelled() {
             break;
         }
-        sqlx::query("select lethe.delete_sample($1, 'bench')")
+        sqlx::query("select lethe.delete('sample', $1::text, 'bench')")
             .bind(sample)
             .execute(&pool)
             .await?;

@@ -100,6 +100,8 @@ pub struct BenchOptions {
     pub scale: Scale,
     /// Workers, each a process.
     pub workers: u32,
+    /// Whether the functions are those that a map of one's own gets.
+    pub own_map: bool,
     /// A PostgreSQL server on which databases may be made. `None` starts a private one.
     pub server_url: Option<String>,
     /// Where the report goes as JSON.
@@ -113,7 +115,7 @@ pub struct BenchOptions {
 /// # Errors
 /// When something cannot be started, or a case does not do the work that it measures.
 pub async fn run(options: &BenchOptions) -> anyhow::Result<BenchReport> {
-    let mut rig = Rig::start(options.server_url.clone()).await?;
+    let mut rig = Rig::start(options.server_url.clone(), options.own_map).await?;
     let mut report = BenchReport {
         lethe: env!("CARGO_PKG_VERSION"),
         postgres: rig.postgres_version().await?,
@@ -152,7 +154,7 @@ pub async fn serve(
     server_url: Option<String>,
     shutdown: tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<()> {
-    let rig = Rig::start(server_url).await?;
+    let rig = Rig::start(server_url, false).await?;
     let mut out = std::io::stdout();
     let written = writeln!(
         out,

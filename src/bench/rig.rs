@@ -42,6 +42,7 @@ pub struct Rig {
     server_url: String,
     s3: S3Process,
     program: PathBuf,
+    own_map: bool,
 }
 
 /// The S3 server's process.
@@ -54,8 +55,8 @@ struct S3Process {
 
 impl Rig {
     /// Starts a private PostgreSQL, unless `server_url` names one on which databases may be made, and
-    /// the S3 server.
-    pub async fn start(server_url: Option<String>) -> anyhow::Result<Self> {
+    /// the S3 server. With `own_map` the databases get the functions that a map of one's own gets.
+    pub async fn start(server_url: Option<String>, own_map: bool) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let (postgres, server_url) = match server_url {
             Some(url) => (None, url),
@@ -77,6 +78,7 @@ impl Rig {
             server_url,
             s3,
             program,
+            own_map,
         })
     }
 
@@ -120,8 +122,15 @@ impl Rig {
             .connect_with(options)
             .await?;
         MIGRATOR.run(&pool).await?;
+        let mut connection = pool.acquire().await?;
         let map = ErasureMap::built_in()?;
-        map::apply::apply(&mut *pool.acquire().await?, &map, BUILT_IN, false).await?;
+        map::apply::apply(&mut connection, &map, BUILT_IN, false).await?;
+        if self.own_map {
+            // The same map in another file: it is not known as the built-in one.
+            let text = format!("# The built-in map.\n{BUILT_IN}");
+            map::apply::apply(&mut connection, &ErasureMap::parse(&text)?, &text, false).await?;
+        }
+        drop(connection);
         // What is measured is the rate, not the limit; the processes are started without one, too.
         sqlx::query("select lethe.configure('worker', 0, null, 'bench')")
             .execute(&pool)

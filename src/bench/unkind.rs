@@ -250,7 +250,7 @@ async fn seed_stale(
         .await?;
     }
     sqlx::query(
-        "select count(lethe.delete_sample(id, 'bench', '1 day'))
+        "select count(lethe.delete('sample', id::text, 'bench', '1 day'))
          from (select id from public.samples where user_id = 'others' order by id limit $1) s",
     )
     .bind(i64::try_from(rows / IMAGES / 2)?)
@@ -287,7 +287,7 @@ async fn drain(
     }
     let single_samples = seed_single_samples(pool).await?;
     sqlx::query(
-        "select count(lethe.delete_sample(id, 'bench')) from public.samples where user_id = $1",
+        "select count(lethe.delete('sample', id::text, 'bench')) from public.samples where user_id = $1",
     )
     .bind(USER)
     .execute(pool)

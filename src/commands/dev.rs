@@ -87,6 +87,7 @@ pub async fn bench(source: &Source, args: &BenchArgs) -> anyhow::Result<ExitCode
         },
         scale: args.scale,
         workers: args.workers,
+        own_map: args.own_map,
         server_url,
         json: args.json.clone(),
         charts: args.charts.clone(),

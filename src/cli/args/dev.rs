@@ -65,6 +65,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(1..=64))]
     pub workers: u32,
+    /// Use the functions that a map of one's own gets, in place of those that are made for the built-in map
+    #[arg(long)]
+    pub own_map: bool,
     /// A PostgreSQL server on which databases may be made and dropped; default: a private one
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub server_url: Option<Secret>,
