@@ -15,6 +15,7 @@ use super::case::{Action, Case, ColumnNo, Kind, Row, Table};
 use super::from_environment;
 use super::keys::{Named, named, strings};
 use super::lane::{Court, Difference};
+use super::mutants::Mutant;
 use super::sql::{self, table_name};
 use super::verdict::{ObjectFate, ObjectId, Verdict, any_value, judge};
 use super::waiting::Waiting;
@@ -24,6 +25,8 @@ use crate::support::world::{RunningWorker, World};
 const MAIN: &str = "lethe";
 /// An erasure of a few rows that takes longer does not end, if `JUDGE_LIMIT_MS` says nothing else.
 const LIMIT_MS: u64 = 10_000;
+/// The same for a map with a rule less, where an erasure that takes long is no mistake of Lethe.
+const MUTANT_LIMIT: Duration = Duration::from_secs(4);
 const STRAY: &str = "nobody/names-this.png";
 
 /// A database with Lethe and a running worker, in which one case after the other is erased.
@@ -31,6 +34,9 @@ pub struct Erasures {
     connection: PgConnection,
     world: World,
     _worker: RunningWorker,
+    /// What is taken out of each map.
+    mutant: Option<Mutant>,
+    limit: Duration,
 }
 
 impl Erasures {
@@ -48,7 +54,16 @@ impl Erasures {
             connection,
             world,
             _worker: worker,
+            mutant: None,
+            limit: Duration::from_millis(from_environment("JUDGE_LIMIT_MS").unwrap_or(LIMIT_MS)),
         }
+    }
+
+    /// With a rule less in each map.
+    pub fn with(mut self, mutant: Mutant) -> Self {
+        self.mutant = Some(mutant);
+        self.limit = MUTANT_LIMIT;
+        self
     }
 
     /// Erases the user of a case, and compares what is left.
@@ -90,6 +105,9 @@ impl Erasures {
         apply(&mut self.connection, &map, &text, false)
             .await
             .map_err(|error| Difference::new("the map is not applied", [format!("{error:?}")]))?;
+        if let Some(mutant) = &self.mutant {
+            mutant.install(&mut self.connection).await;
+        }
         self.world.s3.empty();
         for (bucket, key) in all_objects(case) {
             self.world.s3.put_in(store_name(&bucket), &key);
@@ -114,7 +132,6 @@ impl Erasures {
             }
         };
         let began = Instant::now();
-        let limit = Duration::from_millis(from_environment("JUDGE_LIMIT_MS").unwrap_or(LIMIT_MS));
         let is_over = format!("select {is_over}");
         // A root that waits for its parts can be woken by the last one a moment later.
         let looks = if waiting.must_wait() { 3 } else { 1 };
@@ -134,7 +151,7 @@ impl Erasures {
                 .await
                 .unwrap();
             let is_dead = is_dead && !waiting.must_wait();
-            if is_dead || began.elapsed() > limit {
+            if is_dead || began.elapsed() > self.limit {
                 let tasks = "select row(id, kind, row_type, row_ids, status, phase, attempts, error_class, last_error, object_keys)::text
                              from lethe.cleanup_tasks order by id";
                 let tasks: Vec<String> = sqlx::query_scalar(tasks)

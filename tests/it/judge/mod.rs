@@ -12,6 +12,7 @@ mod draft_rules;
 mod erasure;
 mod keys;
 mod lane;
+mod mutants;
 mod plan;
 mod seen;
 mod shrink;
