@@ -1,10 +1,9 @@
 //! How rows are removed that can hang on each other in a circle: trees, chains and rings of any size, in one table or
 //! several, in one statement. A row stays if something hangs on it that stays, and with it whatever it hangs on itself.
 
-use super::conditions::{children, of_row, points_at, type_literal};
+use super::conditions::{children, count, id_text, of_row, points_at, type_literal};
 use super::frame::is_among;
 use super::keys::is_answered;
-use super::remove::{count, id_text};
 use crate::map::bind::BoundMap;
 
 /// Removes the chosen rows of the kinds of one circle.

@@ -220,14 +220,6 @@ pub(super) fn points_at(map: &BoundMap<'_>, reference: &Reference<'_>, kind: usi
     }
 }
 
-/// The place of the kind that a reference leads to; a user without a table has none.
-pub(super) fn parent_kind(map: &BoundMap<'_>, reference: &Reference<'_>) -> Option<usize> {
-    match reference.parent {
-        Parent::Row(place) => Some(place),
-        Parent::UserId | Parent::ClerkId => map.tables.iter().position(|table| table.is_root),
-    }
-}
-
 /// That a row is soft-deleted; `None` without a column that says so.
 pub(super) fn is_soft_deleted(table: &BoundTable<'_>, alias: &str) -> Option<String> {
     match (table.deleted_at, table.flag) {
@@ -243,4 +235,19 @@ pub(super) fn is_soft_deleted(table: &BoundTable<'_>, alias: &str) -> Option<Str
 /// The name of a kind as a literal.
 pub(super) fn type_literal(map: &BoundMap<'_>, kind: usize) -> String {
     literal(&map.tables[kind].mapped.type_name)
+}
+
+/// The text of the key of the row `c`; of a table without a key, a sign that stands for each row.
+pub(super) fn id_text(table: &Table) -> String {
+    key_text(table, "c").unwrap_or_else(|| "'-'".to_owned())
+}
+
+/// Counts the removed rows of a kind, whose ids are in `lethe.ids`, in the results of `remove_rows`.
+pub(super) fn count(map: &BoundMap<'_>, kind: usize) -> String {
+    let name = type_literal(map, kind);
+    format!(
+        "    if lethe.ids is not null then\n        \
+         remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || lethe.ids);\n        \
+         remove_rows.changed := remove_rows.changed + jsonb_array_length(lethe.ids);\n    end if;\n"
+    )
 }

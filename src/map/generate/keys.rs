@@ -1,21 +1,15 @@
 //! The functions about objects: what rows name, and which objects must stay.
 
 use super::SCHEMA;
-use super::conditions::{
-    has_doomed_child, has_key, is_soft_deleted, key_text, of_row, of_user, type_literal,
-};
+use super::conditions::{has_doomed_child, has_key, key_text, of_row, of_user, type_literal};
 use super::frame::{Function, find_user, user_variables};
-use super::objects::{KeyReader, bases, bucket_name, is_outside, keys};
+use super::objects::{KeyReader, bucket_name, is_outside, keys};
 use super::order::Order;
 use super::quote::{array, literal};
 use super::upward::call as upward_state;
 use crate::map::bind::{BoundMap, BoundObject, BoundTable, Parent};
 use crate::map::catalog::TypeFamily;
 use crate::map::format::Action;
-
-/// A table with more rows is not read as a whole to find who names an object; its columns are asked for the forms in which
-/// a URL is usually written.
-const MOST_ROWS_READ: i64 = 50_000;
 
 /// The objects that a row `t` names: `r.ref`, as a task names them, and `k.is_foreign`.
 pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
@@ -202,140 +196,6 @@ pub(super) fn read_keys(map: &BoundMap<'_>) -> String {
         body,
     }
     .sql()
-}
-
-/// `protected_keys(keys, owners)`: the objects that a row names which stays, or which can still be made live again.
-pub(super) fn protected_keys(map: &BoundMap<'_>) -> String {
-    let mut tests = Vec::new();
-    for (kind, table) in map.tables.iter().enumerate() {
-        for object in &table.objects {
-            tests.push(names(map, kind, table, object));
-        }
-    }
-    let body = match tests.is_empty() {
-        true => "    return;\n".to_owned(),
-        false => format!(
-            "    return query select w.ref from (\n        \
-             select a.ref, r.bucket, r.key from unnest(protected_keys.keys) a (ref) \
-             cross join lateral {SCHEMA}.parse_ref(a.ref) r) w\n    where {};\n",
-            tests.join("\n        or ")
-        ),
-    };
-    Function {
-        signature: "protected_keys(keys text[], owners text[])".to_owned(),
-        returns: "returns setof text",
-        volatility: "stable",
-        variables: String::new(),
-        body,
-    }
-    .sql()
-}
-
-/// That a row which protects its object names `w`.
-fn names(
-    map: &BoundMap<'_>,
-    kind: usize,
-    table: &BoundTable<'_>,
-    object: &BoundObject<'_>,
-) -> String {
-    let protects = protects(map, kind, table, object);
-    let bucket = format!("w.bucket = {}", literal(bucket_name(object.bucket)));
-    let sql = &table.table.sql;
-    let column = format!("t.{}", object.column.sql);
-    let is_small = table.table.rows <= MOST_ROWS_READ;
-    let has_bases = !object.bucket.bases.is_empty();
-    let forms = format!("{SCHEMA}.forms_of(w.key, {})", bases(object.bucket));
-    match object.column.family {
-        _ if object.source.json.is_some() => {}
-        TypeFamily::Text if !has_bases => {
-            return format!(
-                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.=) w.key and {protects}))"
-            );
-        }
-        TypeFamily::Text if !is_small => {
-            return format!(
-                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.=) any ({forms}) and {protects}))"
-            );
-        }
-        TypeFamily::TextArray if !has_bases => {
-            let of_type = &object.column.type_sql;
-            return format!(
-                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.@>) array[w.key]::{of_type} and {protects}))"
-            );
-        }
-        TypeFamily::TextArray if !is_small => {
-            let of_type = &object.column.type_sql;
-            return format!(
-                "({bucket} and exists (select from {sql} t where {column} operator(pg_catalog.&&) {forms}::{of_type} and {protects}))"
-            );
-        }
-        _ => {}
-    }
-    format!(
-        "({bucket} and exists (select from {sql} t {} where not k.is_foreign and k.key = w.key and {protects}))",
-        keys(object, KeyReader::Function(SCHEMA))
-    )
-}
-
-/// That the row `t` protects the object it names.
-fn protects(
-    map: &BoundMap<'_>,
-    kind: usize,
-    table: &BoundTable<'_>,
-    object: &BoundObject<'_>,
-) -> String {
-    let gives_up = object.source.erased_of_kept;
-    if table.is_root && map.kept_user().is_some() && !gives_up {
-        // The user's row stays, and so does what it names.
-        return "true".to_owned();
-    }
-    let mut stays = format!("not {}", upward_state("goes", kind, "t"));
-    let keep_parents = keep_parents_going(map, kind);
-    if gives_up {
-        for parent in &keep_parents {
-            stays += &format!(" and not {parent}");
-        }
-    }
-    let Some(deleted) = is_soft_deleted(table, "t") else {
-        return stays;
-    };
-    // A row that stays for a reason keeps its object, deleted or not.
-    let mut counts = vec![format!("not {deleted}"), upward_state("rests", kind, "t")];
-    if !gives_up {
-        counts.extend(keep_parents);
-    }
-    format!("({}) and {stays}", counts.join(" or "))
-}
-
-/// Tests that the parent of a row `t` which a rule keeps goes, so that the row gives its objects up.
-fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
-    let table = &map.tables[kind];
-    let mut tests = Vec::new();
-    if table.is_root {
-        return tests;
-    }
-    let references = map.references.iter();
-    for reference in references.filter(|one| one.child == kind && one.rule.action == Action::Keep) {
-        let column = reference
-            .columns
-            .first()
-            .map_or("null", |column| &column.sql);
-        tests.push(match (&reference.parent, map.user) {
-            (Parent::Row(parent), _) => format!(
-                "exists (select from {} p where {} and {})",
-                map.tables[*parent].table.sql,
-                of_row(reference, "p", "t"),
-                upward_state("goes", *parent, "p")
-            ),
-            (Parent::UserId, crate::map::bind::BoundUser::Rows { id, clerk_id })
-                if id.number != clerk_id.number =>
-            {
-                format!("coalesce(lethe.is_going_user(null, t.{column}::text), false)")
-            }
-            _ => format!("coalesce(lethe.is_going_user(t.{column}::text, null), false)"),
-        });
-    }
-    tests
 }
 
 /// `keeps_answers()`: whether the part that deletes the objects of a row cannot always remove the row, because rows that

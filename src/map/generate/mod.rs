@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod objects;
 mod order;
+mod protect;
 mod quote;
 mod readers;
 mod remove;
@@ -63,10 +64,10 @@ pub fn script(map: &BoundMap<'_>) -> String {
         keys::keeps_answers(map, &order),
         keys::keys_of(map, &order),
         keys::read_keys(map),
-        keys::protected_keys(map),
+        protect::protected_keys(map, &order),
         rows::mark_rows(map),
         rows::revive(map),
-        rows::remove_named(map),
+        rows::remove_named(map, &order),
         remove::remove_rows(map, &order),
         readers::all(map),
     ];

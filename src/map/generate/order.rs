@@ -1,7 +1,6 @@
 //! In which order rows are found and removed.
 
-use super::conditions::parent_kind;
-use crate::map::bind::BoundMap;
+use crate::map::bind::{BoundMap, Parent, Reference};
 use crate::map::format::Action;
 
 /// The kinds with parents before their children, and which of them stand in a circle of `delete` rules.
@@ -92,4 +91,12 @@ fn with_others(map: &BoundMap<'_>, reaches: &[Vec<bool>]) -> Vec<Vec<bool>> {
         }
     }
     before
+}
+
+/// The place of the kind that a reference leads to; a user without a table has none.
+pub(super) fn parent_kind(map: &BoundMap<'_>, reference: &Reference<'_>) -> Option<usize> {
+    match reference.parent {
+        Parent::Row(place) => Some(place),
+        Parent::UserId | Parent::ClerkId => map.tables.iter().position(|table| table.is_root),
+    }
 }

@@ -1,6 +1,6 @@
 //! `remove_rows`: anonymises and detaches what stays, and removes what goes, children before their parents.
 
-use super::conditions::{key_text, no_child, of_row, of_user, type_literal};
+use super::conditions::{count, id_text, key_text, no_child, of_row, of_user, type_literal};
 use super::frame::{
     AS_APPLICATION, Function, find_user, is_among, place_variables, user_variables,
 };
@@ -30,7 +30,7 @@ pub(super) fn remove_rows(map: &BoundMap<'_>, order: &Order) -> String {
             continue;
         }
         body += &change(map, reference, Rows::Staying);
-        let parent = super::conditions::parent_kind(map, reference);
+        let parent = super::order::parent_kind(map, reference);
         // A row that goes later than what it points at, or with it, must let go of it first.
         let lets_go = parent.is_some_and(|parent| {
             parent == reference.child || order.goes_after(reference.child, parent)
@@ -255,21 +255,6 @@ fn delete_from(map: &BoundMap<'_>, table: &BoundTable<'_>, kind: usize, also: &s
         table.table.sql,
         is_answered(map, table, "remove_rows.answered"),
         id_text(table.table)
-    )
-}
-
-/// The text of the key of the row `c`; of a table without a key, a sign that stands for each row.
-pub(super) fn id_text(table: &Table) -> String {
-    key_text(table, "c").unwrap_or_else(|| "'-'".to_owned())
-}
-
-/// Counts the removed rows, whose ids are in `lethe.ids`.
-pub(super) fn count(map: &BoundMap<'_>, kind: usize) -> String {
-    let name = type_literal(map, kind);
-    format!(
-        "    if lethe.ids is not null then\n        \
-         remove_rows.removed := remove_rows.removed || jsonb_build_object({name}, coalesce(remove_rows.removed -> {name}, '[]') || lethe.ids);\n        \
-         remove_rows.changed := remove_rows.changed + jsonb_array_length(lethe.ids);\n    end if;\n"
     )
 }
 

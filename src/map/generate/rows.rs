@@ -3,8 +3,9 @@
 use super::conditions::{has_key, key_text, no_child, type_literal};
 use super::frame::{AS_APPLICATION, Function, find_user, user_variables};
 use super::keys::{is_answered, is_answered_of_kept, kept_conditions};
+use super::order::Order;
 use super::quote::literal;
-use super::upward::call;
+use super::upward::{call, goes_itself};
 use crate::map::bind::{BoundMap, BoundTable};
 use crate::map::catalog::TypeFamily;
 
@@ -98,8 +99,9 @@ pub(super) fn revive(map: &BoundMap<'_>) -> String {
 }
 
 /// `remove_named(of_user, row_type, row_ids, answered)`: removes those of the named rows that an erasure takes, whose
-/// objects were all answered for, and on which nothing hangs. Rows that stay without their objects lose the column.
-pub(super) fn remove_named(map: &BoundMap<'_>) -> String {
+/// objects were all answered for, and on which nothing hangs. Rows that stay without their objects lose the column. What an
+/// erasure takes only by others of its circle is left to the root, which finds the circle whole.
+pub(super) fn remove_named(map: &BoundMap<'_>, order: &Order) -> String {
     let mut body = AS_APPLICATION.to_owned()
         + "    select b.user_key into lethe.user_key from lethe.user_tombstones b where b.user_id = remove_named.of_user;\n"
         + &find_user(map, "lethe");
@@ -123,7 +125,7 @@ pub(super) fn remove_named(map: &BoundMap<'_>) -> String {
                 "        return query with free as materialized ({free})\n        \
                  delete from {sql} c using free d where c.tableoid = d.part and c.ctid = d.place and {}{answered}{}\n        \
                  returning {};\n",
-                call("goes", kind, "c"),
+                goes_itself(map, order, kind, "c"),
                 no_child(map, kind, "c"),
                 key_text(table.table, "c").unwrap_or_default()
             );

@@ -14,18 +14,7 @@ use crate::map::format::Action;
 /// `goes_K(row, its partition, its place)` and `rests_K(…)` of each kind.
 pub(super) fn states(map: &BoundMap<'_>, order: &Order) -> String {
     let mut text = String::new();
-    for state in [
-        State {
-            name: "goes",
-            entity: "is_going_entity",
-            user: "is_going_user",
-        },
-        State {
-            name: "rests",
-            entity: "is_resting_entity",
-            user: "is_resting_user",
-        },
-    ] {
+    for state in [GOES, RESTS] {
         // The functions call each other, so all of them must be there before the first is compiled; PL/pgSQL looks a
         // function up when it runs.
         for kind in 0..map.tables.len() {
@@ -40,6 +29,26 @@ struct State {
     name: &'static str,
     entity: &'static str,
     user: &'static str,
+}
+
+const GOES: State = State {
+    name: "goes",
+    entity: "is_going_entity",
+    user: "is_going_user",
+};
+const RESTS: State = State {
+    name: "rests",
+    entity: "is_resting_entity",
+    user: "is_resting_user",
+};
+
+/// That an erasure takes a row by what it names itself, or by a parent that stands in no circle with it.
+pub(super) fn goes_itself(map: &BoundMap<'_>, order: &Order, kind: usize, row: &str) -> String {
+    let tests = GOES.tests(map, order, kind, row);
+    match tests.is_empty() {
+        true => "false".to_owned(),
+        false => format!("({})", tests.join(" or ")),
+    }
 }
 
 impl State {
@@ -117,6 +126,19 @@ impl State {
 /// `up (kind, part, place)`: the row and those of its circle that it hangs on, as the beginning of a statement; `None` for a
 /// kind that stands in no circle.
 fn ring(map: &BoundMap<'_>, order: &Order, kind: usize, function: &str) -> Option<String> {
+    let steps = ring_parents(map, order, kind);
+    (!steps.is_empty()).then(|| {
+        format!(
+            "with recursive up (kind, part, place) as (\n            \
+             select {kind}, {function}.part, {function}.place\n            union\n            \
+             select x.kind, x.part, x.place from up u cross join lateral (\n                {}) x (kind, part, place)\n        )",
+            steps.join("\n                union all\n                ")
+        )
+    })
+}
+
+/// The parents in the circle of a kind of one row `u`, as selects of kind, part and place.
+pub(super) fn ring_parents(map: &BoundMap<'_>, order: &Order, kind: usize) -> Vec<String> {
     let mut steps = Vec::new();
     for child in order.circle(kind) {
         for reference in upward(map, child) {
@@ -132,14 +154,27 @@ fn ring(map: &BoundMap<'_>, order: &Order, kind: usize, function: &str) -> Optio
             }
         }
     }
-    (!steps.is_empty()).then(|| {
-        format!(
-            "with recursive up (kind, part, place) as (\n            \
-             select {kind}, {function}.part, {function}.place\n            union\n            \
-             select x.kind, x.part, x.place from up u cross join lateral (\n                {}) x (kind, part, place)\n        )",
-            steps.join("\n                union all\n                ")
-        )
-    })
+    steps
+}
+
+/// The same of the children of a row `g`.
+pub(super) fn ring_children(map: &BoundMap<'_>, order: &Order, kind: usize) -> Vec<String> {
+    let mut steps = Vec::new();
+    for child in order.circle(kind) {
+        for reference in upward(map, child) {
+            if let Parent::Row(parent) = reference.parent
+                && order.is_circle(parent, child)
+            {
+                steps.push(format!(
+                    "select {child}, r.tableoid, r.ctid from {} p join {} r on {} where g.kind = {parent} and p.tableoid = g.part and p.ctid = g.place",
+                    map.tables[parent].table.sql,
+                    map.tables[child].table.sql,
+                    of_row(reference, "p", "r")
+                ));
+            }
+        }
+    }
+    steps
 }
 
 /// What `select` gives of the rows `r` of one kind among the rows `u` of a circle.

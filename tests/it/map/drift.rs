@@ -195,3 +195,37 @@ async fn a_column_that_goes_while_objects_are_deleted_hands_the_task_back() {
     let receipt = service.get(&format!("/admin/users/{USER_A}/erasure")).await;
     assert_eq!(receipt["status"], "complete", "{receipt}");
 }
+
+/// PostgreSQL drops a function with the table whose row it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_made_again_needs_the_map_again() {
+    let (application, file) = application().await;
+    let world = &application.world;
+    for statement in [
+        "create table public.\"NewNote\" (like \"Note\" including all)",
+        "alter table \"NewNote\" add foreign key (\"userId\") references \"User\"",
+        "insert into \"NewNote\" select * from \"Note\"",
+        "drop table \"Note\" cascade",
+        "alter table \"NewNote\" rename to \"Note\"",
+    ] {
+        world.execute(statement).await;
+    }
+    let log = Log::new();
+    let mut worker = world.logged(&["worker"], &[], &log);
+    log.until("the table was made again since the map was applied")
+        .await;
+    let given = [("ERASURE_MAP", file.path())];
+    let applied = world.run(&["map", "apply"], &given).await;
+    assert!(
+        applied.status.success(),
+        "{}",
+        String::from_utf8_lossy(&applied.stderr)
+    );
+    // Within a few seconds, not at the next look of every half a minute.
+    log.until("the database fits the erasure map again").await;
+    let service = Service::start(world).await;
+    erase(&service, "msg_1", USER_A).await;
+    application.until_settled().await;
+    world.expect_rows("\"Note\"", 1).await;
+    worker.kill().await.unwrap();
+}

@@ -2,6 +2,7 @@
 //! say.
 
 mod check;
+mod circles;
 mod commands;
 mod database;
 mod drift;
