@@ -12,17 +12,29 @@ pub(super) fn choose(map: &BoundMap<'_>, order: &Order) -> String {
     let mut body = find_user(map, "choose");
     body += &start(map);
     let circle = order.has_circle();
+    let kinds = 0..map.tables.len();
     if circle {
-        body += "    loop\n    lethe.before := lethe.found;\n";
+        // Each round goes down from the rows that the round before found.
+        let ends = kinds.clone();
+        let ends: String = ends
+            .map(|kind| format!("    lethe.e{kind} := cardinality(lethe.c{kind});\n"))
+            .collect();
+        body += &format!("    loop\n    lethe.before := lethe.found;\n{ends}");
     }
     for kind in &order.downwards {
         body += &of_kind(map, order, *kind);
     }
     if circle {
-        let counts = (0..map.tables.len()).map(|kind| format!("cardinality(lethe.c{kind})"));
-        let counts: Vec<String> = counts.collect();
+        let counts = kinds.clone();
+        let counts: Vec<String> = counts
+            .map(|kind| format!("cardinality(lethe.c{kind})"))
+            .collect();
+        let ends = kinds.clone();
+        let ends: String = ends
+            .map(|kind| format!("    lethe.b{kind} := lethe.e{kind};\n"))
+            .collect();
         body += &format!(
-            "    lethe.found := {};\n    exit when lethe.found = lethe.before;\n    end loop;\n",
+            "{ends}    lethe.found := {};\n    exit when lethe.found = lethe.before;\n    end loop;\n",
             counts.join(" + ")
         );
     }
@@ -43,7 +55,11 @@ pub(super) fn choose(map: &BoundMap<'_>, order: &Order) -> String {
         volatility: "volatile",
         variables: user_variables(map, "choose")
             + &place_variables(map)
-            + "    np oid[];\n    nc tid[];\n    found int := 0;\n    before int;\n",
+            + "    np oid[];\n    nc tid[];\n    found int := 0;\n    before int := 0;\n"
+            + &kinds
+                .filter(|_| circle)
+                .map(|kind| format!("    b{kind} int := 0;\n    e{kind} int := 0;\n"))
+                .collect::<String>(),
         body,
     }
     .sql()
@@ -93,42 +109,61 @@ fn of_kind(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
         .collect();
     let mut text = String::new();
     for reference in &references {
-        let is_new = match reference.parent {
-            Parent::Row(parent) if order.is_circle(parent, kind) || parent == kind => format!(
+        let is_new = match order.has_circle() {
+            true => format!(
                 "\n              and (c.tableoid, c.ctid) not in (select u.part, u.place from unnest(lethe.p{kind}, lethe.c{kind}) u (part, place))"
             ),
-            _ => String::new(),
+            false => String::new(),
         };
         let (from, condition, only) = match (&reference.parent, of_user(map, reference, "c")) {
-            (Parent::Row(parent), _) => (
-                format!(
-                    "unnest(lethe.p{parent}, lethe.c{parent}) d (part, place)\n            \
-                     join {} p on p.tableoid = d.part and p.ctid = d.place\n            join {child} c on {}",
-                    map.tables[*parent].table.sql,
-                    of_row(reference, "p", "c")
-                ),
-                "true".to_owned(),
-                format!("cardinality(lethe.c{parent}) > 0"),
-            ),
+            (Parent::Row(parent), _) => {
+                let (slice, only) = match order.has_circle() {
+                    true => (
+                        format!("[lethe.b{parent} + 1:lethe.e{parent}]"),
+                        format!("lethe.e{parent} > lethe.b{parent}"),
+                    ),
+                    false => (String::new(), format!("cardinality(lethe.c{parent}) > 0")),
+                };
+                (
+                    format!(
+                        "unnest(lethe.p{parent}{slice}, lethe.c{parent}{slice}) d (part, place)\n            \
+                         join {} p on p.tableoid = d.part and p.ctid = d.place\n            join {child} c on {}",
+                        map.tables[*parent].table.sql,
+                        of_row(reference, "p", "c")
+                    ),
+                    "true".to_owned(),
+                    only,
+                )
+            }
             (_, Some(condition)) => (
                 format!("{child} c"),
                 condition,
-                "choose.of_type is null".to_owned(),
+                match order.has_circle() {
+                    true => "choose.of_type is null and lethe.found = 0".to_owned(),
+                    false => "choose.of_type is null".to_owned(),
+                },
             ),
             (_, None) => continue,
+        };
+        // Two parents can have the same child where no foreign key makes them unique.
+        let once = match order.has_circle() {
+            true => {
+                "        select array_agg(x.part), array_agg(x.place) into lethe.np, lethe.nc from (\n            \
+                     select distinct u.part, u.place from unnest(lethe.np, lethe.nc) u (part, place)) x;\n"
+            }
+            false => "",
         };
         text += &format!(
             "    if {only} then\n        select array_agg(x.part), array_agg(x.place) into lethe.np, lethe.nc from (\n            \
              select c.tableoid as part, c.ctid as place from {from}\n            where {condition}{is_new}\n            \
-             limit choose.max_rows for update of c skip locked) x;\n        \
+             limit choose.max_rows for update of c skip locked) x;\n{once}        \
              lethe.p{kind} := lethe.p{kind} || coalesce(lethe.np, '{{}}');\n        \
              lethe.c{kind} := lethe.c{kind} || coalesce(lethe.nc, '{{}}');\n    end if;\n"
         );
     }
     let is_start = map.tables[kind].mapped.is_api || map.tables[kind].is_root;
-    // Each round of the loop over a circle finds the rows outside of it again.
-    let is_repeated = references.len() > 1 || is_start || order.has_circle();
-    if is_repeated && !references.is_empty() {
+    let is_repeated = references.len() > 1 || is_start;
+    if is_repeated && !references.is_empty() && !order.has_circle() {
         text += &format!(
             "    if cardinality(lethe.c{kind}) > 1 then\n        \
              select array_agg(x.part), array_agg(x.place) into lethe.p{kind}, lethe.c{kind} from (\n            \
