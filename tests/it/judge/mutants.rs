@@ -84,8 +84,8 @@ const MUTANTS: [Mutant; 15] = [
     Mutant {
         without: "protecting the objects of others",
         functions: "^protected_keys$",
-        rule: r"and exists \(select from",
-        replacement: r"and false \&",
+        rule: r"exists \(select from",
+        replacement: r"false and \&",
     },
     Mutant {
         without: "deleting objects that only rows name which go",
