@@ -24,7 +24,7 @@ use crate::support::world::{RunningWorker, World};
 /// The bucket of the environment.
 const MAIN: &str = "lethe";
 /// An erasure of a few rows that takes longer does not end, if `JUDGE_LIMIT_MS` says nothing else.
-const LIMIT_MS: u64 = 10_000;
+const LIMIT_MS: u64 = 30_000;
 /// The same for a map with a rule less, where an erasure that takes long is no mistake of Lethe.
 const MUTANT_LIMIT: Duration = Duration::from_secs(4);
 const STRAY: &str = "nobody/names-this.png";
