@@ -17,7 +17,8 @@ $$;
 comment on function lethe.delete (text, text, text, interval) is 'Deletes one row and what hangs on it. Returns the task that says how far it is.';
 revoke execute on function lethe.delete (text, text, text, interval) from public;
 
--- In PL/pgSQL, which keeps the plans: they are asked for each row.
+-- In PL/pgSQL, which keeps the plans: they are asked for each row. What is_touched asks first stands here too, because a
+-- call takes the whole task with all of its keys.
 
 -- Whether an erasure of this user has begun (or ended), so that rows of theirs go. The user is given by Clerk's id or by
 -- the application's own.

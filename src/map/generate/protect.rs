@@ -7,7 +7,7 @@ use super::objects::{KeyReader, bases, bucket_name, keys};
 use super::order::Order;
 use super::quote::literal;
 use super::upward::{call as upward_state, goes_itself, ring_children, ring_parents};
-use crate::map::bind::{BoundMap, BoundObject, BoundTable, Parent};
+use crate::map::bind::{BoundMap, BoundObject, BoundTable, BoundUser, Parent};
 use crate::map::catalog::TypeFamily;
 use crate::map::format::Action;
 
@@ -155,22 +155,25 @@ fn protects(
         }
         false => upward_state("goes", kind, "t"),
     };
-    let mut stays = format!("not {goes}");
     let keep_parents = keep_parents_going(map, kind);
-    if gives_up {
-        for parent in &keep_parents {
-            stays += &format!(" and not {parent}");
+    let mut conditions = Vec::new();
+    if let Some(deleted) = is_soft_deleted(table, "t") {
+        // A row that stays for a reason keeps its object, deleted or not.
+        let mut counts = vec![format!("not {deleted}"), upward_state("rests", kind, "t")];
+        if !gives_up {
+            counts.extend(keep_parents.iter().cloned());
         }
+        conditions.push(format!("({})", counts.join(" or ")));
     }
-    let Some(deleted) = is_soft_deleted(table, "t") else {
-        return stays;
+    if gives_up {
+        conditions.extend(keep_parents.iter().map(|parent| format!("not {parent}")));
+    }
+    let otherwise = match conditions.is_empty() {
+        true => "true".to_owned(),
+        false => conditions.join(" and "),
     };
-    // A row that stays for a reason keeps its object, deleted or not.
-    let mut counts = vec![format!("not {deleted}"), upward_state("rests", kind, "t")];
-    if !gives_up {
-        counts.extend(keep_parents);
-    }
-    format!("({}) and {stays}", counts.join(" or "))
+    // Most rows that name an object of a task go. Nothing else is asked of them, because `rests_K` can look far upwards.
+    format!("case when {goes} then false else {otherwise} end")
 }
 
 /// Tests that the parent of a row `t` which a rule keeps goes, so that the row gives its objects up.
@@ -193,9 +196,7 @@ fn keep_parents_going(map: &BoundMap<'_>, kind: usize) -> Vec<String> {
                 of_row(reference, "p", "t"),
                 upward_state("goes", *parent, "p")
             ),
-            (Parent::UserId, crate::map::bind::BoundUser::Rows { id, clerk_id })
-                if id.number != clerk_id.number =>
-            {
+            (Parent::UserId, BoundUser::Rows { id, clerk_id }) if id.number != clerk_id.number => {
                 format!("coalesce(lethe.is_going_user(null, t.{column}::text), false)")
             }
             _ => format!("coalesce(lethe.is_going_user(t.{column}::text, null), false)"),

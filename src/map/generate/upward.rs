@@ -139,38 +139,43 @@ fn ring(map: &BoundMap<'_>, order: &Order, kind: usize, function: &str) -> Optio
 
 /// The parents in the circle of a kind of one row `u`, as selects of kind, part and place.
 pub(super) fn ring_parents(map: &BoundMap<'_>, order: &Order, kind: usize) -> Vec<String> {
-    let mut steps = Vec::new();
-    for child in order.circle(kind) {
-        for reference in upward(map, child) {
-            if let Parent::Row(parent) = reference.parent
-                && order.is_circle(parent, child)
-            {
-                steps.push(format!(
-                    "select {parent}, p.tableoid, p.ctid from {} r join {} p on {} where u.kind = {child} and r.tableoid = u.part and r.ctid = u.place",
-                    map.tables[child].table.sql,
-                    map.tables[parent].table.sql,
-                    of_row(reference, "p", "r")
-                ));
-            }
-        }
-    }
-    steps
+    ring_steps(map, order, kind, |child, parent, joined| {
+        format!(
+            "select {parent}, p.tableoid, p.ctid from {joined} where u.kind = {child} and r.tableoid = u.part and r.ctid = u.place"
+        )
+    })
 }
 
 /// The same of the children of a row `g`.
 pub(super) fn ring_children(map: &BoundMap<'_>, order: &Order, kind: usize) -> Vec<String> {
+    ring_steps(map, order, kind, |child, parent, joined| {
+        format!(
+            "select {child}, r.tableoid, r.ctid from {joined} where g.kind = {parent} and p.tableoid = g.part and p.ctid = g.place"
+        )
+    })
+}
+
+/// What `step` makes of each `delete` rule within the circle of a kind: of the kinds of child and parent, and of the child's
+/// rows `r` joined with the parent's rows `p`.
+fn ring_steps(
+    map: &BoundMap<'_>,
+    order: &Order,
+    kind: usize,
+    step: impl Fn(usize, usize, &str) -> String,
+) -> Vec<String> {
     let mut steps = Vec::new();
     for child in order.circle(kind) {
         for reference in upward(map, child) {
             if let Parent::Row(parent) = reference.parent
                 && order.is_circle(parent, child)
             {
-                steps.push(format!(
-                    "select {child}, r.tableoid, r.ctid from {} p join {} r on {} where g.kind = {parent} and p.tableoid = g.part and p.ctid = g.place",
-                    map.tables[parent].table.sql,
+                let joined = format!(
+                    "{} r join {} p on {}",
                     map.tables[child].table.sql,
+                    map.tables[parent].table.sql,
                     of_row(reference, "p", "r")
-                ));
+                );
+                steps.push(step(child, parent, &joined));
             }
         }
     }

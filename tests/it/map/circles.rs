@@ -8,7 +8,8 @@ use super::database::{Application, MapFile, USER_A, USER_B};
 const SQL: &str = "
     create table users (id text primary key);
     create table messages (
-        id bigint primary key, user_id text references users, reply_to bigint references messages, object_key text not null);
+        id bigint primary key, user_id text references users, reply_to bigint references messages, object_key text not null,
+        deleted_at timestamptz);
     create index on messages (user_id);
     create index on messages (reply_to);
     create index on messages (object_key);
@@ -31,6 +32,7 @@ version = 1
 [user]
 table = \"users\"
 [table.messages]
+soft_delete = { at = \"deleted_at\" }
 on_erase = { user_id = \"delete\", reply_to = { do = \"delete\", others = \"too\" } }
 objects = [{ column = \"object_key\", bucket = \"main\", within = \"m/\" }]
 ";

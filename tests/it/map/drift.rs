@@ -142,6 +142,7 @@ async fn a_database_that_breaks_the_map_stops_the_work_and_uses_up_no_attempt() 
         let mut worker = world.logged(&["worker"], &[], &log);
         log.until("no longer fits the erasure map").await;
         assert!(log.text().contains(place), "{}", log.text());
+        assert!(!log.text().contains("made again"), "{}", log.text());
         world.execute("select pg_notify('cleanup_tasks', '')").await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         world
