@@ -112,6 +112,8 @@ begin
         'protected_keys(keys text[], owners text[]) returns setof text',
         -- The keys that these rows name now, and whether all of the rows are there.
         'read_keys(of_user text, row_type text, row_ids text[], out keys text[], out is_whole boolean)',
+        -- How tasks name these objects, without the marks of those that something else allows to be deleted.
+        'unmarked(refs text[], allowed text[]) returns text[]',
         'settle_tasks(worker text, task_ids bigint[], kept_tasks bigint[], kept_keys text[], careful boolean)
              returns table (task_id bigint, result text, error text, row_type text, named_rows int, other_rows jsonb)',
         'settle_partly(task_ids bigint[], answered text[]) returns table (task_id bigint, row_id text)',

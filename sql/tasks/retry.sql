@@ -9,14 +9,12 @@ with held as (
     order by id for no key update skip locked
 ), named as (
     select h.id, h.error_class, h.object_keys,
-           array(select case when 'outside:' || o.key = k.key then o.key else k.key end
-                 from unnest(r.keys) k (key) left join unnest(h.object_keys) o (key) on 'outside:' || o.key = k.key) as keys,
-           r.keys is null as is_unknown, r.is_whole
+           lethe_map.unmarked(r.keys, h.object_keys) as keys, r.is_whole
     from held h cross join lateral lethe_map.read_keys(h.user_id, h.row_type, h.row_ids) r
 ), retried as (
     update lethe.cleanup_tasks t
     set status = 'pending', scheduled_at = clock_timestamp(), attempts = 0, updated_at = now(),
-        object_keys = case when n.is_unknown then n.object_keys when n.is_whole then n.keys
+        object_keys = case when n.keys is null then n.object_keys when n.is_whole then n.keys
                            else array(select unnest(n.keys) union select unnest(n.object_keys)) end
     from named n where t.id = n.id
     returning t.id, t.kind, t.entity_type, t.entity_id, t.user_id, n.error_class

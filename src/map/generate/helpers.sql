@@ -97,9 +97,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
     ) f (form)
 $lethe$;
 
--- How tasks name these objects, without the marks of those that something else allows to be deleted.
+-- How tasks name these objects, without the marks of those that something else allows to be deleted; null for null.
 create or replace function lethe_map.unmarked(refs text[], allowed text[]) returns text[]
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $lethe$
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $lethe$
 begin
     return array(
         select case when r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest(unmarked.allowed) a (ref))
