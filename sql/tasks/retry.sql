@@ -2,14 +2,16 @@
 -- stays, so that quarantined work is still taken one at a time. Tasks that somebody
 -- else holds are passed over: a worker is trying them already. The keys are read again from the rows that the task
 -- names: a person may have corrected one. A row that is gone cannot say its key, so then the old keys are kept too. A key
--- that another column allowed when the task was made is still allowed.
+-- that another column allows, or allowed when the task was made, is allowed.
 with held as (
     select id, error_class, user_id, row_type, row_ids, object_keys from lethe.cleanup_tasks
     where id = any ($1) and status in ('failed', 'dead')
     order by id for no key update skip locked
 ), named as (
     select h.id, h.error_class, h.object_keys,
-           lethe_map.unmarked(r.keys, h.object_keys) as keys, r.is_whole
+           case when r.keys is not null then array(
+               select distinct k.key from unnest(lethe_map.unmarked(r.keys, r.keys || h.object_keys)) k (key)) end as keys,
+           r.is_whole
     from held h cross join lateral lethe_map.read_keys(h.user_id, h.row_type, h.row_ids) r
 ), retried as (
     update lethe.cleanup_tasks t

@@ -14,6 +14,7 @@ mod shapes;
 mod sources;
 mod story;
 mod sweep;
+mod within;
 pub use self::database::parse;
 pub use self::roles::{GrantedRoles, free_address, until_ready};
 pub use self::shapes::decide;
