@@ -44,6 +44,34 @@ test("erasures are filtered by status, by who asked and by when", needs("listEra
   await until("the erasure of the script", async () => (await users(page)).join() === "user_never_seen");
 }));
 
+test("what is typed into a filter outlives a refresh of the list", needs("listErasures"), panel("erasures", {}, async (page) => {
+  const box = page.getByRole("searchbox", { name: "Requested by" });
+  await box.fill("a scr");
+  const answer = page.waitForResponse((response) => response.url().includes("/admin/erasures"));
+  await page.getByRole("button", { name: "Refresh" }).dispatchEvent("click");
+  await (await answer).finished();
+  // The page draws the answer before it draws the next second's ages.
+  await page.waitForTimeout(1500);
+  assert.equal(await box.inputValue(), "a scr");
+  await box.pressSequentially("ipt");
+  await page.keyboard.press("Enter");
+  await until("the erasure of the script", async () => (await users(page)).join() === "user_never_seen");
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  assert.equal(await box.inputValue(), "");
+}));
+
+test("a time is typed key by key", needs("listErasures"), panel("erasures", {}, async (page) => {
+  const field = page.getByLabel("Requested before");
+  await field.focus();
+  // The second of February, whether the browser asks first for the day or for the month; some ask for the half of the day.
+  await page.keyboard.type("02022001");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.type("0304a");
+  await page.keyboard.press("Enter");
+  await page.getByText("No erasure matches these filters.").waitFor();
+  assert.equal(new URL(page.url()).searchParams.get("requestedBefore"), "2001-02-02T03:04:00.000Z");
+}));
+
 test("the overview shows first what a person must look at", needs("listErasures"), panel("", {}, async (page) => {
   await page.locator(".sentence.alarm").getByText("1 task waits for a person.").waitFor();
   const table = page.getByRole("region", { name: "Erasures that are not complete" });

@@ -1,8 +1,12 @@
 // @ts-check
 /** The filters of a list. They stand in the address, so that reload, back and a copied link show the same list. */
+import { useEffect, useLayoutEffect, useRef } from "../../vendor/hooks.js";
 import { fromLocalInput, toLocalInput } from "../format.js";
 import { html } from "../html.js";
 import { place, setQuery } from "../router.js";
+
+/** A time is changed by each of its digits. This long after the last of them it is taken, in milliseconds. */
+const TYPING_MS = 1000;
 
 /**
  * @typedef {object} Filter
@@ -54,20 +58,50 @@ function field({ name, kind, words = [], hint }, value) {
     </select>`;
   }
   if (kind === "time") {
-    return html`<input
+    return html`<${Input}
       type="datetime-local"
       name=${name}
       value=${toLocalInput(value)}
-      onChange=${(/** @type {any} */ event) => set(fromLocalInput(event.currentTarget.value))}
+      pause=${TYPING_MS}
+      onCommit=${(/** @type {string} */ text) => set(fromLocalInput(text))}
     />`;
   }
-  return html`<input
+  return html`<${Input}
     type="search"
     name=${name}
     value=${value ?? ""}
     placeholder=${hint}
     autocomplete="off"
     spellcheck=${false}
-    onChange=${(/** @type {any} */ event) => set(event.currentTarget.value.trim())}
+    onCommit=${(/** @type {string} */ text) => set(text.trim())}
   />`;
+}
+
+/**
+ * A field that shows `value` when that changes, and keeps what is typed when the page is drawn again for another reason.
+ * @param {{ value: string, pause?: number, onCommit: (text: string) => void, [attribute: string]: any }} props `pause`
+ *   is how long nothing more must be typed before a change counts, in milliseconds; Enter and leaving the field end it
+ */
+function Input({ value, pause = 0, onCommit, ...attributes }) {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  const latest = useRef(onCommit);
+  latest.current = onCommit;
+  useLayoutEffect(() => {
+    if (field.current && field.current.value !== value) field.current.value = value;
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const commit = () => {
+    clearTimeout(timer.current);
+    if (field.current) latest.current(field.current.value);
+  };
+  const change = () => {
+    clearTimeout(timer.current);
+    if (pause > 0) timer.current = setTimeout(commit, pause);
+    else commit();
+  };
+  const press = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Enter") commit();
+  };
+  return html`<input ref=${field} ...${attributes} onChange=${change} onBlur=${commit} onKeyDown=${press} />`;
 }
