@@ -23,10 +23,20 @@ async fn many(app: &Application, user: &str, samples: u32, images: u32) {
     .await;
 }
 
-/// Rows of a table that the sessions of this database have read by index or by scan, once all of them have told.
+/// Rows of a table that the sessions of this database have read by index or by scan. Those of programs must have ended.
 async fn reads(app: &Application, tables: &str) -> i64 {
-    // Sessions that are idle tell within a second or so.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // A session that is idle tells what it read within ten seconds, unless it is asked for it.
+    let mut sessions = Vec::new();
+    for _ in 0..app.pool.size() {
+        sessions.push(app.pool.acquire().await.unwrap());
+    }
+    for session in &mut sessions {
+        sqlx::query("select pg_stat_force_next_flush()")
+            .execute(&mut **session)
+            .await
+            .unwrap();
+    }
+    drop(sessions);
     app.one(&format!(
         "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)::bigint
          from pg_stat_user_tables where schemaname = 'public' and relname in ({tables})"
