@@ -223,14 +223,49 @@ language plpgsql set search_path = lethe, pg_temp set row_security = off as $let
 declare
     max_rows constant int := 5000;
     task     lethe.cleanup_tasks;
+    alike    record;
+    entity   record;
     step     record;
     rest     record;
     gone     text[];
+    removed  jsonb;
+    -- What was removed before of roots that are not at their end, by task.
+    earlier  jsonb := '{}';
     done     bigint[] := '{}';
     more     bigint[] := '{}';
     rows     jsonb[] := '{}';
 begin
-    for task in select t.* from lethe.cleanup_tasks t where t.id = any (task_ids) order by t.id loop
+    for alike in
+        select t.entity_type as type, array_agg(t.id order by t.id) as tasks, array_agg(t.entity_id order by t.id) as ids
+        from lethe.cleanup_tasks t
+        where t.id = any (task_ids) and t.kind = 'entity-delete' and t.phase = 'rows'
+        group by t.entity_type
+    loop
+        for entity in select e.* from lethe_map.remove_entities(alike.type, alike.tasks, alike.ids, max_rows) e loop
+            if not entity.is_gone then
+                earlier := earlier || jsonb_strip_nulls(jsonb_build_object(entity.task, entity.rows));
+                continue;
+            end if;
+            done := done || entity.task;
+            if entity.rows is not null then
+                more := more || entity.task;
+                rows := rows || entity.rows;
+            end if;
+            task_id := entity.task;
+            result := 'completed';
+            error := null;
+            row_type := null;
+            named_rows := 0;
+            other_rows := lethe_map.lengths(entity.rows);
+            return next;
+        end loop;
+    end loop;
+
+    for task in
+        select t.* from lethe.cleanup_tasks t
+        where t.id = any (task_ids) and t.id not in (select d.id from unnest(done) d (id))
+        order by t.id
+    loop
         task_id := task.id;
         error := null;
         if task.kind = 'user-delete-part' then
@@ -246,13 +281,14 @@ begin
             continue;
         end if;
         step := lethe_map.remove_step(task, task.object_keys, max_rows);
+        removed := lethe_map.joined(earlier -> task.id::text, step.removed);
         select * into task from lethe.cleanup_tasks t where t.id = task.id;
-        rest := lethe_map.end_root(task, step.changed > 0);
+        rest := lethe_map.end_root(task, step.changed > 0 or removed is not null);
         if rest.result = 'completed' then
             done := done || task.id;
-            if step.removed is not null then
+            if removed is not null then
                 more := more || task.id;
-                rows := rows || step.removed;
+                rows := rows || removed;
             end if;
         else
             perform lethe.audit_progress(
@@ -260,17 +296,24 @@ begin
                 array(select k.key from unnest(task.object_keys) k (key)
                       where k.key <> all (array(select p.key from unnest(kept_tasks, kept_keys) p (task, key) where p.task = task.id))),
                 array(select p.key from unnest(kept_tasks, kept_keys) p (task, key) where p.task = task.id),
-                step.removed);
+                removed);
         end if;
         result := rest.result;
         error := rest.error;
         row_type := null;
         named_rows := 0;
-        other_rows := lethe_map.lengths(step.removed);
+        other_rows := lethe_map.lengths(removed);
         return next;
     end loop;
     perform lethe.finish_tasks(worker, done, more, rows, kept_tasks, kept_keys);
 end
+$lethe$;
+
+-- The ids by type of both, in one.
+create or replace function lethe_map.joined(first jsonb, second jsonb) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
+    select case when first is null then second when second is null then first else first || (
+        select coalesce(jsonb_object_agg(e.key, coalesce(first -> e.key, '[]') || e.value), '{}') from jsonb_each(second) e) end
 $lethe$;
 
 -- Numbers of rows by type, from their ids by type.

@@ -13,11 +13,14 @@ use crate::map::format::Action;
 
 /// The objects that a row `t` names: `r.ref`, as a task names them, and `k.is_foreign`.
 pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> String {
+    named_as(object, &is_outside(map, object))
+}
+
+fn named_as(object: &BoundObject<'_>, is_outside: &str) -> String {
     format!(
-        "{} cross join lateral {SCHEMA}.key_ref({}, k.key, {}) r (ref)",
+        "{} cross join lateral {SCHEMA}.key_ref({}, k.key, {is_outside}) r (ref)",
         keys(object, KeyReader::Function(SCHEMA)),
-        literal(bucket_name(object.bucket)),
-        is_outside(map, object)
+        literal(bucket_name(object.bucket))
     )
 }
 
@@ -25,7 +28,15 @@ pub(super) fn references_of(map: &BoundMap<'_>, object: &BoundObject<'_>) -> Str
 pub(super) fn is_answered(map: &BoundMap<'_>, table: &BoundTable<'_>, answered: &str) -> String {
     let objects = table.objects.iter();
     objects
-        .map(|object| is_object_answered(map, object, answered))
+        .map(|object| is_object_answered(object, answered, &references_of(map, object)))
+        .collect()
+}
+
+/// The same where no object of the row may be outside of what the map allows, whoever the user is.
+pub(super) fn is_answered_within(table: &BoundTable<'_>, answered: &str) -> String {
+    let objects = table.objects.iter();
+    objects
+        .map(|object| is_object_answered(object, answered, &named_as(object, "false")))
         .collect()
 }
 
@@ -38,11 +49,11 @@ pub(super) fn is_answered_of_kept(
     let objects = table.objects.iter();
     objects
         .filter(|object| object.source.erased_of_kept)
-        .map(|object| is_object_answered(map, object, answered))
+        .map(|object| is_object_answered(object, answered, &references_of(map, object)))
         .collect()
 }
 
-fn is_object_answered(map: &BoundMap<'_>, object: &BoundObject<'_>, answered: &str) -> String {
+fn is_object_answered(object: &BoundObject<'_>, answered: &str, references: &str) -> String {
     let is_plain = object.column.family == TypeFamily::Text
         && object.source.json.is_none()
         && object.bucket.name.is_none();
@@ -55,10 +66,9 @@ fn is_object_answered(map: &BoundMap<'_>, object: &BoundObject<'_>, answered: &s
         false => String::new(),
     };
     format!(
-        "\n          and ({at_once}not exists (select from (select c.*) t {} where not k.is_foreign \
+        "\n          and ({at_once}not exists (select from (select c.*) t {references} where not k.is_foreign \
          and not (r.ref in (select a.ref from unnest({answered}) a (ref) where a.ref is not null) \
-         or (r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest({answered}) a (ref) where a.ref is not null)))))",
-        references_of(map, object)
+         or (r.ref like 'outside:%' and substr(r.ref, 9) in (select a.ref from unnest({answered}) a (ref) where a.ref is not null)))))"
     )
 }
 

@@ -1,6 +1,7 @@
 //! The generator: templates that turn a map and a catalog into SQL functions. Every name in them comes from the
 //! catalog, quoted by the server; nothing of the file reaches a statement but as a literal.
 
+mod batch;
 mod choose;
 mod circle;
 mod closure;
@@ -69,6 +70,7 @@ pub fn script(map: &BoundMap<'_>) -> String {
         rows::revive(map),
         rows::remove_named(map, &order),
         remove::remove_rows(map, &order),
+        batch::remove_entities(map, &order),
         readers::all(map),
     ];
     format!("{SCHEMA_MADE}{reading}\n{}\n{ENGINE}", generated.join("\n"))

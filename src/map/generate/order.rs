@@ -55,6 +55,14 @@ impl Order {
             .collect()
     }
 
+    /// This kind and those that go along with its rows, parents first.
+    pub(super) fn below(&self, kind: usize) -> Vec<usize> {
+        let kinds = self.downwards.iter().copied();
+        kinds
+            .filter(|other| *other == kind || self.reaches[kind][*other])
+            .collect()
+    }
+
     /// Whether rows of `one` are removed after those of `other`.
     pub(super) fn goes_after(&self, one: usize, other: usize) -> bool {
         let place = |kind| self.downwards.iter().position(|known| *known == kind);
