@@ -66,7 +66,10 @@ fn of_type(map: &BoundMap<'_>, root: usize, below: &[usize]) -> String {
             let Parent::Row(parent) = reference.parent else {
                 continue;
             };
-            if reference.child != kind || reference.rule.action != Action::Delete || !below.contains(&parent) {
+            if reference.child != kind
+                || reference.rule.action != Action::Delete
+                || !below.contains(&parent)
+            {
                 continue;
             }
             text += &found(
@@ -78,11 +81,15 @@ fn of_type(map: &BoundMap<'_>, root: usize, below: &[usize]) -> String {
                     map.tables[parent].table.sql,
                     map.tables[kind].table.sql,
                     of_row(reference, "p", "c")
-                )
+                ),
             );
         }
     }
-    text += &below.iter().rev().map(|kind| delete(map, *kind)).collect::<String>();
+    text += &below
+        .iter()
+        .rev()
+        .map(|kind| delete(map, *kind))
+        .collect::<String>();
     text + &format!(
         "        return query select x.task, jsonb_object_agg(x.type, x.ids) filter (where x.type is not null), bool_and(x.is_gone)\n        \
          from (\n            \

@@ -1,6 +1,7 @@
 //! The erasure map on a real PostgreSQL: what the gate finds, what is drafted and generated, and what the commands
 //! say.
 
+mod alone;
 mod check;
 mod circles;
 mod commands;
