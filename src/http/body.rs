@@ -151,6 +151,7 @@ pub(super) fn limited(body: Body, limits: &Limits, needs: BodyNeeds) -> Body {
         bytes_left: limits.body_bytes,
         received: 0,
         given_up: Some(Box::pin(needs.given_up.clone().cancelled_owned())),
+        usage: Arc::clone(&needs.usage),
         needs: Some(needs),
         deadline: Box::pin(sleep(limits.body)),
     })
@@ -161,6 +162,7 @@ struct LimitedBody {
     chunks: Option<BoxStream<'static, io::Result<Bytes>>>,
     bytes_left: usize,
     received: usize,
+    usage: Arc<Usage>,
     /// Both are `None` for a rest that is read and discarded.
     needs: Option<BodyNeeds>,
     given_up: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -173,7 +175,10 @@ impl LimitedBody {
             return Poll::Ready(None);
         };
         let chunk = match chunks.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok(chunk))) => chunk,
+            Poll::Ready(Some(Ok(chunk))) => {
+                self.usage.body_came(chunk.len());
+                chunk
+            }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
             Poll::Ready(None) => {
                 let complete = self.needs.as_ref().map_or(Ok(()), BodyNeeds::complete);
@@ -233,11 +238,13 @@ impl Drop for LimitedBody {
         };
         let deadline = self.deadline.deadline();
         let bytes_left = self.bytes_left;
+        let usage = Arc::clone(&self.usage);
         runtime.spawn(async move {
             let rest = LimitedBody {
                 chunks: Some(chunks),
                 bytes_left,
                 received: 0,
+                usage,
                 needs: None,
                 given_up: None,
                 deadline: Box::pin(sleep_until(deadline)),

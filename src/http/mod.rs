@@ -17,6 +17,7 @@ mod failed_credentials;
 pub mod json_body;
 pub mod jwks;
 pub mod limits;
+mod pace;
 mod page_headers;
 mod panel;
 pub mod problem;

@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::usage::Usage;
+use super::{pace::Pace, usage::Usage};
 
 /// After so many bytes in a row a connection lets the others have their turn: a `PING` of HTTP/2 is work in 17 bytes, and
 /// a flood of them would keep a thread of the runtime for itself.
@@ -24,6 +24,7 @@ pub(super) struct Socket {
     usage: Arc<Usage>,
     /// The bytes that were read since the socket last had nothing to read.
     burst: usize,
+    pace: Pace,
 }
 
 impl Socket {
@@ -32,6 +33,7 @@ impl Socket {
             stream,
             usage,
             burst: 0,
+            pace: Pace::new(),
         }
     }
 }
@@ -47,6 +49,8 @@ impl AsyncRead for Socket {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let granted = self.usage.take_granted();
+        ready!(self.pace.poll(cx, granted));
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let came = buffer.filled().len() - before;
@@ -56,6 +60,7 @@ impl AsyncRead for Socket {
             self.burst + came
         };
         if came > 0 {
+            self.pace.spend(came);
             self.usage.bytes_came();
         }
         polled

@@ -1,6 +1,13 @@
 //! Counts the requests and unread answers of a connection, and decides how long it may stay open.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -10,12 +17,19 @@ use tokio::{
 
 use super::limits::Limits;
 
+/// A request's head, with the frames that belong to its answer, has fewer bytes than this on its way in.
+const HEAD_BYTES: usize = 32 * 1024;
+/// The frame around a chunk of a body has fewer bytes than this.
+const FRAME_BYTES: usize = 64;
+
 /// The use of one connection.
 pub(super) struct Usage {
     limits: Limits,
     counts: Mutex<UsageCounts>,
     /// Notified when the end time of the connection changes.
     changed: Notify,
+    /// Bytes that came and belong to requests, and that the socket was not told of yet.
+    granted: AtomicUsize,
 }
 
 struct UsageCounts {
@@ -73,6 +87,7 @@ impl Usage {
             limits,
             counts: Mutex::new(counts),
             changed: Notify::new(),
+            granted: AtomicUsize::new(0),
         })
     }
 
@@ -96,6 +111,7 @@ impl Usage {
 
     /// Counts a request until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        self.granted.fetch_add(HEAD_BYTES, Ordering::Relaxed);
         let mut counts = self.counts.lock();
         counts.requests += 1;
         counts.head_begun = false;
@@ -127,6 +143,17 @@ impl Usage {
             counts.idle_until = counts.idle_until.min(head_until);
             self.changed.notify_one();
         }
+    }
+
+    /// A piece of a request's body has come.
+    pub(super) fn body_came(&self, bytes: usize) {
+        self.granted
+            .fetch_add(bytes + FRAME_BYTES, Ordering::Relaxed);
+    }
+
+    /// The bytes that belong to requests, each once.
+    pub(super) fn take_granted(&self) -> usize {
+        self.granted.swap(0, Ordering::Relaxed)
     }
 
     /// Waits until the connection must end, and returns the reason.
