@@ -82,8 +82,8 @@ create table lethe.cleanup_tasks (
 -- Running tasks stand in it too; they are what the claims of the last moments took.
 create index cleanup_tasks_ready_idx on lethe.cleanup_tasks (lane, scheduled_at, id)
     where not is_dead and held_reason is null;
--- One open task for an entity and kind; parts may be many.
-create unique index cleanup_tasks_one_open_key on lethe.cleanup_tasks (entity_id, kind)
+-- One open task for an entity and kind; parts may be many. Rows of two types may have the same id.
+create unique index cleanup_tasks_one_open_key on lethe.cleanup_tasks (entity_id, kind, entity_type)
     where kind <> 'user-delete-part';
 -- A user's tasks; their entity_id is user_id, but for samples.
 create index cleanup_tasks_user_id_idx on lethe.cleanup_tasks (user_id, id);

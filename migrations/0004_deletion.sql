@@ -17,16 +17,16 @@ begin
 end
 $$;
 
--- Makes open tasks of these entities parts of an erasure, and due now. While the erasure may not begin (it is held or
--- delayed), they stay as they are.
-create function lethe.adopt(entity_ids text[], of_kind text, root_id bigint) returns void
+-- Makes open tasks parts of an erasure, and due now. While the erasure may not begin (it is held or delayed), they stay as
+-- they are.
+create function lethe.adopt(tasks bigint[], root_id bigint) returns void
 language plpgsql set search_path = lethe, pg_temp as $$
 begin
     update lethe.cleanup_tasks t
     set parent_id = root_id, updated_at = now(),
         scheduled_at = case when t.status = 'pending' then least(t.scheduled_at, clock_timestamp())
                             else t.scheduled_at end
-    where t.entity_id = any (entity_ids) and t.kind = of_kind and t.kind <> 'user-delete-part'
+    where t.id = any (tasks)
       and t.parent_id is distinct from root_id
       and exists (select from lethe.cleanup_tasks r
                   where r.id = root_id and r.held_reason is null and r.scheduled_at <= clock_timestamp());
@@ -96,7 +96,7 @@ begin
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, created_at, scheduled_at, held_reason)
     values ('user-delete', 'user', of_user, of_user, 'plan', asked_at,
             clock_timestamp() + lethe.erasure_delay(), lethe.hold_reason())
-    on conflict (entity_id, kind) where kind <> 'user-delete-part' do nothing
+    on conflict (entity_id, kind, entity_type) where kind <> 'user-delete-part' do nothing
     returning id into root;
     if root is null then
         return lethe.erasure_of(of_user);

@@ -82,7 +82,7 @@ grant execute on function
     lethe.lock_user (text, boolean), lethe.delete_user (text, text), lethe.delete_user (text, text, text),
     lethe.delete_sample (uuid, text, interval),
     lethe.delete_image (uuid, text, interval), lethe.delete (text, text, text, interval),
-    lethe.application_path (), lethe.adopt (text[], text, bigint), lethe.is_touched (lethe.cleanup_tasks),
+    lethe.application_path (), lethe.adopt (bigint[], bigint), lethe.is_touched (lethe.cleanup_tasks),
     lethe.is_going_user (text, text), lethe.is_resting_user (text, text), lethe.is_going_entity (text, text),
     lethe.is_resting_entity (text, text),
     lethe.finish_tasks (text, bigint[], bigint[], jsonb[], bigint[], text[]), lethe.removed_since (text, timestamptz),

@@ -11,7 +11,8 @@ left join lateral (
     select c.id, c.status, c.scheduled_at from lethe.cleanup_tasks c
     where c.entity_id in (p.id, p.container_id, p.user_id)
       and ((c.kind = 'user-delete' and c.entity_id = p.user_id)
-           or (c.kind not in ('user-delete', 'user-delete-part') and c.entity_id in (p.id, p.container_id)))
+           or (c.kind not in ('user-delete', 'user-delete-part')
+               and (c.entity_id = p.container_id or (c.entity_id = p.id and c.entity_type = p.entity_type))))
     order by c.entity_id <> p.id, c.kind = 'user-delete' limit 1
 ) t on true
 order by p.deleted_at desc, p.place limit $10

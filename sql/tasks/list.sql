@@ -1,5 +1,6 @@
 -- A page of tasks, newest first; a null parameter does not filter. An entity is a row,
--- whose tasks are $8 (entity_tasks.sql), or a user; its id may be one of several ($3). Open and finished tasks each give a page from their own indexes.
+-- whose tasks are $8 (entity_tasks.sql), or a user; its id may be one of several ($3). Open and finished tasks each
+-- give a page from their own indexes.
 with page as (
     (select t.id
      from lethe.cleanup_tasks t

@@ -1,6 +1,7 @@
 -- A page of the audit trail, newest first; a null parameter does not filter. An entity is a row,
--- whose tasks are $11 (entity_tasks.sql), or a user; its id may be one of several ($5). Entries and finished tasks each give a page from their own
--- indexes; a completed task is the event `task-completed`, a completed erasure `user-erased`.
+-- whose tasks are $11 (entity_tasks.sql), or a user; its id may be one of several ($5). Entries and finished tasks each
+-- give a page from their own indexes; a completed task is the event `task-completed`, a completed erasure
+-- `user-erased`.
 with page as (
     (select id from lethe.cleanup_audit
      where ($1::text is null or event = $1)

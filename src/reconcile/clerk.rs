@@ -241,8 +241,8 @@ impl<Progress: Fn(ClerkProgress)> Comparison<'_, Progress> {
     }
 }
 
-/// Whether Clerk can have made this id, which `ids` of the erasure map allows. Rows of the application's own, of a test or
-/// of an import are not Clerk's, so they cannot be missing there.
+/// Whether Clerk can have made this id, which `ids` of the erasure map allows. Rows of the application's own, of a test
+/// or of an import are not Clerk's, so they cannot be missing there.
 fn is_clerks(id: &str) -> bool {
     (1..=MAX_ID_LENGTH).contains(&id.len())
         && id

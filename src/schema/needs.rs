@@ -179,7 +179,7 @@ pub const FUNCTIONS: &[(&str, &[ProcessRole])] = &[
     ("lethe.begin_erasure(text,text,text)", INTERNAL),
     ("lethe.sweep_user(text,text)", INTERNAL),
     ("lethe.application_path()", BOTH),
-    ("lethe.adopt(text[],text,bigint)", &[Worker]),
+    ("lethe.adopt(bigint[],bigint)", &[Worker]),
     (
         "lethe.finish_tasks(text,bigint[],bigint[],jsonb[],bigint[],text[])",
         &[Worker],
@@ -275,8 +275,8 @@ pub fn own_rights(roles: &[ProcessRole]) -> Vec<TableRight> {
     own.chain([TableRight::of(RECORD, "select")]).collect()
 }
 
-/// What is known of the rights on the tables of the applied map without asking the catalog: of those of the built-in map all,
-/// of others the one to read. `lethe map grants` and `lethe check` find the rest.
+/// What is known of the rights on the tables of the applied map without asking the catalog: of those of the built-in
+/// map all, of others the one to read. `lethe map grants` and `lethe check` find the rest.
 #[must_use]
 pub fn application_rights(roles: &[ProcessRole], tables: &[String]) -> Vec<TableRight> {
     let rights = tables.iter().flat_map(|name| {

@@ -99,7 +99,9 @@ begin
     choice := lethe_map.choose_rows(root.user_id, root_id, root.plan_cursor[2]::uuid, root.plan_cursor[3]::uuid, max_rows);
     perform lethe_map.mark(null, null, choice.sample_ids, choice.image_ids, root.created_at, asked_by);
     -- An image with an open deletion of its own loses what is left of its grace.
-    perform lethe.adopt(choice.image_ids::text[], 'image-delete', root_id);
+    perform lethe.adopt(array(
+        select t.id from lethe.cleanup_tasks t
+        where t.entity_id = any (choice.image_ids::text[]) and t.kind = 'image-delete'), root_id);
     is_last := choice.pass_ends;
     if is_first and is_last and coalesce(cardinality(choice.image_ids), 0) <= part_size then
         update lethe.cleanup_tasks
@@ -160,6 +162,7 @@ declare
     -- The smallest id: a condition on it can always be looked up in an index, with or without a cursor.
     nil     constant uuid := '00000000-0000-0000-0000-000000000000';
     adopted uuid[];
+    tasks   bigint[];
 begin
     sample_ids := array(
         select s.id from public.samples s
@@ -169,11 +172,11 @@ begin
     pass_ends := cardinality(sample_ids) < max_rows;
     last_sample := sample_ids[cardinality(sample_ids)];
 
-    adopted := array(
-        select t.entity_id::uuid from lethe.cleanup_tasks t
-        where t.entity_id = any (sample_ids::text[]) and t.kind = 'sample-delete');
+    select coalesce(array_agg(t.entity_id::uuid), '{}'), array_agg(t.id) into adopted, tasks
+    from lethe.cleanup_tasks t
+    where t.entity_id = any (sample_ids::text[]) and t.kind = 'sample-delete';
     if cardinality(adopted) > 0 then
-        perform lethe.adopt(adopted::text[], 'sample-delete', root_id);
+        perform lethe.adopt(tasks, root_id);
     end if;
 
     select array_agg(i.id), array_agg(i.object_key) into image_ids, keys

@@ -33,8 +33,7 @@ begin
     if of_type is null then
         -- A deletion that was asked for by itself becomes a part, and loses what is left of its grace.
         perform lethe.adopt(
-            array(select t.entity_id from lethe.cleanup_tasks t where t.user_id = root.user_id and t.kind = 'entity-delete'),
-            'entity-delete', root_id);
+            array(select t.id from lethe.cleanup_tasks t where t.user_id = root.user_id and t.kind = 'entity-delete'), root_id);
     end if;
 
     select array_agg(c.kind), array_agg(c.part), array_agg(c.place) into kinds, parts, places

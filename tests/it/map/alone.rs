@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use super::database::{Application, MapFile};
+use super::database::{Application, MapFile, USER_B};
 
 const SQL: &str = "
     create table users (id text primary key);
@@ -170,4 +170,79 @@ async fn one_that_is_held_and_one_that_a_trigger_keeps_stop_no_other() {
         )
         .await;
     assert_eq!(of_kept, 7, "a folder, two files, four versions, each once");
+}
+
+const SAME_IDS: &str = "
+    create table users (id text primary key);
+    create table folders (id bigint primary key, user_id text not null references users, deleted_at timestamptz);
+    create table files (id bigint primary key, user_id text not null references users, object_key text not null, deleted_at timestamptz);
+    create index on folders (user_id);
+    create index on files (user_id);
+    create index on files (object_key);
+    insert into users values ('user_2aaaaaaaaaaaaaaaaaaaaaaaaaa'), ('user_2bbbbbbbbbbbbbbbbbbbbbbbbbb');
+    insert into folders values (7, 'user_2aaaaaaaaaaaaaaaaaaaaaaaaaa');
+    insert into files values (7, 'user_2bbbbbbbbbbbbbbbbbbbbbbbbbb', 'f/7');
+";
+
+const MAP_OF_SAME_IDS: &str = "
+version = 1
+[bucket.main]
+[user]
+table = \"users\"
+[table.folders]
+type = \"folder\"
+api = true
+soft_delete = { at = \"deleted_at\" }
+on_erase.user_id = \"delete\"
+[table.files]
+type = \"file\"
+api = true
+soft_delete = { at = \"deleted_at\" }
+on_erase.user_id = \"delete\"
+objects = [{ column = \"object_key\", bucket = \"main\", within = \"f/\" }]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_two_types_with_the_same_id_have_nothing_to_do_with_each_other() {
+    let application = Application::new(SAME_IDS).await;
+    let file = MapFile::new(MAP_OF_SAME_IDS);
+    let world = &application.world;
+    let migrated = world
+        .run(&["migrate"], &[("ERASURE_MAP", file.path())])
+        .await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    world.s3.put("f/7");
+    let folder: i64 = world
+        .one("select lethe.delete('folder', '7', 'job:test', '1 hour')")
+        .await;
+    let file: i64 = world
+        .one("select lethe.delete('file', '7', 'job:test', '1 hour')")
+        .await;
+    assert_ne!(folder, file);
+    let listed = world.run(&["deleted", "--json"], &[]).await;
+    assert!(listed.status.success(), "{listed:?}");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    for (of_type, task) in [("folder", folder), ("file", file)] {
+        let mut rows = listed["items"].as_array().unwrap().iter();
+        let row = rows.find(|row| row["entityType"] == of_type).unwrap();
+        assert_eq!(row["taskId"], task.to_string(), "{row}");
+    }
+
+    // The erasure of the file's owner takes the file's own task along, and leaves the folder its grace.
+    let worker = world.worker().await;
+    world
+        .execute(&format!("select lethe.delete_user('{USER_B}', 'job:test')"))
+        .await;
+    world.until("not exists (select from files)").await;
+    world
+        .until("(select count(*) = 1 from lethe.cleanup_tasks)")
+        .await;
+    worker.stop().await;
+    world
+        .expect_rows(
+            &format!("lethe.cleanup_tasks where id = {folder} and parent_id is null and scheduled_at > now() + interval '50 minutes'"),
+            1,
+        )
+        .await;
+    world.expect_rows("folders", 1).await;
 }
