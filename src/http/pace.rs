@@ -10,10 +10,13 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Most bytes that a peer can send at once beyond its requests.
-const MAX_BYTES: isize = 256 * 1024;
+/// Most bytes that a peer can send at once beyond its requests. It is more than what is read of a body and a head before
+/// either of them counts.
+const MAX_BYTES: isize = 128 * 1024;
 /// Bytes a second that it may send beyond its requests for as long as it likes.
-const BYTES_PER_SECOND: u128 = 16 * 1024;
+const BYTES_PER_SECOND: u128 = 1024;
+/// A read may take more than is left. At most so much of it is paid for.
+const MAX_DEBT: isize = 4 * 1024;
 /// How long nothing more is read from a peer that has sent too much.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,10 +44,8 @@ impl Pace {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
-                let passed = self.filled_at.elapsed().as_millis();
-                self.filled_at = Instant::now();
-                self.add(usize::try_from(passed * BYTES_PER_SECOND / 1000).unwrap_or(usize::MAX));
             }
+            self.refill();
             if self.left > 0 {
                 return Poll::Ready(());
             }
@@ -54,7 +55,15 @@ impl Pace {
 
     /// So many bytes were read.
     pub(super) fn spend(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub_unsigned(bytes);
+        self.left = self.left.saturating_sub_unsigned(bytes).max(-MAX_DEBT);
+    }
+
+    fn refill(&mut self) {
+        let passed = self.filled_at.elapsed().as_millis();
+        if let Ok(more @ 1..) = usize::try_from(passed * BYTES_PER_SECOND / 1000) {
+            self.filled_at = Instant::now();
+            self.add(more);
+        }
     }
 
     fn add(&mut self, bytes: usize) {
@@ -88,10 +97,10 @@ mod tests {
     #[tokio::test]
     async fn what_belongs_to_none_is_read_at_once_up_to_a_limit_and_slowly_beyond() {
         assert!(time_for(0, 0).await < PAUSE);
-        // Two pieces at 16 KiB a second, of which the second one is read before it is paid for.
-        let time = time_for(3, 0).await;
+        // One piece is read before it is paid for, and the next one when as much as may be of it is paid.
+        let time = time_for(2, 0).await;
         assert!(
-            time > Duration::from_millis(900) && time < Duration::from_secs(3),
+            time > Duration::from_secs(4) && time < Duration::from_secs(6),
             "{time:?}"
         );
     }

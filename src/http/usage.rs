@@ -17,10 +17,12 @@ use tokio::{
 
 use super::limits::Limits;
 
-/// A request's head, with the frames that belong to its answer, has fewer bytes than this on its way in.
-const HEAD_BYTES: usize = 32 * 1024;
+/// What a request's head may have on its way in, with the frames that belong to its answer.
+const HEAD_BYTES: usize = 4 * 1024;
+/// The same of a request with valid credentials, which may have a long head.
+const USEFUL_HEAD_BYTES: usize = 32 * 1024;
 /// The frame around a chunk of a body has fewer bytes than this.
-const FRAME_BYTES: usize = 64;
+const FRAME_BYTES: usize = 16;
 
 /// The use of one connection.
 pub(super) struct Usage {
@@ -100,6 +102,7 @@ impl Usage {
 
     /// A request with valid credentials was answered.
     pub(super) fn was_useful(&self) {
+        self.granted.fetch_add(USEFUL_HEAD_BYTES, Ordering::Relaxed);
         self.counts.lock().useful_at = Some(Instant::now());
     }
 
