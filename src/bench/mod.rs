@@ -7,6 +7,7 @@ mod enqueue;
 mod erasure;
 mod floor;
 mod memory_s3;
+mod pages;
 mod queue;
 mod report;
 mod rig;
@@ -89,6 +90,8 @@ pub enum Case {
     Stale,
     /// One user in every shape: few large samples, many small ones, empty ones, collections
     Shapes,
+    /// The data of each page of the admin panel, beside many finished tasks
+    Pages,
 }
 
 /// What to measure, and where the report goes.
@@ -223,6 +226,7 @@ async fn figures(
         Case::Shapes => {
             shapes::shapes(rig, bars, scale.pick(5_000, 100_000, 1_000_000), workers).await?
         }
+        Case::Pages => pages::pages(rig, bars, scale.pick(10_000, 1_000_000, 10_000_000)).await?,
     })
 }
 

@@ -12,6 +12,7 @@ use super::Bars;
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Process, Rig};
 
+const TOKEN: &str = "token-of-the-benchmark-and-nothing-else";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const CONNECTIONS: usize = 32;
 const RUN: Duration = Duration::from_secs(8);
@@ -38,16 +39,13 @@ impl Api {
                     "https://clerk.invalid/.well-known/jwks.json",
                 ),
                 ("CLERK_ISSUER", "https://clerk.invalid"),
-                (
-                    "ADMIN_API_TOKENS",
-                    "bench:token-of-the-benchmark-and-nothing-else",
-                ),
+                ("ADMIN_API_TOKENS", format!("bench:{TOKEN}").as_str()),
             ],
         )?;
         process.ready().await?;
         Ok(Self {
             process,
-            url: format!("http://{address}/webhooks/clerk"),
+            url: format!("http://{address}"),
             client: reqwest::Client::new(),
         })
     }
@@ -62,7 +60,7 @@ impl Api {
         let signature = Webhook::new(SECRET)?.sign(&id, now, body.as_bytes())?;
         let answer = self
             .client
-            .post(&self.url)
+            .post(format!("{}/webhooks/clerk", self.url))
             .header("svix-id", id)
             .header("svix-timestamp", now)
             .header("svix-signature", signature)
@@ -76,6 +74,20 @@ impl Api {
             status.is_success(),
             "the webhook was answered {status}: {text}"
         );
+        Ok(())
+    }
+
+    /// Reads the answer to a call as an admin.
+    pub async fn get(&self, path: &str) -> anyhow::Result<()> {
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+            .send()
+            .await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{path} was answered {status}: {text}");
         Ok(())
     }
 

@@ -1,0 +1,187 @@
+//! How long the data of each page of the admin panel take, beside very many tasks.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+
+use super::Bars;
+use super::report::{Figure, quantile};
+use super::rig::{BenchDatabase, Rig};
+use super::webhook::Api;
+
+/// How often each page is asked for.
+const ROUNDS: usize = 20;
+
+/// What there is to be shown, for `$1` finished tasks: a tenth as many open ones, entries of the audit trail and rows that
+/// are deleted and wait, and a hundredth as many erasures. Some are incomplete. All of it is spread over seven days.
+const SEED: [&str; 7] = [
+    "insert into lethe.user_tombstones (user_id, deleted_at, deleted_by)
+     select 'user_' || n, now() - n * interval '7 days' / ($1 / 100), 'clerk:user.deleted' from generate_series(1, $1 / 100) n",
+    "insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, status, attempts, scheduled_at, created_at,
+         finished_at, worker, object_keys, kept_keys, row_type, row_ids)
+     select 1000000000000 + n, 'sample-delete', 'sample', md5(n::text)::uuid::text, 'user_' || (1 + n % ($1 / 100)), 'completed', 1,
+         at, at, at, 'bench', array['bench/' || n], '{}', 'sample-image', array[md5('i' || n)::uuid::text]
+     from (select n, now() - n * interval '7 days' / $1 as at from generate_series(1, $1) n) n",
+    "insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, status, attempts, scheduled_at, created_at,
+         finished_at, worker, object_keys, kept_keys, row_ids)
+     select 2000000000000 + n, 'user-delete', 'user', 'user_' || n, 'user_' || n, 'completed', 1, t.deleted_at, t.deleted_at,
+         t.deleted_at, 'bench', '{}', '{}', '{}'
+     from generate_series(1, $1 / 100) n join lethe.user_tombstones t on t.user_id = 'user_' || n where n > 40",
+    "insert into lethe.receipts (user_id, task_id, requested_at, requested_by, completed_at, objects_deleted, objects_kept, rows_deleted)
+     select f.user_id, f.id, f.created_at, 'clerk:user.deleted', f.finished_at, 100, 0, '{\"sample\": 100, \"sample-image\": 100}'
+     from lethe.finished_tasks f where f.kind = 'user-delete' and $1 > 0",
+    "insert into lethe.cleanup_audit (at, event, actor, task_id, kind, entity_type, entity_id, user_id)
+     select now() - n * interval '7 days' / ($1 / 10), 'sample-deletion-requested', 'user:user_' || (1 + n % ($1 / 100)),
+         1000000000000 + n, 'sample-delete', 'sample', md5(n::text)::uuid::text, 'user_' || (1 + n % ($1 / 100))
+     from generate_series(1, $1 / 10) n",
+    "with u as (insert into public.users (id) select 'user_live_' || n from generate_series(1, 1000) n returning id),
+          s as (
+              insert into public.samples (id, user_id, deleted_at, deleted_by)
+              select md5('s' || n)::uuid, 'user_live_' || (1 + n % 1000), now() - n * interval '7 days' / ($1 / 10), 'app'
+              from generate_series(1, $1 / 10) n where (select count(*) from u) > 0 returning id, user_id, deleted_at)
+     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, created_at, scheduled_at)
+     select 'sample-delete', 'sample', id, user_id, array['bench/s' || id], deleted_at, now() + interval '1 day' from s",
+    "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, status, attempts, error_class, last_error, lane)
+     select 'user-delete', 'user', 'user_' || n, 'user_' || n, 'dead', 20, 'permanent', 'AccessDenied', 1
+     from generate_series(1, 40) n where $1 > 0",
+];
+
+/// The pages, each with the calls that it makes at the same time.
+const PAGES: [(&str, &[&str]); 14] = [
+    (
+        "overview, 1 hour",
+        &[
+            "/admin/stats?window=1h",
+            "/admin/workers",
+            "/admin/settings",
+            UNFINISHED[0],
+            UNFINISHED[1],
+            UNFINISHED[2],
+        ],
+    ),
+    (
+        "overview, 24 hours",
+        &[
+            "/admin/stats?window=24h",
+            "/admin/workers",
+            "/admin/settings",
+            UNFINISHED[0],
+            UNFINISHED[1],
+            UNFINISHED[2],
+        ],
+    ),
+    (
+        "overview, 7 days",
+        &[
+            "/admin/stats?window=7d",
+            "/admin/workers",
+            "/admin/settings",
+            UNFINISHED[0],
+            UNFINISHED[1],
+            UNFINISHED[2],
+        ],
+    ),
+    (
+        "erasures",
+        &[
+            "/admin/erasures",
+            UNFINISHED[0],
+            UNFINISHED[1],
+            UNFINISHED[2],
+        ],
+    ),
+    ("erasures, complete", &["/admin/erasures?status=complete"]),
+    (
+        "erasure of a user",
+        &[
+            "/admin/users/user_77/erasure",
+            "/admin/cleanup-tasks?userId=user_77&limit=50",
+            "/admin/cleanup-tasks?userId=user_77&status=dead&limit=100",
+            "/admin/audit?userId=user_77&limit=50",
+        ],
+    ),
+    (
+        "erase a user",
+        &[
+            "/admin/users/user_live_7",
+            "/admin/deleted?userId=user_live_7&limit=1",
+            "/admin/users/user_live_7/plan",
+        ],
+    ),
+    ("tasks", &["/admin/cleanup-tasks", "/admin/stats"]),
+    (
+        "tasks, completed",
+        &["/admin/cleanup-tasks?status=completed", "/admin/stats"],
+    ),
+    (
+        "tasks, dead",
+        &["/admin/cleanup-tasks?status=dead", "/admin/stats"],
+    ),
+    ("task", &["/admin/cleanup-tasks/1000000000077"]),
+    ("deleted", &["/admin/deleted"]),
+    ("audit", &["/admin/audit"]),
+    (
+        "system",
+        &[
+            "/health/ready",
+            "/admin/stats",
+            "/admin/workers",
+            "/admin/settings",
+            "/admin/map",
+        ],
+    ),
+];
+
+/// What is unfinished stands first on two pages.
+const UNFINISHED: [&str; 3] = [
+    "/admin/erasures?status=incomplete&limit=20",
+    "/admin/erasures?status=held&limit=20",
+    "/admin/erasures?status=in-progress&limit=20",
+];
+
+/// The median time of each page's data, with the longest beside it.
+pub async fn pages(rig: &Rig, bars: &Bars, finished: u64) -> anyhow::Result<Vec<Figure>> {
+    let database = rig.database("pages").await?;
+    seed(&database, bars, finished).await?;
+    let api = Api::start(rig, &database).await?;
+    let mut figures = Vec::new();
+    for (page, calls) in PAGES {
+        let bar = bars.add(&format!("pages: {page}"));
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            try_join_all(calls.iter().map(|call| api.get(call)))
+                .await
+                .with_context(|| format!("the page {page}"))?;
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        bar.finish();
+        let first = times[0];
+        times.sort_by(f64::total_cmp);
+        let variant = format!("{page}, {finished} finished tasks");
+        figures.push(
+            Figure::new("pages", variant, "ms", quantile(&times, 0.5))
+                .with("first", first)
+                .with("longest", quantile(&times, 1.0)),
+        );
+    }
+    api.stop().await?;
+    rig.drop_database(database).await?;
+    Ok(figures)
+}
+
+async fn seed(database: &BenchDatabase, bars: &Bars, finished: u64) -> anyhow::Result<()> {
+    let bar = bars.add(&format!("pages: writing {finished} finished tasks"));
+    bar.set_length(SEED.len() as u64);
+    for statement in SEED {
+        sqlx::query(statement)
+            .bind(i64::try_from(finished)?)
+            .execute(&database.pool)
+            .await?;
+        bar.inc(1);
+    }
+    database.settle_down().await?;
+    bar.finish();
+    Ok(())
+}
