@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends at once. SIGHUP: read the secrets again.
+//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends at once. SIGHUP: read the secrets
+//! again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;

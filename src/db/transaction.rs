@@ -1,7 +1,8 @@
 //! Transactions with limits of their own. The limits are set inside the transaction, because behind PgBouncer
 //! a session belongs to nobody.
 //!
-//! Read committed, whatever the default of the role is: each statement sees what others committed, as the functions expect.
+//! Read committed, whatever the default of the role is: each statement sees what others committed, as the functions
+//! expect.
 //!
 //! `row_security = off` gives the role no right: where a policy would hide rows from it, PostgreSQL raises an error
 //! instead of leaving them out. An erasure that does not see a row must not end.

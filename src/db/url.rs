@@ -35,7 +35,8 @@ impl DatabaseUrl {
         self.text.expose()
     }
 
-    /// Whether a connection without TLS is refused. With `prefer`, the default, an attacker on the network path can choose it.
+    /// Whether a connection without TLS is refused. With `prefer`, the default, an attacker on the network path can
+    /// choose it.
     pub fn is_encrypted(&self) -> bool {
         matches!(
             self.options.get_ssl_mode(),

@@ -92,8 +92,8 @@ pub async fn delete_user_by_webhook(
 }
 
 /// Requests the erasure of a user, who need not exist, and returns its task's id. `None` if the erasure map refuses this
-/// id: it does not match `ids`, or is one of `never`. The reason goes to the audit trail, unless the erasure was asked for
-/// before.
+/// id: it does not match `ids`, or is one of `never`. The reason goes to the audit trail, unless the erasure was asked
+/// for before.
 ///
 /// # Errors
 /// When the database fails. Nothing was written then.

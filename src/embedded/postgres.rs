@@ -149,8 +149,8 @@ impl PrivatePostgres {
         }
     }
 
-    /// Lets sessions of a database create their tables in schema `public`. By default they would do so in the schema of the
-    /// role's own name, once there is one, and Lethe's schema has the name of this server's role.
+    /// Lets sessions of a database create their tables in schema `public`. By default they would do so in the schema of
+    /// the role's own name, once there is one, and Lethe's schema has the name of this server's role.
     ///
     /// # Errors
     /// When the server refuses.

@@ -36,7 +36,8 @@ pub struct Drift {
     pub incomplete: Vec<String>,
 }
 
-/// Compares the applied map with the database. `None` if no map is applied, or one whose format this version does not read.
+/// Compares the applied map with the database. `None` if no map is applied, or one whose format this version does not
+/// read.
 ///
 /// # Errors
 /// Of the database.

@@ -136,8 +136,8 @@ fn marks(table: &BoundTable<'_>) -> BTreeSet<i16> {
     numbers(columns.into_iter().flatten())
 }
 
-/// To lock a row asks for the right to update one of its columns. One that PostgreSQL writes itself cannot be changed by it;
-/// where there is none, it is a column of the key.
+/// To lock a row asks for the right to update one of its columns. One that PostgreSQL writes itself cannot be changed
+/// by it; where there is none, it is a column of the key.
 fn lockable(table: &Table) -> Option<i16> {
     let mut columns = table.columns.iter();
     let generated = columns.find(|column| column.is_generated);
@@ -147,8 +147,8 @@ fn lockable(table: &Table) -> Option<i16> {
     column.map(|column| column.number)
 }
 
-/// The tables whose soft delete a restore may take back. The functions that are generated name every table with one, if there
-/// are rows that can be deleted alone; those of the built-in map name what hangs on such a row.
+/// The tables whose soft delete a restore may take back. The functions that are generated name every table with one, if
+/// there are rows that can be deleted alone; those of the built-in map name what hangs on such a row.
 fn restorable(map: &BoundMap<'_>) -> BTreeSet<usize> {
     let api = |place: &usize| map.tables[*place].mapped.is_api;
     let mut found: BTreeSet<usize> = (0..map.tables.len()).filter(api).collect();

@@ -59,8 +59,8 @@ pub async fn find(
     }
 }
 
-/// Asks for the erasure of these users, one transaction each, under the limit of erasures. `progress` is called after each.
-/// Returns how many were asked for; the map does not allow the others (`ids` and `never`).
+/// Asks for the erasure of these users, one transaction each, under the limit of erasures. `progress` is called after
+/// each. Returns how many were asked for; the map does not allow the others (`ids` and `never`).
 ///
 /// # Errors
 /// Those of the database. The users before were asked for; to run it again is harmless.

@@ -102,8 +102,8 @@ enum Failure {
     Other(String),
 }
 
-/// Records where notices go, then delivers them until cancelled. Any number of workers may run it. A delivery under way is
-/// cut off; it is made again, with the same `webhook-id`, when its lease is over.
+/// Records where notices go, then delivers them until cancelled. Any number of workers may run it. A delivery under way
+/// is cut off; it is made again, with the same `webhook-id`, when its lease is over.
 pub async fn run(
     pool: PgPool,
     endpoint: Option<Endpoint>,

@@ -10,8 +10,8 @@ use crate::db::transaction::begin;
 
 /// This many users are always allowed, or a small database could never be reconciled.
 pub const ALWAYS_ALLOWED_USERS: u64 = 10;
-/// Users who lost a sample, an image or everything to reconciliation within this time count too, so that many small passes cannot do what one
-/// large pass may not.
+/// Users who lost a sample, an image or everything to reconciliation within this time count too, so that many small
+/// passes cannot do what one large pass may not.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// How many users may lose data.

@@ -165,8 +165,8 @@ pub async fn is_migrated<'e>(executor: impl PgExecutor<'e>) -> Result<bool, sqlx
         .await
 }
 
-/// The rights of [`needs`] that this database role lacks for processes of these roles, each as `select on users`. `application`
-/// are the rights on the application's tables; without them, what [`needs::application_rights`] knows.
+/// The rights of [`needs`] that this database role lacks for processes of these roles, each as `select on users`.
+/// `application` are the rights on the application's tables; without them, what [`needs::application_rights`] knows.
 ///
 /// # Errors
 /// Of the database.

@@ -6,8 +6,8 @@
 //! that refuses everything (`batch`). `calls` sends the single requests. `match_answers` reads their answers key
 //! by key, `classify` gives each failure a class, and `locks` finds out when a lock ends. `capabilities` remembers
 //! what the store cannot do, `wire` reads answers to their end, `urlcode` decodes keys in listings, `target` is a key
-//! or a version of one, `key_prefixes` says which keys may be deleted, `reference` is how a task names an object, `objects` reads and writes objects for tests and samples, and `probe` tries the store for
-//! `lethe check`.
+//! or a version of one, `key_prefixes` says which keys may be deleted, `reference` is how a task names an object,
+//! `objects` reads and writes objects for tests and samples, and `probe` tries the store for `lethe check`.
 
 mod batch;
 mod calls;

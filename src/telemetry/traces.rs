@@ -1,6 +1,6 @@
 //! Traces by OpenTelemetry, if they are configured. One trace goes from the request that asks for a deletion to the last
-//! task of it: the task keeps the request's span as its parent. A batch of the worker, which serves many traces, has a trace
-//! of its own, and the spans of its tasks are linked with it. No span names a user, an object or a row.
+//! task of it: the task keeps the request's span as its parent. A batch of the worker, which serves many traces, has a
+//! trace of its own, and the spans of its tasks are linked with it. No span names a user, an object or a row.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

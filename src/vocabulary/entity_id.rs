@@ -1,6 +1,6 @@
-//! The id of a row. Of a composite key the database has the JSON array of its parts, as PostgreSQL writes a jsonb array of
-//! texts; people have the parts, each percent-encoded, joined by `~`, as a path has them. An id of one part is the same in
-//! both.
+//! The id of a row. Of a composite key the database has the JSON array of its parts, as PostgreSQL writes a jsonb array
+//! of texts; people have the parts, each percent-encoded, joined by `~`, as a path has them. An id of one part is the
+//! same in both.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::{

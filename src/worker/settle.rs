@@ -365,7 +365,8 @@ async fn keep_remaining_keys(
     queue::keep_keys(connection, &touched, &left.tasks, &left.values).await
 }
 
-/// Wakes the parents of tasks that ended or failed. Call it after the commit. A parent that is not woken runs by itself within a minute.
+/// Wakes the parents of tasks that ended or failed. Call it after the commit. A parent that is not woken runs by itself
+/// within a minute.
 async fn wake_parents(context: &Context, settled: &[SettledTask]) {
     let mut parents: Vec<TaskId> = settled
         .iter()

@@ -12,8 +12,8 @@ pub struct MapArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: MapCommand,
-    /// File with the erasure map; ERASURE_MAP if not given, without both the map that the database has, and the built-in one
-    /// if it has none
+    /// File with the erasure map; ERASURE_MAP if not given, without both the map that the database has, and the
+    /// built-in one if it has none
     #[arg(long, value_name = "FILE", global = true)]
     pub map: Option<PathBuf>,
     /// The settings given as flags.

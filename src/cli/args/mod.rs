@@ -259,8 +259,8 @@ Exit codes:
     },
     /// Work on the erasure map: what a user consists of in your own tables
     ///
-    /// The map is one TOML file; docs/erasure-map.md is its manual. Only `apply` writes to the database. Without --map and
-    /// ERASURE_MAP each command takes the map that the database has, and the built-in one if it has none.
+    /// The map is one TOML file; docs/erasure-map.md is its manual. Only `apply` writes to the database. Without --map
+    /// and ERASURE_MAP each command takes the map that the database has, and the built-in one if it has none.
     #[command(after_long_help = "\
 Examples:
   lethe map init > lethe.toml         # a draft; replace each \"TODO\" by a decision

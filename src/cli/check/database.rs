@@ -26,8 +26,8 @@ const MIN_VERSION_NUM: i32 = 140_000;
 const PREPARING_CONNECTIONS: usize = 4;
 const PREPARING_ROUNDS: i32 = 10;
 
-/// `given` is the map of ERASURE_MAP, `roles` are those whose rights are tried, and `limits` is what is configured here. Also
-/// returns the map that is applied.
+/// `given` is the map of ERASURE_MAP, `roles` are those whose rights are tried, and `limits` is what is configured
+/// here. Also returns the map that is applied.
 pub(super) async fn check(
     database: &Database,
     given: Option<&MapText>,

@@ -1,4 +1,5 @@
-//! The erasure map: whether one is applied, whether it is the one that was given, and what its gate finds in the database.
+//! The erasure map: whether one is applied, whether it is the one that was given, and what its gate finds in the
+//! database.
 
 use std::time::Duration;
 

@@ -63,8 +63,8 @@ async fn named_buckets(store: &Store, map: &ErasureMap) -> Vec<Finding> {
     findings
 }
 
-/// A key of the bucket of S3_BUCKET and the same key under the bucket's name count as two objects. A row that names the one
-/// would not protect the other.
+/// A key of the bucket of S3_BUCKET and the same key under the bucket's name count as two objects. A row that names the
+/// one would not protect the other.
 fn two_names(store: &Store, map: &ErasureMap) -> Option<Finding> {
     let is_named = |name: Option<&str>| {
         let mut buckets = map.buckets.iter();

@@ -10,8 +10,8 @@ const HEAD: &str = "\
 -- upgrade and each `lethe map apply`. The roles must exist: create role … login password '…';
 ";
 
-/// Every right that the roles of the worker, of serve and of the application need, on Lethe's own tables and functions and on
-/// those of the map. `has_record`: the record of migrations is there, or `lethe migrate` will make it.
+/// Every right that the roles of the worker, of serve and of the application need, on Lethe's own tables and functions
+/// and on those of the map. `has_record`: the record of migrations is there, or `lethe migrate` will make it.
 pub(super) fn text(
     map: &ErasureMap,
     rights: &MapRights,

@@ -19,8 +19,8 @@ use crate::schema::{self, application};
 /// How long each statement of a plan may take. A person waits for it.
 const PLAN_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs a command on the map that was given, else on the one that the database has, else on the built-in one. Only `init` needs
-/// none.
+/// Runs a command on the map that was given, else on the one that the database has, else on the built-in one. Only
+/// `init` needs none.
 ///
 /// # Errors
 /// When the database cannot be reached or refuses.
@@ -143,8 +143,8 @@ fn refused(errors: String, exit_code: u8) -> MapOutput {
     }
 }
 
-/// Why a map cannot be applied or proved on this database, before anything is tried: Lethe's own tables are missing, or the
-/// tables of the built-in map do not fit.
+/// Why a map cannot be applied or proved on this database, before anything is tried: Lethe's own tables are missing, or
+/// the tables of the built-in map do not fit.
 async fn unprepared(
     connection: &mut PgConnection,
     loaded: &LoadedMap,

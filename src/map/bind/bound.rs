@@ -142,8 +142,8 @@ pub enum BindProblem {
 }
 
 impl<'c> BoundMap<'c> {
-    /// The problems with which nothing can be compiled. A rule that matches nothing is stale, not wrong: an erasure is the
-    /// same without it. The generated flags of the built-in tables may be missing.
+    /// The problems with which nothing can be compiled. A rule that matches nothing is stale, not wrong: an erasure is
+    /// the same without it. The generated flags of the built-in tables may be missing.
     pub fn faults(&self) -> impl Iterator<Item = &BindProblem> {
         let is_built_in = self.map.is_built_in();
         self.problems.iter().filter(move |problem| match problem {

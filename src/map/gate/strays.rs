@@ -1,5 +1,5 @@
-//! Tables of the application in the schemas of Lethe. They come there by mistake: a role named `lethe` creates its tables in
-//! the schema of its own name, because the search path begins with `"$user"`.
+//! Tables of the application in the schemas of Lethe. They come there by mistake: a role named `lethe` creates its
+//! tables in the schema of its own name, because the search path begins with `"$user"`.
 
 use sqlx::{PgConnection, query_file, query_file_scalar};
 

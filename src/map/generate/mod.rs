@@ -36,7 +36,8 @@ const SCHEMA_MADE: &str = "create schema if not exists lethe_map;\n\n";
 const ENGINE: &str = include_str!("engine.sql");
 /// The tables of the built-in map, which are created where none of them exists.
 pub const BUILT_IN_TABLES: &str = include_str!("../built_in/tables.sql");
-/// The functions of the built-in map. They do what the generated ones do, in statements that are made for its four tables.
+/// The functions of the built-in map. They do what the generated ones do, in statements that are made for its four
+/// tables.
 const BUILT_IN: [&str; 6] = [
     include_str!("../built_in/plan.sql"),
     include_str!("../built_in/keys.sql"),

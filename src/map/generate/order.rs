@@ -84,8 +84,8 @@ fn close(reaches: &mut [Vec<bool>]) {
     }
 }
 
-/// What comes before what, the other rules included as far as they make no circle: a row that goes before what it points at
-/// need not let go of it first.
+/// What comes before what, the other rules included as far as they make no circle: a row that goes before what it
+/// points at need not let go of it first.
 fn with_others(map: &BoundMap<'_>, reaches: &[Vec<bool>]) -> Vec<Vec<bool>> {
     let mut before = reaches.to_vec();
     for reference in &map.references {

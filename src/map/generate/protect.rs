@@ -11,8 +11,8 @@ use crate::map::bind::{BoundMap, BoundObject, BoundTable, BoundUser, Parent};
 use crate::map::catalog::TypeFamily;
 use crate::map::format::Action;
 
-/// A table with more rows is not read as a whole to find who names an object; its columns are asked for the forms in which
-/// a URL is usually written.
+/// A table with more rows is not read as a whole to find who names an object; its columns are asked for the forms in
+/// which a URL is usually written.
 const MOST_ROWS_READ: i64 = 50_000;
 
 /// `protected_keys(keys, owners)`: the objects that a row names which stays, or which can still be made live again.

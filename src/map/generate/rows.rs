@@ -99,8 +99,8 @@ pub(super) fn revive(map: &BoundMap<'_>) -> String {
 }
 
 /// `remove_named(of_user, row_type, row_ids, answered)`: removes those of the named rows that an erasure takes, whose
-/// objects were all answered for, and on which nothing hangs. Rows that stay without their objects lose the column. What an
-/// erasure takes only by others of its circle is left to the root, which finds the circle whole.
+/// objects were all answered for, and on which nothing hangs. Rows that stay without their objects lose the column.
+/// What an erasure takes only by others of its circle is left to the root, which finds the circle whole.
 pub(super) fn remove_named(map: &BoundMap<'_>, order: &Order) -> String {
     let mut body = AS_APPLICATION.to_owned()
         + "    select b.user_key into lethe.user_key from lethe.user_tombstones b where b.user_id = remove_named.of_user;\n"

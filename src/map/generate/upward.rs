@@ -1,5 +1,5 @@
-//! Functions that look from a row upwards, along the `delete` rules: whether an erasure that has begun takes it, whether a
-//! deletion that can still be taken back would, and whose row it is.
+//! Functions that look from a row upwards, along the `delete` rules: whether an erasure that has begun takes it,
+//! whether a deletion that can still be taken back would, and whose row it is.
 //!
 //! A function calls those of its parents, of which there are as many as the map has tables at most. Rows of a circle of
 //! rules can hang on each other in chains and rings of any length, so each of them is looked at once there.
@@ -123,8 +123,8 @@ impl State {
     }
 }
 
-/// `up (kind, part, place)`: the row and those of its circle that it hangs on, as the beginning of a statement; `None` for a
-/// kind that stands in no circle.
+/// `up (kind, part, place)`: the row and those of its circle that it hangs on, as the beginning of a statement; `None`
+/// for a kind that stands in no circle.
 fn ring(map: &BoundMap<'_>, order: &Order, kind: usize, function: &str) -> Option<String> {
     let steps = ring_parents(map, order, kind);
     (!steps.is_empty()).then(|| {
@@ -155,8 +155,8 @@ pub(super) fn ring_children(map: &BoundMap<'_>, order: &Order, kind: usize) -> V
     })
 }
 
-/// What `step` makes of each `delete` rule within the circle of a kind: of the kinds of child and parent, and of the child's
-/// rows `r` joined with the parent's rows `p`.
+/// What `step` makes of each `delete` rule within the circle of a kind: of the kinds of child and parent, and of the
+/// child's rows `r` joined with the parent's rows `p`.
 fn ring_steps(
     map: &BoundMap<'_>,
     order: &Order,
@@ -235,8 +235,8 @@ fn upward<'m, 'c>(map: &'m BoundMap<'c>, kind: usize) -> impl Iterator<Item = &'
     references.filter(move |one| one.child == kind && one.rule.action == Action::Delete)
 }
 
-/// `owner_K(row, its partition, its place)`: the Clerk id of the user whose row it is, by the first rule that leads to one;
-/// null for nobody's.
+/// `owner_K(row, its partition, its place)`: the Clerk id of the user whose row it is, by the first rule that leads to
+/// one; null for nobody's.
 pub(super) fn owners(map: &BoundMap<'_>, order: &Order) -> String {
     let kinds = 0..map.tables.len();
     kinds.map(|kind| owner(map, order, kind)).collect()
