@@ -37,10 +37,10 @@ cross join (
     select min(oldest) as oldest from (
         select (select min(scheduled_at) from lethe.cleanup_tasks
                 where not is_dead and held_reason is null and status in ('pending', 'failed') and lane = l.lane
-                  and scheduled_at <= clock_timestamp()) as oldest
+                  and scheduled_at <= statement_timestamp()) as oldest
         from (values (0::smallint), (1::smallint), (2::smallint)) l (lane)
         union all
-        select min(expires_at) from lethe.cleanup_workers where lost_at is null and expires_at <= clock_timestamp()
+        select min(expires_at) from lethe.cleanup_workers where lost_at is null and expires_at <= statement_timestamp()
     ) each
 ) d
 cross join (

@@ -37,7 +37,7 @@ cross join lateral (
     from (
         select status, object_keys from lethe.finished_tasks
         where audit_id >= r.low and audit_id < r.high and finished_at >= r.earliest and finished_at < r.latest
-        order by audit_id limit $4::int + 1
+        limit $4::int + 1
     ) f
 ) c
 cross join lateral (

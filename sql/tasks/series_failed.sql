@@ -35,7 +35,7 @@ cross join lateral (
     from (
         select event, object_keys from lethe.cleanup_audit
         where id >= r.low and id < r.high and event in ('task-continued', 'task-failed', 'task-dead')
-        order by id limit $4::int + 1
+        limit $4::int + 1
     ) a
 ) c
 cross join lateral (

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use futures::future::try_join_all;
+use sqlx::AssertSqlSafe;
 
 use super::Bars;
 use super::report::{Figure, quantile};
@@ -14,37 +15,44 @@ use super::webhook::Api;
 const ROUNDS: usize = 20;
 
 /// What there is to be shown, for `$1` finished tasks: a tenth as many open ones, entries of the audit trail and rows that
-/// are deleted and wait, and a hundredth as many erasures. Some are incomplete. All of it is spread over seven days.
+/// are deleted and wait, and a hundredth as many erasures. Some are incomplete. All of it is spread over seven days, and
+/// was written in the order of time.
 const SEED: [&str; 7] = [
+    // Workers made the partitions of these days.
+    "do $$ declare d timestamp; name text; begin
+         for d in select generate_series(date_trunc('day', now() at time zone 'utc') - interval '8 days',
+                                         date_trunc('day', now() at time zone 'utc') - interval '1 day', '1 day') loop
+             name := 'finished_tasks_' || to_char(d, 'YYYYMMDD');
+             execute format('create table lethe.%I (like lethe.finished_tasks including defaults including constraints)', name);
+             execute format('alter table lethe.finished_tasks attach partition lethe.%I for values from (%L) to (%L)', name,
+                 d at time zone 'utc', (d + interval '1 day') at time zone 'utc');
+         end loop; end $$",
     "insert into lethe.user_tombstones (user_id, deleted_at, deleted_by)
-     select 'user_' || n, now() - n * interval '7 days' / ($1 / 100), 'clerk:user.deleted' from generate_series(1, $1 / 100) n",
+     select 'user_' || n, now() - ($1 / 100 - n) * interval '7 days' / ($1 / 100), 'clerk:user.deleted' from generate_series(1, $1 / 100) n",
     "insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, status, attempts, scheduled_at, created_at,
          finished_at, worker, object_keys, kept_keys, row_type, row_ids)
-     select 1000000000000 + n, 'sample-delete', 'sample', md5(n::text)::uuid::text, 'user_' || (1 + n % ($1 / 100)), 'completed', 1,
-         at, at, at, 'bench', array['bench/' || n], '{}', 'sample-image', array[md5('i' || n)::uuid::text]
-     from (select n, now() - n * interval '7 days' / $1 as at from generate_series(1, $1) n) n",
-    "insert into lethe.finished_tasks (id, kind, entity_type, entity_id, user_id, status, attempts, scheduled_at, created_at,
-         finished_at, worker, object_keys, kept_keys, row_ids)
-     select 2000000000000 + n, 'user-delete', 'user', 'user_' || n, 'user_' || n, 'completed', 1, t.deleted_at, t.deleted_at,
-         t.deleted_at, 'bench', '{}', '{}', '{}'
-     from generate_series(1, $1 / 100) n join lethe.user_tombstones t on t.user_id = 'user_' || n where n > 40",
+     select 1000000000000 + n, case when is_root then 'user-delete' else 'sample-delete' end,
+         case when is_root then 'user' else 'sample' end, case when is_root then 'user_' || n / 100 else md5(n::text)::uuid::text end,
+         'user_' || case when is_root then n / 100 else 1 + n % ($1 / 100) end, 'completed', 1, at, at, at, 'bench',
+         array['bench/' || n], '{}', 'sample-image', array[md5('i' || n)::uuid::text]
+     from (select n, now() - ($1 - n) * interval '7 days' / $1 as at, n % 100 = 0 and n > 4000 as is_root from generate_series(1, $1) n) n",
     "insert into lethe.receipts (user_id, task_id, requested_at, requested_by, completed_at, objects_deleted, objects_kept, rows_deleted)
      select f.user_id, f.id, f.created_at, 'clerk:user.deleted', f.finished_at, 100, 0, '{\"sample\": 100, \"sample-image\": 100}'
-     from lethe.finished_tasks f where f.kind = 'user-delete' and $1 > 0",
+     from lethe.finished_tasks f where f.kind = 'user-delete'",
     "insert into lethe.cleanup_audit (at, event, actor, task_id, kind, entity_type, entity_id, user_id)
-     select now() - n * interval '7 days' / ($1 / 10), 'sample-deletion-requested', 'user:user_' || (1 + n % ($1 / 100)),
+     select now() - ($1 / 10 - n) * interval '7 days' / ($1 / 10), 'sample-deletion-requested', 'user:user_' || (1 + n % ($1 / 100)),
          1000000000000 + n, 'sample-delete', 'sample', md5(n::text)::uuid::text, 'user_' || (1 + n % ($1 / 100))
      from generate_series(1, $1 / 10) n",
     "with u as (insert into public.users (id) select 'user_live_' || n from generate_series(1, 1000) n returning id),
           s as (
               insert into public.samples (id, user_id, deleted_at, deleted_by)
-              select md5('s' || n)::uuid, 'user_live_' || (1 + n % 1000), now() - n * interval '7 days' / ($1 / 10), 'app'
+              select md5('s' || n)::uuid, 'user_live_' || (1 + n % 1000), now() - ($1 / 10 - n) * interval '7 days' / ($1 / 10), 'app'
               from generate_series(1, $1 / 10) n where (select count(*) from u) > 0 returning id, user_id, deleted_at)
      insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, created_at, scheduled_at)
      select 'sample-delete', 'sample', id, user_id, array['bench/s' || id], deleted_at, now() + interval '1 day' from s",
-    "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, status, attempts, error_class, last_error, lane)
-     select 'user-delete', 'user', 'user_' || n, 'user_' || n, 'dead', 20, 'permanent', 'AccessDenied', 1
-     from generate_series(1, 40) n where $1 > 0",
+    "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, status, attempts, error_class, last_error)
+     select 'user-delete', 'user', 'user_' || n, 'user_' || n, 'rows', 'dead', 20, 'permanent', 'AccessDenied'
+     from generate_series(1, 40) n",
 ];
 
 /// The pages, each with the calls that it makes at the same time.
@@ -175,8 +183,8 @@ async fn seed(database: &BenchDatabase, bars: &Bars, finished: u64) -> anyhow::R
     let bar = bars.add(&format!("pages: writing {finished} finished tasks"));
     bar.set_length(SEED.len() as u64);
     for statement in SEED {
-        sqlx::query(statement)
-            .bind(i64::try_from(finished)?)
+        let statement = statement.replace("$1", &finished.to_string());
+        sqlx::query(AssertSqlSafe(statement))
             .execute(&database.pool)
             .await?;
         bar.inc(1);
