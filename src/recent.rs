@@ -1,4 +1,4 @@
-//! A value that costs a query, and is asked for by anybody.
+//! A value that costs a query and that anyone may ask for often, so it is kept for a moment.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! How fast a peer may send what belongs to no request. A `PING` of HTTP/2 costs the peer 17 bytes, and the server an
-//! answer; without a limit a few peers keep all threads busy with them.
+//! answer; without a limit a few peers keep all threads busy with them. It is a token bucket: each byte that is read
+//! costs one token, and the bytes of requests are given back.
 
 use std::{
     future::Future as _,
@@ -10,14 +11,14 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Most bytes that a peer can send at once beyond its requests. It is more than what is read of a body and a head before
-/// either of them counts.
+/// Most bytes that a peer can send at once beyond its requests. It is more than what can be read of a head and a body
+/// before they are known to be a request's and given back.
 const MAX_BYTES: isize = 128 * 1024;
-/// Bytes a second that it may send beyond its requests for as long as it likes.
+/// Bytes a second that are given back in any case.
 const BYTES_PER_SECOND: u128 = 1024;
-/// A read may take more than is left. At most so much of it is paid for.
+/// A read may take more than is left. Larger debts are forgiven, so that one large read stops a peer for 4 s at most.
 const MAX_DEBT: isize = 4 * 1024;
-/// How long nothing more is read from a peer that has sent too much.
+/// How often it is looked whether a peer that has sent too much may go on.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What one connection may send.
@@ -53,7 +54,7 @@ impl Pace {
         }
     }
 
-    /// So many bytes were read.
+    /// This many bytes were read.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub_unsigned(bytes).max(-MAX_DEBT);
     }
@@ -79,7 +80,7 @@ mod tests {
 
     const PIECE: usize = 8 * 1024;
 
-    /// How long it takes to read so many pieces beyond what can be sent at once, of which each is granted so much.
+    /// How long it takes to read what can be sent at once and this many pieces more, if each is granted `granted` bytes.
     async fn time_for(pieces: usize, granted: usize) -> Duration {
         let (began, mut pace) = (Instant::now(), Pace::new());
         for _ in 0..MAX_BYTES.unsigned_abs() / PIECE + pieces {
@@ -97,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn what_belongs_to_none_is_read_at_once_up_to_a_limit_and_slowly_beyond() {
         assert!(time_for(0, 0).await < PAUSE);
-        // One piece is read before it is paid for, and the next one when as much as may be of it is paid.
+        // The first piece needs one pause. The second one waits until the debt is paid, which is 4 s.
         let time = time_for(2, 0).await;
         assert!(
             time > Duration::from_secs(4) && time < Duration::from_secs(6),

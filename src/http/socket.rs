@@ -1,4 +1,4 @@
-//! The socket of a peer, as the connection's usage sees it.
+//! The socket of a peer. It reports what arrives, and is read no faster than the peer may send.
 
 use std::{
     io,
@@ -14,15 +14,16 @@ use tokio::{
 
 use super::{pace::Pace, usage::Usage};
 
-/// After so many bytes in a row a connection lets the others have their turn: a `PING` of HTTP/2 is work in 17 bytes, and
-/// a flood of them would keep a thread of the runtime for itself.
+/// After this many bytes without a pause a connection yields to the others: a `PING` of HTTP/2 has 17 bytes and yet makes
+/// work, and a flood of them would keep a thread of the runtime for itself.
 const MAX_BURST_BYTES: usize = 32 * 1024;
 
 /// The peer's socket. It reports to the connection's usage when bytes arrive.
 pub(super) struct Socket {
     stream: TcpStream,
+    /// It is told when bytes arrive, and says how many of them belong to requests.
     usage: Arc<Usage>,
-    /// The bytes that were read since the socket last had nothing to read.
+    /// The bytes that were read since the socket last had nothing to read, or yielded.
     burst: usize,
     pace: Pace,
 }

@@ -9,7 +9,7 @@ use super::body::{Body, Hash, START, VERSION, hash_of, hex};
 use super::key::PublicKey;
 use super::list::ExportedReceipt;
 
-/// The first thing that does not fit. Receipts are named by their place in the chain.
+/// The first fault that was found. Receipts are named by their sequence number, which is not the number of the line.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     #[error("the file cannot be read")]

@@ -10,7 +10,7 @@ use super::classify::{self, Failure};
 use super::target::{Target, TargetResult};
 use crate::vocabulary::ErrorClass;
 
-/// Most locks that are read at the same time.
+/// At most this many locks are read at the same time.
 const LOCK_CONCURRENCY: usize = 8;
 
 /// Finds out for each refused version whether a lock is the reason, and when the lock ends.
@@ -18,8 +18,8 @@ const LOCK_CONCURRENCY: usize = 8;
 /// Stores refuse a locked version with the same code as a missing permission (AWS and radosgw: AccessDenied), so
 /// the lock itself is read: its retention period and, if there is none, a legal hold, which has no end. Both
 /// need a permission of their own (`s3:GetObjectRetention`, `s3:GetObjectLegalHold`), but not the permission to
-/// read the object. If the retention period cannot be read, the object's headers are tried. A version that has
-/// both is tried again when the period is over.
+/// read the object. If the retention period cannot be read, the object's headers are tried. A version that
+/// has a period and a legal hold is tried again when the period is over.
 pub(super) async fn explain(
     calls: &Calls<'_>,
     targets: &[Target],

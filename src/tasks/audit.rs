@@ -23,8 +23,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// What happened, such as `task-completed`. A newer version may add others.
     pub event: String,
-    /// Who asked: `clerk:user.deleted`, `user:<id>`, `admin:<name>`, `cli:<user>` or what SQL passed. Absent for a
-    /// worker's own acts.
+    /// Who asked: `clerk:user.deleted`, `user:<id>`, `admin:<name>`, `cli:<user>` or what SQL passed. Absent for a worker's own acts.
     pub actor: Option<String>,
     pub worker: Option<String>,
     pub task_id: Option<TaskId>,

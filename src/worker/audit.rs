@@ -1,4 +1,4 @@
-//! Writes the audit entries of attempts that did not finish their tasks. A finished task is its own record.
+//! Writes the audit entries of attempts. A task that a settle finished is its own record.
 
 use super::rest::SettledTask;
 use crate::deletion::remove::TaskPairs;
@@ -23,7 +23,7 @@ struct AuditRows<'a> {
 impl<'a> AuditRows<'a> {
     fn push(&mut self, task: &'a SettledTask, removed: &TaskPairs) {
         let outcome = &task.outcome;
-        // A task without remaining keys recorded them when its rows were removed.
+        // Once no key remains, the keys that are gone and those that were kept were recorded when the rows were removed.
         let is_partial = !outcome.remaining.is_empty();
         let has_gone = is_partial && outcome.gone().next().is_some();
         let has_removed = removed.tasks.contains(&outcome.claim.id);
@@ -66,8 +66,8 @@ const fn event(verdict: &Verdict) -> AuditEvent {
     }
 }
 
-/// Writes one entry for each task that is not completed, except for those that `is_silent` names. `removed` are the
-/// rows that went.
+/// Writes one entry for each of these tasks. Those that `is_silent` names get one only if keys or rows are gone.
+/// `removed` are the rows that were removed in this batch, by task.
 pub async fn write(
     connection: &mut sqlx::PgConnection,
     worker: &WorkerId,

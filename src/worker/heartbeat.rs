@@ -43,7 +43,8 @@ async fn send<'c>(
     executor: impl sqlx::PgExecutor<'c>,
 ) -> Result<(), sqlx::Error> {
     let lease = context.leases.current();
-    // The lease alone does not show a gap, because it may be a new one after an outage.
+    // A gap is a time without an answered heartbeat. The lease alone does not show it, because it may be a new one after
+    // an outage.
     let had_gap = !lease.is_usable() || context.heartbeats.has_gap();
     let may_declare_lost = !had_gap && context.heartbeats.may_declare_lost();
     if had_gap {

@@ -17,7 +17,7 @@ use crate::vocabulary::{ProblemCode, UserId};
 /// How long a client is told to wait when the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The rule that an id breaks which is none by the erasure map.
+/// What the client is told about an id that the erasure map does not accept as a user's.
 const STRANGE_ID: &str = "must match `ids` of the erasure map (`^user_` by default)";
 
 /// A bounded transaction that only reads.
@@ -30,7 +30,7 @@ pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>
     pool.acquire().await.map_err(problem_of)
 }
 
-/// Refuses an id that cannot be a user's by the erasure map, so that a mistyped id does not look like an unknown user.
+/// Refuses an id that the erasure map does not accept as a user's, so that a mistyped id does not look like an unknown user.
 pub(super) async fn refuse_strange_id(
     executor: impl PgExecutor<'_>,
     user_id: &UserId,
@@ -52,9 +52,9 @@ pub(super) async fn map_in_use(connection: &mut PgConnection) -> Result<ErasureM
     })
 }
 
-/// Makes a 503 for an error that is temporary or can be fixed without a change of the request, and else a 500.
+/// Makes a 503 for an error that is temporary or can be fixed without a change of the request, otherwise a 500.
 pub(super) fn problem_of(error: sqlx::Error) -> Problem {
-    match why_away(&error) {
+    match why_unavailable(&error) {
         Some(why) => {
             tracing::warn!(%error, "the database cannot answer");
             Problem::unavailable(why, RETRY_AFTER).with_code(ProblemCode::DatabaseUnavailable)
@@ -93,7 +93,7 @@ pub(super) fn plan_problem(error: CompileError) -> Problem {
 }
 
 /// Why the database cannot answer now. `None` if the error is not an outage.
-pub(super) fn why_away(error: &sqlx::Error) -> Option<&'static str> {
+pub(super) fn why_unavailable(error: &sqlx::Error) -> Option<&'static str> {
     match meaning(error) {
         // Refused credentials and a missing database are fixed by the operator. The request need not change.
         Meaning::Away | Meaning::Unauthorized => Some("The database cannot be reached."),

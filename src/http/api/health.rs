@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, payload::Json};
 
-use super::{database::why_away, types::Tag};
+use super::{database::why_unavailable, types::Tag};
 use crate::{
     http::problem::{Problem, Problems},
     problems,
@@ -38,7 +38,7 @@ pub(super) fn cached(check: ReadyCheck) -> ReadyCheck {
 /// Why a process is not ready, after this error of the database. Fit for anybody to read.
 #[must_use]
 pub fn why_not_ready(error: &sqlx::Error) -> &'static str {
-    why_away(error).unwrap_or("The database refuses to answer.")
+    why_unavailable(error).unwrap_or("The database refuses to answer.")
 }
 
 /// What this process answers with 200.

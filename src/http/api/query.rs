@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_decoded_as_forms_are() {
+    fn a_value_is_decoded_as_forms_are_and_an_absent_one_is_none() {
         let request = Request::builder()
             .uri("/list?userId=a+b%2Bc".parse().unwrap())
             .finish();

@@ -146,7 +146,7 @@ fn every_fault_is_told_at_once_with_its_key_and_line() {
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_one_fault_with_its_line() {
+fn a_text_that_is_not_toml_is_one_fault_with_its_line() {
     assert_eq!(faults("version = 1\n[user\n"), ["2 "]);
     assert_eq!(faults("version = 1\nversion = 1\n[user]\n"), ["2 "]);
     let date = with("[table.a]\non_erase.u = 1979-05-27\n");

@@ -1,4 +1,7 @@
 //! `remove_entities`: removes many rows that are deleted alone, each with what goes along with it, in a few statements.
+//!
+//! In the SQL, `lethe.x` is a variable (frame.rs), and `lethe.cleanup_tasks` a table. Of the rows that were found of kind
+//! `K`, `pK`, `cK` and `tK` are the partitions, the places in them (ctid) and the tasks; `nX` are the newest ones.
 
 use super::conditions::{has_key, id_text, no_child, of_row, points_at, type_literal};
 use super::frame::{AS_APPLICATION, Function, place_variables};
@@ -8,13 +11,14 @@ use crate::map::bind::{BoundMap, Parent};
 use crate::map::format::Action;
 
 /// `remove_entities(of_type, tasks, ids, max_rows)`: what each of these tasks removed, by type, and whether its row is
-/// gone. The row with the id at the same place is the one that the task deletes. It does nothing for a type of which more
-/// than removals is to be done, or whose rows hang on each other in a circle: `remove_rows` does these one by one.
+/// gone. `tasks[n]` deletes the row `ids[n]`. What is left, because somebody holds a row or there are more than
+/// `max_rows`, is for `remove_rows`, as is a type of which more than removals is to be done, or whose rows refer to
+/// each other in a circle.
 pub(super) fn remove_entities(map: &BoundMap<'_>, order: &Order) -> String {
     let kinds = 0..map.tables.len();
     let body: String = kinds
         .filter(|kind| map.tables[*kind].mapped.is_api)
-        .filter_map(|kind| Some(of_type(map, kind, &only_removed(map, order, kind)?)))
+        .filter_map(|kind| Some(branch_of_type(map, kind, &only_removed(map, order, kind)?)))
         .collect();
     let of_places = place_variables(map);
     let of_tasks: String = (0..map.tables.len())
@@ -34,19 +38,20 @@ pub(super) fn remove_entities(map: &BoundMap<'_>, order: &Order) -> String {
     .sql()
 }
 
-/// The kinds that go along with rows of this kind, parents first, itself included; `None` if more is to be done of them
-/// than to remove them.
+/// The kinds (places in `map.tables`) that go along with rows of this kind, parents first, itself included; `None` if
+/// more is to be done of them than to remove them.
 fn only_removed(map: &BoundMap<'_>, order: &Order, kind: usize) -> Option<Vec<usize>> {
     let below = order.below(kind);
     let is_changed = map.references.iter().any(|reference| {
         reference.rule.action != Action::Delete
             && below.iter().any(|kind| points_at(map, reference, *kind))
     });
-    let is_odd = |kind: &usize| map.tables[*kind].is_root || order.is_circle(*kind, *kind);
-    (!is_changed && !below.iter().any(is_odd)).then_some(below)
+    let needs_row_by_row =
+        |kind: &usize| map.tables[*kind].is_root || order.is_circle(*kind, *kind);
+    (!is_changed && !below.iter().any(needs_row_by_row)).then_some(below)
 }
 
-fn of_type(map: &BoundMap<'_>, root: usize, below: &[usize]) -> String {
+fn branch_of_type(map: &BoundMap<'_>, root: usize, below: &[usize]) -> String {
     let table = map.tables[root].table;
     let row = has_key(table, "c", "n.id");
     let mut text = format!(
@@ -113,13 +118,13 @@ fn found(kind: usize, rows: &str) -> String {
     )
 }
 
-/// Removes the rows of one kind whose objects their task was answered for, and on which nothing hangs.
+/// Removes the rows of one kind whose objects are all among the keys of their task, and that no row references.
 fn delete(map: &BoundMap<'_>, kind: usize) -> String {
     let table = &map.tables[kind];
     format!(
         "        with gone as (\n            \
          delete from {} c using unnest(lethe.p{kind}, lethe.c{kind}, lethe.t{kind}) d (part, place, task)\n            \
-         join lethe.cleanup_tasks of_row on of_row.id = d.task\n            \
+         join lethe.cleanup_tasks of_task on of_task.id = d.task\n            \
          where c.tableoid = d.part and c.ctid = d.place{}{}\n            returning d.task, {} as id\n        )\n        \
          select array_agg(g.task), array_agg(g.id) into lethe.nt, lethe.ni from gone g;\n        \
          if lethe.nt is not null then\n            \
@@ -127,8 +132,8 @@ fn delete(map: &BoundMap<'_>, kind: usize) -> String {
          lethe.gone_types := lethe.gone_types || array_fill({}::text, array[cardinality(lethe.nt)]);\n            \
          lethe.gone_ids := lethe.gone_ids || lethe.ni;\n        end if;\n",
         table.table.sql,
-        // A row with an object outside is none of a small root.
-        is_answered_within(table, "of_row.object_keys"),
+        // Rows that name an object outside of what the map allows have a part of their own, so they are not among these.
+        is_answered_within(table, "of_task.object_keys"),
         no_child(map, kind, "c"),
         id_text(table.table),
         type_literal(map, kind)

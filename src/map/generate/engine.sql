@@ -214,6 +214,10 @@ begin
 end
 $lethe$;
 
+-- Ends tasks of which every key was answered for. The results: `completed`; `parts`: the task waits for its parts; `more`:
+-- it goes on; `held`: another transaction holds a row; `stays`: nothing could be removed. `named_rows` are the removed ones
+-- of those that the task names, `other_rows` the numbers of others by type. Held rows are always skipped, so `careful`,
+-- which the functions of the built-in map need, changes nothing.
 create or replace function lethe_map.settle_tasks(
     worker text, task_ids bigint[], kept_tasks bigint[], kept_keys text[], careful boolean)
 returns table (task_id bigint, result text, error text, row_type text, named_rows int, other_rows jsonb)
@@ -221,30 +225,31 @@ language plpgsql set search_path = lethe, pg_temp set row_security = off as $let
 #variable_conflict use_variable
 declare
     max_rows constant int := 5000;
-    task     lethe.cleanup_tasks;
-    alike    record;
-    entity   record;
-    step     record;
-    rest     record;
-    gone     text[];
-    removed  jsonb;
-    -- What was removed before of roots that are not at their end, by task.
-    earlier  jsonb := '{}';
-    done     bigint[] := '{}';
-    more     bigint[] := '{}';
-    rows     jsonb[] := '{}';
+    task      lethe.cleanup_tasks;
+    same_type record;
+    entity    record;
+    step      record;
+    rest      record;
+    gone      text[];
+    removed   jsonb;
+    -- What lethe_map.remove_entities removed for tasks that it did not end, by task.
+    earlier   jsonb := '{}';
+    done      bigint[] := '{}';
+    more      bigint[] := '{}';
+    rows      jsonb[] := '{}';
 begin
-    for alike in
+    for same_type in
         select t.entity_type as type, array_agg(t.id order by t.id) as tasks, array_agg(t.entity_id order by t.id) as ids
         from lethe.cleanup_tasks t
         where t.id = any (task_ids) and t.kind = 'entity-delete' and t.phase = 'rows'
         group by t.entity_type
     loop
-        for entity in select e.* from lethe_map.remove_entities(alike.type, alike.tasks, alike.ids, max_rows) e loop
+        for entity in select e.* from lethe_map.remove_entities(same_type.type, same_type.tasks, same_type.ids, max_rows) e loop
             if not entity.is_gone then
                 earlier := earlier || jsonb_strip_nulls(jsonb_build_object(entity.task, entity.rows));
                 continue;
             end if;
+            -- A root in phase `rows` has no parts.
             done := done || entity.task;
             if entity.rows is not null then
                 more := more || entity.task;
@@ -269,7 +274,7 @@ begin
         error := null;
         if task.kind = 'user-delete-part' then
             gone := array(select r from lethe_map.remove_named(task.user_id, task.row_type, task.row_ids, task.object_keys) r);
-            -- What stays is looked at by the root. Of the named rows, the record has those that are gone.
+            -- The root deals with the rows that stay. The record has only those of the named rows that are gone.
             update lethe.cleanup_tasks t set row_ids = gone where t.id = task.id;
             done := done || task.id;
             result := 'completed';
@@ -281,6 +286,7 @@ begin
         end if;
         step := lethe_map.remove_step(task, task.object_keys, max_rows);
         removed := lethe_map.joined(earlier -> task.id::text, step.removed);
+        -- The step may have added to kept_rows. The keys are needed as they are before end_root forgets them.
         select * into task from lethe.cleanup_tasks t where t.id = task.id;
         rest := lethe_map.end_root(task, step.changed > 0 or removed is not null);
         if rest.result = 'completed' then
@@ -308,7 +314,7 @@ begin
 end
 $lethe$;
 
--- The ids by type of both, in one.
+-- Joins two maps from types to ids.
 create or replace function lethe_map.joined(first jsonb, second jsonb) returns jsonb
 language sql immutable set search_path = pg_catalog, pg_temp as $lethe$
     select case when first is null then second when second is null then first else first || (
