@@ -223,6 +223,12 @@ begin
     -- Against a deletion of the same user, and a sign-up that waits for the tombstone's end.
     perform lethe.lock_user(cancel_erasure.user_id, true);
     perform lethe_map.lock_user(cancel_erasure.user_id, true);
+    -- Seen without a lock: a settle that holds the task of an erasure that has begun waits for the user's row.
+    select * into root from lethe.cleanup_tasks t
+    where t.entity_id = cancel_erasure.user_id and t.kind = 'user-delete';
+    if found and lethe.is_touched(root) then
+        return 'begun';
+    end if;
     -- A claim that locked the row first is waited for, and seen. A claim that comes later passes over a locked row.
     select * into root from lethe.cleanup_tasks t
     where t.entity_id = cancel_erasure.user_id and t.kind = 'user-delete'

@@ -740,6 +740,30 @@ async fn a_cancellation_and_a_claim_at_once_end_with_one_of_the_two() {
     }
 }
 
+/// A settle locks the task and then the user's row. A cancellation that waited for the task with that row locked would be
+/// a deadlock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_waits_for_no_settle_of_an_erasure_that_has_begun() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.samples("user_a", "user_a/", 2).await;
+    let root = world.delete_user("user_a").await;
+    world
+        .execute(&format!(
+            "update lethe.cleanup_tasks set status = 'running', lease_owner = 'w', lease_token = 1 where id = {root}"
+        ))
+        .await;
+    let mut settle = world.pool.begin().await.unwrap();
+    sqlx::query("select from lethe.cleanup_tasks where id = $1 for update")
+        .bind(root)
+        .execute(&mut *settle)
+        .await
+        .unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(5), world.cancel("user_a")).await;
+    assert_eq!(outcome.expect("it waits for the settle"), "begun");
+    settle.rollback().await.unwrap();
+}
+
 /// Somebody has the signing secret, and deletes everybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_signed_webhooks_erases_no_more_than_the_limit_and_one_command_takes_the_rest_back()
