@@ -8,9 +8,9 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api::Api;
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Fleet, Rig};
-use super::webhook::Api;
 use super::{Bars, floor, watch};
 
 const FLOOR: &str = "the same statements and bare DeleteObjects in a loop";

@@ -1,6 +1,7 @@
 //! `lethe bench`: how fast the queue, the erasure and the API are on this machine, each beside the bare
 //! statements and requests that they consist of.
 
+mod api;
 mod bare;
 mod chart;
 mod enqueue;

@@ -7,9 +7,9 @@ use futures::future::try_join_all;
 use sqlx::AssertSqlSafe;
 
 use super::Bars;
+use super::api::Api;
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Rig};
-use super::webhook::Api;
 
 /// How often each page is asked for.
 const ROUNDS: usize = 20;
@@ -55,7 +55,7 @@ const SEED: [&str; 7] = [
      from generate_series(1, 40) n",
 ];
 
-/// The pages, each with the calls that it makes at the same time.
+/// The pages, each with the calls that it makes at the same time (panel/app/pages).
 const PAGES: [(&str, &[&str]); 14] = [
     (
         "overview, 1 hour",

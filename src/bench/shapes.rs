@@ -6,10 +6,10 @@ use anyhow::ensure;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use super::api::Api;
 use super::erasure::{USER, longest_transaction, nothing_left, seed};
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Fleet, Rig};
-use super::webhook::Api;
 use super::{Bars, bare, floor};
 
 const PATIENCE: Duration = Duration::from_secs(1_800);

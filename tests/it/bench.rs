@@ -1,4 +1,4 @@
-//! `lethe bench` does what it says: every case runs, and writes down what it measured.
+//! `lethe bench` does what it says: cases run, and write down what they measured.
 
 use crate::support::world::World;
 
@@ -41,4 +41,23 @@ async fn a_benchmark_measures_beside_its_floor_and_draws_charts() {
         assert!(chart.starts_with("<svg"), "{chart}");
     }
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_the_panel_is_measured() {
+    let world = World::new().await;
+    let name = format!("lethe-bench-{}.json", uuid::Uuid::new_v4().simple());
+    let json = std::env::temp_dir().join(name);
+    let arguments = ["bench", "pages", "--scale", "smoke", "--json"];
+    let arguments = [&arguments[..], &[json.to_str().unwrap()]].concat();
+    let output = world.run(&arguments, &[]).await;
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    std::fs::remove_file(json).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 14, "{report}");
+    for figure in figures {
+        assert!(figure["value"].as_f64().unwrap() > 0.0, "{figure}");
+    }
 }
