@@ -41,13 +41,8 @@ on_erase.file_id = \"delete\"
 ";
 
 async fn three_hundred_folders() -> (Application, MapFile) {
-    let application = Application::new(SQL).await;
-    let file = MapFile::new(MAP);
+    let (application, file) = Application::migrated(SQL, MAP).await;
     let world = &application.world;
-    let migrated = world
-        .run(&["migrate"], &[("ERASURE_MAP", file.path())])
-        .await;
-    assert!(migrated.status.success(), "{migrated:?}");
     for folder in 1..=300 {
         for file in 1..=2 {
             world.s3.put(&format!("f/{folder}/{file}"));
@@ -204,13 +199,8 @@ objects = [{ column = \"object_key\", bucket = \"main\", within = \"f/\" }]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_two_types_with_the_same_id_have_nothing_to_do_with_each_other() {
-    let application = Application::new(SAME_IDS).await;
-    let file = MapFile::new(MAP_OF_SAME_IDS);
+    let (application, _file) = Application::migrated(SAME_IDS, MAP_OF_SAME_IDS).await;
     let world = &application.world;
-    let migrated = world
-        .run(&["migrate"], &[("ERASURE_MAP", file.path())])
-        .await;
-    assert!(migrated.status.success(), "{migrated:?}");
     world.s3.put("f/7");
     let folder: i64 = world
         .one("select lethe.delete('folder', '7', 'job:test', '1 hour')")
@@ -230,9 +220,7 @@ async fn rows_of_two_types_with_the_same_id_have_nothing_to_do_with_each_other()
 
     // The erasure of the file's owner takes the file's own task along, and leaves the folder its grace.
     let worker = world.worker().await;
-    world
-        .execute(&format!("select lethe.delete_user('{USER_B}', 'job:test')"))
-        .await;
+    world.delete_user(USER_B).await;
     world.until("not exists (select from files)").await;
     world
         .until("(select count(*) = 1 from lethe.cleanup_tasks)")

@@ -3,7 +3,7 @@
 use lethe::evidence::receipt;
 use lethe::vocabulary::UserId;
 
-use super::database::{Application, MapFile, USER_A, USER_B};
+use super::database::{Application, USER_A, USER_B};
 
 const SQL: &str = "
     create table users (id text primary key);
@@ -39,21 +39,13 @@ objects = [{ column = \"object_key\", bucket = \"main\", within = \"m/\" }]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_chain_and_a_ring_go_with_their_objects() {
-    let application = Application::new(SQL).await;
-    let file = MapFile::new(MAP);
+    let (application, _file) = Application::migrated(SQL, MAP).await;
     let world = &application.world;
-    let given = [("ERASURE_MAP", file.path())];
-    let migrated = world.run(&["migrate"], &given).await;
-    assert!(migrated.status.success(), "{migrated:?}");
     for key in (1..=1500).chain([2001, 2003, 3001, 3002]) {
         world.s3.put(&format!("m/{key}"));
     }
     let worker = world.worker().await;
-    let sql = format!("select lethe.delete_user('{USER_A}', 'job:test')");
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    world.delete_user(USER_A).await;
     application.until_settled().await;
     worker.stop().await;
     world.expect_rows("messages", 2).await;

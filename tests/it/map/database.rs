@@ -30,6 +30,20 @@ impl Application {
         Self { world }
     }
 
+    /// The same, with this map applied by `lethe migrate`.
+    pub async fn migrated(sql: &str, map: &str) -> (Self, MapFile) {
+        let (application, file) = (Self::new(sql).await, MapFile::new(map));
+        let given = [("ERASURE_MAP", file.path())];
+        let migrated = application.world.run(&["migrate"], &given).await;
+        let said = [migrated.stdout, migrated.stderr].concat();
+        assert!(
+            migrated.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+        (application, file)
+    }
+
     pub async fn run(&self, sql: &str) {
         run_script(&self.world, sql).await;
     }

@@ -27,15 +27,7 @@ objects = [{ column = \"objectKey\", bucket = \"main\", within = \"notes/\" }]
 ";
 
 async fn application() -> (Application, MapFile) {
-    let application = Application::new(SQL).await;
-    let file = MapFile::new(MAP);
-    let given = [("ERASURE_MAP", file.path())];
-    let migrated = application.world.run(&["migrate"], &given).await;
-    assert!(
-        migrated.status.success(),
-        "{}",
-        String::from_utf8_lossy(&migrated.stderr)
-    );
+    let (application, file) = Application::migrated(SQL, MAP).await;
     for user in [USER_A, USER_B] {
         application.world.s3.put(&format!("notes/{user}"));
     }

@@ -55,16 +55,7 @@ pub const PROJECT_B: &str = "22222222-2222-2222-2222-222222222222";
 
 /// The application with its map applied by `lethe migrate`, and its objects.
 pub async fn acme() -> (Application, MapFile) {
-    let application = Application::new(SQL).await;
-    let file = MapFile::new(MAP);
-    let given = [("ERASURE_MAP", file.path())];
-    let migrated = application.world.run(&["migrate"], &given).await;
-    let said = [migrated.stdout, migrated.stderr].concat();
-    assert!(
-        migrated.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    let (application, file) = Application::migrated(SQL, MAP).await;
     for key in [
         "assets/1",
         "assets/2",
@@ -450,12 +441,13 @@ async fn a_map_is_proved_without_leaving_a_trace_and_another_one_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_of_another_form_are_those_of_users_where_the_map_says_so() {
-    let application = Application::new(&SQL.replace("user_2", "usr_2")).await;
-    let file = MapFile::new(&MAP.replacen("[user]\n", "[user]\nids = \"^usr_\"\n", 1));
+    let (application, file) = Application::migrated(
+        &SQL.replace("user_2", "usr_2"),
+        &MAP.replacen("[user]\n", "[user]\nids = \"^usr_\"\n", 1),
+    )
+    .await;
     let world = &application.world;
     let given = [("ERASURE_MAP", file.path())];
-    let migrated = world.run(&["migrate"], &given).await;
-    assert!(migrated.status.success(), "{migrated:?}");
     let service = Service::start_with(world, &given).await;
     let user = USER_A.replace("user_2", "usr_2");
     let worker = world.worker().await;
@@ -524,13 +516,8 @@ on_erase.user_id = \"delete\"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_outside_of_a_circle_are_found_once() {
-    let application = Application::new(CIRCLE).await;
-    let file = MapFile::new(MAP_OF_CIRCLE);
+    let (application, _file) = Application::migrated(CIRCLE, MAP_OF_CIRCLE).await;
     let world = &application.world;
-    let migrated = world
-        .run(&["migrate"], &[("ERASURE_MAP", file.path())])
-        .await;
-    assert!(migrated.status.success(), "{migrated:?}");
     let sql = format!("select lethe.delete_user('{USER_A}', 'job:test')");
     let asked = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&world.pool);
     let asked = tokio::time::timeout(std::time::Duration::from_secs(20), asked).await;

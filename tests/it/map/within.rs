@@ -1,6 +1,6 @@
 //! An object that two columns name, of which one does not allow it to be deleted.
 
-use super::database::{Application, MapFile, USER_A};
+use super::database::{Application, USER_A};
 
 const SQL: &str = "
     create table users (id text primary key);
@@ -29,20 +29,12 @@ objects = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_goes_if_one_column_allows_it_also_after_a_retry() {
-    let application = Application::new(SQL).await;
-    let file = MapFile::new(MAP);
+    let (application, _file) = Application::migrated(SQL, MAP).await;
     let world = &application.world;
-    let given = [("ERASURE_MAP", file.path())];
-    let migrated = world.run(&["migrate"], &given).await;
-    assert!(migrated.status.success(), "{migrated:?}");
     for key in ["o/1", "shared/2"] {
         world.s3.put(key);
     }
-    let sql = format!("select lethe.delete_user('{USER_A}', 'job:test')");
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    world.delete_user(USER_A).await;
     let part = "lethe.cleanup_tasks where kind = 'user-delete-part' and object_keys = '{o/1}'";
     world.expect_rows(part, 1).await;
     world
