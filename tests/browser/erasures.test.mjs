@@ -54,8 +54,11 @@ test("what is typed into a filter outlives a refresh of the list", needs("listEr
   await page.waitForTimeout(1500);
   assert.equal(await box.inputValue(), "a scr");
   await box.pressSequentially("ipt");
+  const before = await page.evaluate(() => history.length);
   await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
   await until("the erasure of the script", async () => (await users(page)).join() === "user_never_seen");
+  assert.equal(await page.evaluate(() => history.length), before + 1, "one step back leads to the list before");
   await page.getByRole("button", { name: "Clear filters" }).click();
   assert.equal(await box.inputValue(), "");
 }));
