@@ -18,7 +18,7 @@ const MAX_BYTES: isize = 128 * 1024;
 const BYTES_PER_SECOND: u128 = 1024;
 /// A read may take more than is left. Larger debts are forgiven, so that one large read stops a peer for 4 s at most.
 const MAX_DEBT: isize = 4 * 1024;
-/// How often it is looked whether a peer that has sent too much may go on.
+/// How often the tokens of a peer that has sent too much are counted again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What one connection may send.

@@ -21,7 +21,7 @@ const MAX_BURST_BYTES: usize = 32 * 1024;
 /// The peer's socket. It reports to the connection's usage when bytes arrive.
 pub(super) struct Socket {
     stream: TcpStream,
-    /// It is told when bytes arrive, and says how many of them belong to requests.
+    /// Notes when bytes arrive, and counts those that belong to requests.
     usage: Arc<Usage>,
     /// The bytes that were read since the socket last had nothing to read, or yielded.
     burst: usize,

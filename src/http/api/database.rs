@@ -17,7 +17,7 @@ use crate::vocabulary::{ProblemCode, UserId};
 /// How long a client is told to wait when the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What the client is told about an id that the erasure map does not accept as a user's.
+/// The rule in the problem for an id that the erasure map does not accept as a user's.
 const STRANGE_ID: &str = "must match `ids` of the erasure map (`^user_` by default)";
 
 /// A bounded transaction that only reads.
@@ -30,7 +30,8 @@ pub(super) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>
     pool.acquire().await.map_err(problem_of)
 }
 
-/// Refuses an id that the erasure map does not accept as a user's, so that a mistyped id does not look like an unknown user.
+/// Refuses an id that the erasure map does not accept as a user's, so that a mistyped id does not look like an unknown
+/// user.
 pub(super) async fn refuse_strange_id(
     executor: impl PgExecutor<'_>,
     user_id: &UserId,

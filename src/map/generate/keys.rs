@@ -32,7 +32,7 @@ pub(super) fn is_answered(map: &BoundMap<'_>, table: &BoundTable<'_>, answered: 
         .collect()
 }
 
-/// The same where no object of the row may be outside of what the map allows, whoever the user is.
+/// The same without the ids of a user, for rows of which no object is outside of what the map allows.
 pub(super) fn is_answered_within(table: &BoundTable<'_>, answered: &str) -> String {
     let objects = table.objects.iter();
     objects
