@@ -56,10 +56,13 @@ begin
 end
 $$;
 
--- What each erasure removed: the records of the user's tasks from the request on, and what unfinished attempts did.
+-- What each erasure removed: the records of the user's tasks from the request on, and what unfinished attempts did. In
+-- PL/pgSQL, which keeps the plan.
 create function lethe.removed_since(of_user text, since timestamptz,
     out objects_deleted bigint, out objects_kept bigint, out rows_deleted jsonb)
-language sql stable set search_path = lethe, pg_temp as $$
+language plpgsql stable set search_path = lethe, pg_temp as $$
+#variable_conflict use_column
+begin
     with records as materialized (
         select f.object_keys, f.kept_keys, f.row_type,
                cardinality(f.row_ids) as row_count, f.more_rows
@@ -87,7 +90,9 @@ language sql stable set search_path = lethe, pg_temp as $$
     select o.deleted, o.kept,
            (select coalesce(jsonb_object_agg(c.type, c.rows), '{}')
             from (select c.type, sum(c.rows) as rows from counted c group by c.type) c)
-    from objects o
+    into objects_deleted, objects_kept, rows_deleted
+    from objects o;
+end
 $$;
 
 -- Writes the receipts of these completed erasures.

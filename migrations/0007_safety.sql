@@ -144,8 +144,10 @@ $$;
 
 -- How long an erasure that is accepted now rests before its first object may be deleted.
 create function lethe.erasure_delay() returns interval
-language sql stable security definer set search_path = lethe, pg_temp as $$
-    select user_erasure_delay from lethe.settings
+language plpgsql stable security definer set search_path = lethe, pg_temp as $$
+begin
+    return (select user_erasure_delay from lethe.settings);
+end
 $$;
 
 -- Stops all claiming. Repeated, it changes who and why, but not since when.

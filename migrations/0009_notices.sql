@@ -38,8 +38,10 @@ insert into lethe.notice_settings default values;
 
 -- Whether a notice that is written now has somebody who reads it.
 create function lethe.notices_wanted() returns boolean
-language sql stable security definer set search_path = lethe, pg_temp as $$
-    select s.endpoint is not null and s.disabled_at is null from lethe.notice_settings s
+language plpgsql stable security definer set search_path = lethe, pg_temp as $$
+begin
+    return (select s.endpoint is not null and s.disabled_at is null from lethe.notice_settings s);
+end
 $$;
 
 -- Times as the API writes them.

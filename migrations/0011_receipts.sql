@@ -76,7 +76,9 @@ create trigger receipt_keys_no_truncate before truncate on lethe.receipt_keys
 -- `keys` is their number, which is smaller than that of the receipt if records of tasks were pruned meanwhile.
 create function lethe.keys_digest(
     of_user text, since timestamptz, until timestamptz, out digest bytea, out keys bigint)
-language sql stable set search_path = lethe, pg_temp as $$
+language plpgsql stable set search_path = lethe, pg_temp as $$
+#variable_conflict use_column
+begin
     with hashes as (
         select sha256(convert_to(k.key, 'UTF8')) as hash
         from lethe.finished_tasks f cross join lateral unnest(f.object_keys) as k (key)
@@ -92,7 +94,9 @@ language sql stable set search_path = lethe, pg_temp as $$
     )
     select sha256(coalesce(string_agg(g.digest, ''::bytea order by g.first_byte), ''::bytea)),
            coalesce(sum(g.keys), 0)::bigint
-    from groups g
+    into digest, keys
+    from groups g;
+end
 $$;
 
 -- Adds a key, unless it is there.

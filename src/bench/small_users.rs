@@ -46,7 +46,16 @@ impl Statistics {
     }
 }
 
-/// Fresh tables first, then the same after `analyze`.
+/// When the users are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// The clock starts with the first call of `lethe.delete_user`, while workers wait.
+    Timed,
+    /// All calls are made in a pause, and the clock starts with its end, as other queues are measured.
+    Before,
+}
+
+/// Fresh tables first, then the same after `analyze`, then the workers alone.
 pub async fn small_users(
     rig: &mut Rig,
     bars: &Bars,
@@ -54,8 +63,17 @@ pub async fn small_users(
     workers: u32,
 ) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for statistics in [Statistics::None, Statistics::Fresh] {
-        let (floor, rows_only) = floors(rig, bars, count, statistics).await?;
+    let mut floor_of = None;
+    for (statistics, calls) in [
+        (Statistics::None, Calls::Timed),
+        (Statistics::Fresh, Calls::Timed),
+        (Statistics::Fresh, Calls::Before),
+    ] {
+        let (floor, rows_only) = match floor_of {
+            Some((of, rates)) if of == statistics => rates,
+            _ => floors(rig, bars, count, statistics).await?,
+        };
+        floor_of = Some((statistics, (floor, rows_only)));
         let bar = bars.add(&format!(
             "small users: {count}, {}, writing",
             statistics.name()
@@ -69,6 +87,7 @@ pub async fn small_users(
             &database,
             "small users",
             statistics,
+            calls,
             0..count,
             workers,
         )
@@ -178,20 +197,41 @@ pub async fn erase(
     database: &BenchDatabase,
     case: &'static str,
     statistics: Statistics,
+    calls: Calls,
     numbers: Range<u64>,
     workers: u32,
 ) -> anyhow::Result<Figure> {
     let count = numbers.end - numbers.start;
     let pool = &database.pool;
+    let mut variant = format!("{count} users, {}, {workers} workers", statistics.name());
+    if calls == Calls::Before {
+        variant.push_str(", called before");
+    }
+    let bar = bars.add(&format!("{case}: {variant}"));
+    let wal = wal_bytes(pool).await?;
     let fleet = Fleet::start(rig, database, workers, &[]).await?;
     // The workers are idle before the clock starts.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let variant = format!("{count} users, {}, {workers} workers", statistics.name());
-    let bar = bars.add(&format!("{case}: {variant}"));
-    let wal = wal_bytes(pool).await?;
-    let begun = Instant::now();
-    let (called, series) =
-        tokio::try_join!(call(pool, numbers), until_gone(pool, count, begun, &bar))?;
+    let (begun, called, series) = match calls {
+        Calls::Timed => {
+            let begun = Instant::now();
+            let (called, series) =
+                tokio::try_join!(call(pool, numbers), until_gone(pool, count, begun, &bar))?;
+            (begun, called, series)
+        }
+        Calls::Before => {
+            sqlx::query("select lethe.pause('bench', null)")
+                .execute(pool)
+                .await?;
+            let called = call(pool, numbers).await?;
+            let begun = Instant::now();
+            sqlx::query("select lethe.resume('bench', null, 0)")
+                .execute(pool)
+                .await?;
+            let series = until_gone(pool, count, begun, &bar).await?;
+            (begun, called, series)
+        }
+    };
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish();
     let wal = wal_bytes(pool).await? - wal;

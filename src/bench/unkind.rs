@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::erasure::{USER, delete_one_by_one, seed, seed_single_samples};
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Fleet, Rig};
-use super::small_users::{self, Statistics};
+use super::small_users::{self, Calls, Statistics};
 use super::{Bars, bare};
 
 const FLOOR: &str = "bare DeleteObjects, then bare deletes by id, 1,000 samples in a transaction";
@@ -181,6 +181,7 @@ pub async fn stale(
         &database,
         "stale",
         Statistics::Stale,
+        Calls::Timed,
         0..users,
         workers,
     )
@@ -218,6 +219,7 @@ async fn seed_stale(
         database,
         "stale",
         Statistics::Fresh,
+        Calls::Timed,
         before,
         workers,
     )

@@ -43,6 +43,8 @@ pub struct Claimer {
     context: Arc<Context>,
     wakefulness: Wakefulness,
     pauses: Pauses,
+    /// Whether the last claim reached the limit of a lane, so that more is due.
+    is_full: bool,
     claimed: Option<ClaimedTasks>,
 }
 
@@ -60,6 +62,7 @@ impl Claimer {
             context,
             wakefulness: Wakefulness::new(),
             pauses: database_pauses(),
+            is_full: false,
             claimed: None,
         }
     }
@@ -93,6 +96,10 @@ impl Claimer {
             () = shutdown.cancelled() => {}
             () = self.wait_for_gate() => {}
         }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.wakefulness.gather() => {}
+        }
         let slot = tokio::select! {
             () = shutdown.cancelled() => return,
             slot = self.context.slots.clone().acquire_owned() => slot,
@@ -111,7 +118,9 @@ impl Claimer {
             }
             return;
         }
-        self.wakefulness.found_work(&self.context).await;
+        self.wakefulness
+            .found_work(&self.context, self.is_full)
+            .await;
         self.claimed = Some(ClaimedTasks {
             lease,
             first_slot: Some(slot),
@@ -205,8 +214,25 @@ impl Claimer {
             metrics.task_wait.observe(claim.waited_seconds.max(0.0));
         }
         context.watermarks.claimed(&claims, &request);
+        self.is_full = reaches_a_limit(&claims, request.limits);
         Ok(claims)
     }
+}
+
+fn reaches_a_limit(claims: &[Claim], limits: [u32; 3]) -> bool {
+    let mut claimed = [0; 3];
+    for claim in claims {
+        if let Some(count) = usize::try_from(claim.lane)
+            .ok()
+            .and_then(|lane| claimed.get_mut(lane))
+        {
+            *count += 1;
+        }
+    }
+    claimed
+        .iter()
+        .zip(limits)
+        .any(|(&count, limit)| limit > 0 && count >= limit)
 }
 
 /// How many tasks of each lane to claim at most.

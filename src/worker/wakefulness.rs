@@ -15,6 +15,8 @@ const BUSY_WAKES: u32 = 50;
 /// An awake worker without work polls at this interval, this many times, before it goes to sleep.
 const IDLE_POLL: Duration = Duration::from_millis(20);
 const MAX_IDLE_POLLS: u32 = 50;
+/// The time from one claim to the next of an awake worker that finds fewer tasks than it might.
+const GATHER: Duration = Duration::from_millis(50);
 
 pub struct Wakefulness {
     busy_since: Option<Instant>,
@@ -24,6 +26,8 @@ pub struct Wakefulness {
     /// The value in the worker's row. False also if that is unknown.
     is_sleeping: bool,
     idle_polls: u32,
+    /// When the next claim is to be made, if not at once.
+    next_claim: Option<Instant>,
 }
 
 impl Wakefulness {
@@ -34,13 +38,15 @@ impl Wakefulness {
             wakes: 0,
             is_sleeping: true,
             idle_polls: 0,
+            next_claim: None,
         }
     }
 
-    /// Call it after a claim that found tasks.
-    pub async fn found_work(&mut self, context: &Context) {
+    /// Call it after a claim that found tasks. `is_full`: it found as many as it might.
+    pub async fn found_work(&mut self, context: &Context, is_full: bool) {
         self.idle_polls = 0;
         let now = Instant::now();
+        self.next_claim = (!self.is_sleeping && !is_full).then(|| now + GATHER);
         let busy_since = *self.busy_since.get_or_insert(now);
         if now - self.window > BUSY_AFTER {
             self.window = now;
@@ -49,6 +55,14 @@ impl Wakefulness {
         self.wakes += 1;
         if self.is_sleeping && (now - busy_since > BUSY_AFTER || self.wakes >= BUSY_WAKES) {
             self.set_sleeping(context, false).await;
+        }
+    }
+
+    /// Returns when the next claim is to be made. An awake worker that did not find as much as it might waits a little,
+    /// so that the tasks that come meanwhile are claimed, deleted and settled together.
+    pub async fn gather(&mut self) {
+        if let Some(next) = self.next_claim.take() {
+            tokio::time::sleep_until(next).await;
         }
     }
 

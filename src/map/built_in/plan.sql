@@ -77,31 +77,41 @@ declare
     part_size constant int := 1000;
     root       lethe.cleanup_tasks;
     asked_by   text;
+    user_ids   text[];
+    collection_ids uuid[];
     choice     record;
+    tasks      bigint[];
     is_first   boolean;
     is_last    boolean;
 begin
-    select * into strict root from lethe.cleanup_tasks where id = root_id and kind = 'user-delete';
+    select * into strict root from lethe.cleanup_tasks where id = root_id;
     select deleted_by into asked_by from lethe.user_tombstones where user_id = root.user_id;
     is_first := root.plan_cursor is null;
     if is_first or root.plan_cursor[1] = 'collection' then
-        perform lethe_map.mark(
-            array(select u.id from public.users u
-                  where u.id = root.user_id and (u.deleted_at is null or u.deleted_at > now())
-                  for no key update skip locked),
-            null, null, null, root.created_at, asked_by);
-        if not lethe_map.mark_collections(root, asked_by, max_rows) then
+        user_ids := array(
+            select u.id from public.users u
+            where u.id = root.user_id and (u.deleted_at is null or u.deleted_at > now())
+            for no key update skip locked);
+        collection_ids := lethe_map.next_collections(root, max_rows);
+        if cardinality(collection_ids) = max_rows then
+            perform lethe_map.mark(user_ids, collection_ids, null, null, root.created_at, asked_by);
+            update lethe.cleanup_tasks
+            set phase = 'plan', lane = 1, plan_cursor = array['collection', collection_ids[max_rows]::text]
+            where id = root_id;
             return;
         end if;
         root.plan_cursor := null;
     end if;
 
     choice := lethe_map.choose_rows(root.user_id, root_id, root.plan_cursor[2]::uuid, root.plan_cursor[3]::uuid, max_rows);
-    perform lethe_map.mark(null, null, choice.sample_ids, choice.image_ids, root.created_at, asked_by);
+    perform lethe_map.mark(user_ids, collection_ids, choice.sample_ids, choice.image_ids, root.created_at, asked_by);
     -- An image with an open deletion of its own loses what is left of its grace.
-    perform lethe.adopt(array(
+    tasks := array(
         select t.id from lethe.cleanup_tasks t
-        where t.entity_id = any (choice.image_ids::text[]) and t.kind = 'image-delete'), root_id);
+        where t.entity_id = any (choice.image_ids::text[]) and t.kind = 'image-delete');
+    if cardinality(tasks) > 0 then
+        perform lethe.adopt(tasks, root_id);
+    end if;
     is_last := choice.pass_ends;
     if is_first and is_last and coalesce(cardinality(choice.image_ids), 0) <= part_size then
         update lethe.cleanup_tasks
@@ -125,27 +135,19 @@ begin
 end
 $$;
 
--- Soft-deletes the next collections of an erasure, in the order of their ids. True when there are no more.
-create or replace function lethe_map.mark_collections(root lethe.cleanup_tasks, asked_by text, max_rows int) returns boolean
+-- Locks the next collections of an erasure that are to be soft-deleted, in the order of their ids. Fewer than `max_rows`
+-- are the last.
+create or replace function lethe_map.next_collections(root lethe.cleanup_tasks, max_rows int) returns uuid[]
 language plpgsql set search_path = lethe, pg_temp set row_security = off as $$
 declare
-    nil      constant uuid := '00000000-0000-0000-0000-000000000000';
-    after    uuid := case when root.plan_cursor[1] = 'collection' then root.plan_cursor[2]::uuid end;
-    next_ids uuid[];
+    nil   constant uuid := '00000000-0000-0000-0000-000000000000';
+    after uuid := case when root.plan_cursor[1] = 'collection' then root.plan_cursor[2]::uuid end;
 begin
-    next_ids := array(
+    return array(
         select c.id from public.collections c
         where c.user_id = root.user_id and c.id >= coalesce(after, nil) and c.id is distinct from after
           and (c.deleted_at is null or c.deleted_at > now())
         order by c.id limit max_rows for no key update skip locked);
-    perform lethe_map.mark(null, next_ids, null, null, root.created_at, asked_by);
-    if cardinality(next_ids) < max_rows then
-        return true;
-    end if;
-    update lethe.cleanup_tasks
-    set phase = 'plan', lane = 1, plan_cursor = array['collection', next_ids[cardinality(next_ids)]::text]
-    where id = root.id;
-    return false;
 end
 $$;
 

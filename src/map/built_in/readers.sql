@@ -1,7 +1,7 @@
 -- What lists, receipts and reconciliation ask of the built-in tables.
 
 create or replace function lethe_map.user_key(user_id text) returns text
-language sql immutable set search_path = lethe, pg_temp as 'select null::text';
+language plpgsql immutable set search_path = lethe, pg_temp as 'begin return null; end';
 
 create or replace function lethe_map.is_user_id(user_id text) returns boolean
 language plpgsql immutable set search_path = lethe, pg_temp as 'begin return is_user_id.user_id ~ ''^user_''; end';
