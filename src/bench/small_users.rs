@@ -55,6 +55,13 @@ pub enum Calls {
     Before,
 }
 
+/// What differs between runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    pub statistics: Statistics,
+    pub calls: Calls,
+}
+
 /// Fresh tables first, then the same after `analyze`, then the workers alone.
 pub async fn small_users(
     rig: &mut Rig,
@@ -86,8 +93,7 @@ pub async fn small_users(
             bars,
             &database,
             "small users",
-            statistics,
-            calls,
+            Variant { statistics, calls },
             0..count,
             workers,
         )
@@ -196,23 +202,23 @@ pub async fn erase(
     bars: &Bars,
     database: &BenchDatabase,
     case: &'static str,
-    statistics: Statistics,
-    calls: Calls,
+    variant: Variant,
     numbers: Range<u64>,
     workers: u32,
 ) -> anyhow::Result<Figure> {
     let count = numbers.end - numbers.start;
     let pool = &database.pool;
-    let mut variant = format!("{count} users, {}, {workers} workers", statistics.name());
-    if calls == Calls::Before {
-        variant.push_str(", called before");
+    let statistics = variant.statistics.name();
+    let mut name = format!("{count} users, {statistics}, {workers} workers");
+    if variant.calls == Calls::Before {
+        name.push_str(", called before");
     }
-    let bar = bars.add(&format!("{case}: {variant}"));
+    let bar = bars.add(&format!("{case}: {name}"));
     let wal = wal_bytes(pool).await?;
     let fleet = Fleet::start(rig, database, workers, &[]).await?;
     // The workers are idle before the clock starts.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (begun, called, series) = match calls {
+    let (begun, called, series) = match variant.calls {
         Calls::Timed => {
             let begun = Instant::now();
             let (called, series) =
@@ -238,7 +244,7 @@ pub async fn erase(
     nothing_left(rig, pool).await?;
     let usage = fleet.usage()?;
     fleet.stop().await?;
-    let mut figure = Figure::new(case, variant, "users/s", count as f64 / seconds)
+    let mut figure = Figure::new(case, name, "users/s", count as f64 / seconds)
         .with("calls/s", count as f64 / called.seconds)
         .with("call p99 ms", quantile(&called.waits_ms, 0.99))
         .with("WAL bytes a user", wal / count as f64);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::erasure::{USER, delete_one_by_one, seed, seed_single_samples};
 use super::report::{Figure, quantile};
 use super::rig::{BenchDatabase, Fleet, Rig};
-use super::small_users::{self, Calls, Statistics};
+use super::small_users::{self, Calls, Statistics, Variant};
 use super::{Bars, bare};
 
 const FLOOR: &str = "bare DeleteObjects, then bare deletes by id, 1,000 samples in a transaction";
@@ -180,8 +180,10 @@ pub async fn stale(
         bars,
         &database,
         "stale",
-        Statistics::Stale,
-        Calls::Timed,
+        Variant {
+            statistics: Statistics::Stale,
+            calls: Calls::Timed,
+        },
         0..users,
         workers,
     )
@@ -218,8 +220,10 @@ async fn seed_stale(
         &bars,
         database,
         "stale",
-        Statistics::Fresh,
-        Calls::Timed,
+        Variant {
+            statistics: Statistics::Fresh,
+            calls: Calls::Timed,
+        },
         before,
         workers,
     )

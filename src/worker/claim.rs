@@ -22,6 +22,8 @@ use crate::queue::lease::Lease;
 
 /// After an outage, the store is tried with one task first.
 const DOUBTFUL_LIMIT: u32 = 1;
+/// A claim of a quarter of the limit is a large one.
+const LARGE_PART: u32 = 4;
 
 /// Claimed tasks that go through the stages together.
 pub struct Batch {
@@ -43,8 +45,8 @@ pub struct Claimer {
     context: Arc<Context>,
     wakefulness: Wakefulness,
     pauses: Pauses,
-    /// Whether the last claim reached the limit of a lane, so that more is due.
-    is_full: bool,
+    /// Whether the last claim found so much that the next one probably does too.
+    is_large: bool,
     claimed: Option<ClaimedTasks>,
 }
 
@@ -62,7 +64,7 @@ impl Claimer {
             context,
             wakefulness: Wakefulness::new(),
             pauses: database_pauses(),
-            is_full: false,
+            is_large: false,
             claimed: None,
         }
     }
@@ -119,7 +121,7 @@ impl Claimer {
             return;
         }
         self.wakefulness
-            .found_work(&self.context, self.is_full)
+            .found_work(&self.context, self.is_large)
             .await;
         self.claimed = Some(ClaimedTasks {
             lease,
@@ -214,25 +216,22 @@ impl Claimer {
             metrics.task_wait.observe(claim.waited_seconds.max(0.0));
         }
         context.watermarks.claimed(&claims, &request);
-        self.is_full = reaches_a_limit(&claims, request.limits);
+        self.is_large = is_large(&claims, request.limits);
         Ok(claims)
     }
 }
 
-fn reaches_a_limit(claims: &[Claim], limits: [u32; 3]) -> bool {
+/// Whether a claim found so much that the next one probably finds as much at once: a good part of what a lane allows.
+fn is_large(claims: &[Claim], limits: [u32; 3]) -> bool {
     let mut claimed = [0; 3];
     for claim in claims {
-        if let Some(count) = usize::try_from(claim.lane)
-            .ok()
-            .and_then(|lane| claimed.get_mut(lane))
-        {
+        let lane = usize::try_from(claim.lane).ok();
+        if let Some(count) = lane.and_then(|lane| claimed.get_mut(lane)) {
             *count += 1;
         }
     }
-    claimed
-        .iter()
-        .zip(limits)
-        .any(|(&count, limit)| limit > 0 && count >= limit)
+    let mut lanes = claimed.iter().zip(limits);
+    lanes.any(|(&count, limit)| count > 0 && count * LARGE_PART >= limit)
 }
 
 /// How many tasks of each lane to claim at most.

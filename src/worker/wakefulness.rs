@@ -15,7 +15,7 @@ const BUSY_WAKES: u32 = 50;
 /// An awake worker without work polls at this interval, this many times, before it goes to sleep.
 const IDLE_POLL: Duration = Duration::from_millis(20);
 const MAX_IDLE_POLLS: u32 = 50;
-/// The time from one claim to the next of an awake worker that finds fewer tasks than it might.
+/// The time from a small claim to the next of an awake worker.
 const GATHER: Duration = Duration::from_millis(50);
 
 pub struct Wakefulness {
@@ -42,11 +42,12 @@ impl Wakefulness {
         }
     }
 
-    /// Call it after a claim that found tasks. `is_full`: it found as many as it might.
-    pub async fn found_work(&mut self, context: &Context, is_full: bool) {
+    /// Call it after a claim that found tasks. `is_large`: it found so many that the next one
+    /// probably does too.
+    pub async fn found_work(&mut self, context: &Context, is_large: bool) {
         self.idle_polls = 0;
         let now = Instant::now();
-        self.next_claim = (!self.is_sleeping && !is_full).then(|| now + GATHER);
+        self.next_claim = (!self.is_sleeping && !is_large).then(|| now + GATHER);
         let busy_since = *self.busy_since.get_or_insert(now);
         if now - self.window > BUSY_AFTER {
             self.window = now;
@@ -58,7 +59,7 @@ impl Wakefulness {
         }
     }
 
-    /// Returns when the next claim is to be made. An awake worker that did not find as much as it might waits a little,
+    /// Returns when the next claim is to be made. An awake worker whose last claim was small waits a little,
     /// so that the tasks that come meanwhile are claimed, deleted and settled together.
     pub async fn gather(&mut self) {
         if let Some(next) = self.next_claim.take() {

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::application::{Application, DONE_LIMIT};
@@ -54,6 +55,16 @@ async fn reads(app: &Application, tables: &str) -> i64 {
 
 /// How many rows of samples and images the transaction reads that accepts an erasure, and how long it takes.
 async fn accept(app: &Application, user: &str) -> (i64, Duration) {
+    accept_reading(app, user, "public", "'samples', 'sample_images'").await
+}
+
+/// The same for other tables.
+async fn accept_reading(
+    app: &Application,
+    user: &str,
+    schema: &str,
+    tables: &str,
+) -> (i64, Duration) {
     let mut tx = app.pool.begin().await.unwrap();
     let began = Instant::now();
     sqlx::query("select lethe.delete_user($1, 'test')")
@@ -62,10 +73,10 @@ async fn accept(app: &Application, user: &str) -> (i64, Duration) {
         .await
         .unwrap();
     let took = began.elapsed();
-    let read: i64 = sqlx::query_scalar(
+    let read: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
         "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)::bigint
-         from pg_stat_xact_user_tables where schemaname = 'public' and relname in ('samples', 'sample_images')",
-    )
+         from pg_stat_xact_user_tables where schemaname = '{schema}' and relname in ({tables})"
+    )))
     .fetch_one(&mut *tx)
     .await
     .unwrap();
@@ -165,6 +176,22 @@ async fn a_small_user_costs_as_much_beside_a_giant_as_alone() {
     println!("{read} rows read for a user of 16");
     assert!(read < 2_000, "{read} rows read for a user of 16");
     app.expect_nothing_left("user_small").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_accepted_at_the_same_cost_beside_many_open_ones() {
+    let app = Application::new().await;
+    app.freeze_statistics(true).await;
+    app.execute("insert into users (id) select 'user_' || n from generate_series(1, 3000) n")
+        .await;
+    app.execute("select count(lethe.delete_user(id, 'test')) from users where id ~ '^user_[0-9]'")
+        .await;
+    many(&app, "user_a", 5, 2).await;
+    let (read, _) = accept_reading(&app, "user_a", "lethe", "'cleanup_tasks'").await;
+    assert!(
+        read < 50,
+        "{read} rows of tasks read beside 3,000 open erasures"
+    );
 }
 
 /// Rows of samples that are read for each sample of a user of so many.
