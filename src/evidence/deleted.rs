@@ -25,6 +25,8 @@ pub struct Deleted {
     pub task_status: Option<TaskStatus>,
     /// When that task is tried next.
     pub scheduled_at: Option<Timestamp>,
+    /// Until when the row can be restored. Absent if it cannot, or no longer.
+    pub restorable_until: Option<Timestamp>,
 }
 
 /// A page of rows that are soft-deleted, newest first.
@@ -47,6 +49,7 @@ struct DeletedRow {
     task_id: Option<TaskId>,
     task_status: Option<TaskStatus>,
     scheduled_at: Option<Timestamp>,
+    restorable_until: Option<Timestamp>,
 }
 
 /// Which rows are listed; what is `None` does not filter.
@@ -157,6 +160,7 @@ impl From<DeletedRow> for Deleted {
             task_id: row.task_id,
             task_status: row.task_status,
             scheduled_at: row.scheduled_at,
+            restorable_until: row.restorable_until,
         }
     }
 }

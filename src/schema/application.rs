@@ -25,6 +25,14 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("sample_images", "deleted_by", "text"),
 ];
 
+/// The columns of these that must not be null: who owns a row, and the only record of an object.
+const NOT_NULL: &[(&str, &str)] = &[
+    ("collections", "user_id"),
+    ("samples", "user_id"),
+    ("sample_images", "sample_id"),
+    ("sample_images", "object_key"),
+];
+
 /// What to do about tables that do not fit.
 pub const REMEDY: &str = "With the built-in map Lethe needs the tables users, collections, samples and sample_images as the README \
      describes them, or none of them: then `lethe migrate` creates them. For tables of your own, `lethe map init` drafts a map.";
@@ -82,6 +90,9 @@ pub async fn obstacles(connection: &mut PgConnection) -> Result<Vec<String>, sql
                 "column {name} of public.{table} is {}, not {of_type}",
                 column.data_type
             )),
+            Some(column) if column.is_nullable && NOT_NULL.contains(&(table, name)) => {
+                obstacles.push(format!("column {name} of public.{table} may be null"));
+            }
             Some(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! One task and what happened to it.
 
 use poem_openapi::Object;
-use sqlx::{PgConnection, PgExecutor, query_file_as};
+use sqlx::{PgConnection, PgExecutor, query_file, query_file_as};
 
 use super::audit::{AuditEntry, AuditFilter, list_audit};
 use super::task::Task;
@@ -14,9 +14,15 @@ const MAX_HISTORY: usize = 100;
 
 /// A task and what happened to it.
 #[derive(Debug, Object)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct TaskWithHistory {
     #[oai(flatten)]
     pub task: Task,
+    /// The type of the rows in `rowIds`.
+    pub row_type: Option<String>,
+    /// The rows that the task itself names and that remain, at most 1,000. Those of a large erasure stand in its parts. Of a
+    /// composite key its parts, each percent-encoded, joined by `~`.
+    pub row_ids: Vec<String>,
     /// Newest first, at most 100.
     pub history: Vec<AuditEntry>,
 }
@@ -52,5 +58,13 @@ pub async fn show(
         cursor: None,
     };
     let history = list_audit(&mut tx, &filter, newest).await?.items;
-    Ok(Some(TaskWithHistory { task, history }))
+    let rows = query_file!("sql/tasks/rows.sql", id as TaskId)
+        .fetch_all(&mut *tx)
+        .await?;
+    Ok(Some(TaskWithHistory {
+        task,
+        row_type: rows.first().map(|row| row.row_type.clone()),
+        row_ids: rows.into_iter().map(|row| row.id.into()).collect(),
+        history,
+    }))
 }

@@ -383,12 +383,16 @@ async fn migrate_changes_nothing_when_the_applications_tables_do_not_fit() {
     world
         .execute("create table public.users (id int primary key, deleted_at timestamptz, deleted_by text)")
         .await;
+    world
+        .execute("create table public.sample_images (id uuid primary key, sample_id uuid not null, object_key text, deleted_at timestamptz, deleted_by text)")
+        .await;
     let migrated = world.run(&["migrate"], &[]).await;
     assert_eq!(migrated.status.code(), Some(1));
     let said = String::from_utf8(migrated.stderr).unwrap();
     for problem in [
         "table public.samples is missing",
         "column id of public.users is integer, not text",
+        "column object_key of public.sample_images may be null",
         "lethe map init",
     ] {
         assert_eq!(said.matches(problem).count(), 1, "{problem}: {said}");

@@ -127,6 +127,34 @@ async fn a_key_of_a_sample_that_can_be_restored_is_kept_until_that_sample_goes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_an_image_that_can_be_restored_is_kept_until_that_image_goes() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    let stays = world.sample("user_a", &["shared", "own"]).await;
+    let copy = world.sample("user_a", &["shared", "copy"]).await;
+    let worker = world.worker().await;
+    let of_image: i64 = sqlx::query_scalar(
+        "select lethe.delete_image(id, 'test', '10 minutes') from sample_images
+         where object_key = 'shared' and sample_id = $1",
+    )
+    .bind(stays)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    let task = world.delete_sample(copy).await;
+    world.until_status(task, "completed").await;
+    assert_eq!(world.s3.keys(), ["own", "shared"]);
+    world
+        .execute(&format!(
+            "update lethe.cleanup_tasks set scheduled_at = now() where id = {of_image}"
+        ))
+        .await;
+    world.until_status(of_image, "completed").await;
+    assert_eq!(world.s3.keys(), ["own"]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_two_samples_goes_with_the_one_that_is_deleted_last() {
     let world = World::new().await;
     world.user("user_a").await;

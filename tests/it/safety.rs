@@ -692,6 +692,39 @@ async fn a_key_that_a_cancellation_would_need_again_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_an_image_that_is_not_marked_yet_is_kept_for_a_cancellation() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    world.user("user_b").await;
+    // The first step marks the sample and not yet all of its images.
+    let keys: Vec<String> = (0..1_500).map(|n| format!("a/{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    world.sample("user_a", &keys).await;
+    world.set_limit(1).await;
+    world.delete_user("user_first").await;
+    world.delete_user("user_a").await;
+    assert_eq!(world.held().await, 1);
+    let unmarked: Vec<String> = sqlx::query_scalar(
+        "select object_key from sample_images where deleted_at is null and object_key like 'a/%'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert!(!unmarked.is_empty(), "every image is marked at once");
+    let other = world.sample("user_b", &[&unmarked[0], "own"]).await;
+    let worker = world.worker().await;
+    let task = world.delete_sample(other).await;
+    world.until_status(task, "completed").await;
+    assert!(!world.s3.contains("own"));
+    assert!(
+        world.s3.contains(&unmarked[0]),
+        "the key of an image of a held erasure is gone"
+    );
+    assert_eq!(world.cancel("user_a").await, "cancelled");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_and_a_claim_at_once_end_with_one_of_the_two() {
     let world = World::new().await;
     world.set_delay("300 milliseconds").await;

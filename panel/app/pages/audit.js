@@ -71,16 +71,29 @@ const columns = [
     show: (entry) =>
       entry.actor
         ? html`<span class="code">${entry.actor}</span>`
-        : html`<span class="quiet-text" title=${entry.worker}>${entry.worker ? "a worker" : "–"}</span>`,
+        : entry.worker
+          ? html`<${Id} value=${entry.worker} what="worker id" />`
+          : html`<span class="quiet-text">–</span>`,
   },
   { name: "User", show: (entry) => html`<${Id} value=${entry.userId} href=${entry.userId && href(["erasures", entry.userId])} what="user id" />` },
   { name: "Task", show: (entry) => html`<${Id} value=${entry.taskId} href=${entry.taskId && href(["tasks", entry.taskId])} what="task id" />` },
+  {
+    name: "Of",
+    show: (entry) =>
+      entry.entityId && entry.entityId !== entry.userId
+        ? html`${entry.entityType} <${Id} value=${entry.entityId} what=${`${entry.entityType} id`} />`
+        : (entry.entityType ?? html`<span class="quiet-text">–</span>`),
+  },
   { name: "What", show: (entry) => html`<${What} entry=${entry} />` },
 ];
 
 /** @param {{ entry: any }} props */
 function What({ entry }) {
-  const lists = Object.entries(entry).filter(([, value]) => Array.isArray(value) && value.length > 0);
+  // Those of the built-in map have lists of their own.
+  const rows = Object.entries(entry.rowsRemoved ?? {})
+    .filter(([type]) => !BUILT_IN.includes(type))
+    .map(([type, ids]) => [`row of ${type}`, ids]);
+  const lists = [...Object.entries(entry), ...rows].filter(([, value]) => Array.isArray(value) && value.length > 0);
   const error = entry.errorClass ? `${entry.errorClass}: ` : "";
   return html`
     ${(error || entry.detail) && html`<span class=${error ? "error" : ""}>${error}${entry.detail}</span>`}
@@ -92,9 +105,11 @@ function What({ entry }) {
         </ul>
       </details>`,
     )}
-    ${!error && !entry.detail && lists.length === 0 && html`<span class="quiet-text">${entry.entityType ?? "–"}</span>`}
+    ${!error && !entry.detail && lists.length === 0 && html`<span class="quiet-text">–</span>`}
   `;
 }
+
+const BUILT_IN = ["user", "collection", "sample", "sample-image"];
 
 /** @type {Record<string, [thing: string, done: string]>} */
 const LISTS = {
@@ -110,8 +125,9 @@ const LISTS = {
  * @param {number} amount
  */
 function listed(name, amount) {
-  const [thing, done] = LISTS[name] ?? [name, ""];
-  return `${count(amount, thing)} ${done}`;
+  const [thing, done] = LISTS[name] ?? [name, "removed"];
+  const many = thing.startsWith("row of ") ? `rows${thing.slice(3)}` : `${thing}s`;
+  return `${count(amount, thing, many)} ${done}`;
 }
 
 /** @param {{ filter: Record<string, string | undefined> }} props */

@@ -73,19 +73,20 @@ const columns = [
 
 /** @param {{ row: any }} props */
 function Restore({ row }) {
-  const ends = row.restorableUntil ?? row.scheduledAt;
-  if (row.entityType !== "sample" || !ends || Date.parse(ends) <= now.value) return html`<span class="none">–</span>`;
+  const ends = row.restorableUntil;
+  if (!ends || Date.parse(ends) <= now.value) return html`<span class="none">–</span>`;
   const until = html`until <${Time} at=${ends} />`;
-  if (!can("restoreSample")) return until;
+  const type = row.entityType;
+  if (!can("restoreEntity")) return until;
   return html`<${Action}
       label="Restore"
-      title="Restore this sample?"
+      title=${`Restore this ${type}?`}
       asksReason=${false}
-      done="The sample is live again."
+      done=${`The ${type} is live again.`}
       act=${async () => {
-        await post("/samples/{sampleId}/restore", { path: { sampleId: row.id } });
+        await post("/entities/{type}/{id}/restore", { path: { type, id: row.id } });
       }}
     >
-      <p>The sample <code>${row.id}</code> and the images that went with it will be live again.</p>
+      <p>The ${type} <code>${row.id}</code> and what went with it will be live again.</p>
     <//>${" "}${until}`;
 }

@@ -4,7 +4,7 @@ import { count, duration, number } from "../format.js";
 import { html } from "../html.js";
 import { now, useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, NotAvailable, Status, Time } from "../parts/basic.js";
-import { ALARM_DAYS, AgeBar, Bars, Progress, urgency } from "../parts/chart.js";
+import { ALARM_DAYS, AgeBar, Bars, Progress, WARN_DAYS, urgency } from "../parts/chart.js";
 import { Action } from "../parts/dialog.js";
 import { Table } from "../parts/table.js";
 import { href, place, setQuery } from "../router.js";
@@ -50,6 +50,11 @@ async function load(window, abort) {
     has("getSettings") ? get("/admin/settings", options) : undefined,
     has("listErasures") ? unfinished(abort) : undefined,
   ]);
+  const oldest = stats.oldestUnfinishedErasureAgeSeconds;
+  if (erasures && oldest >= WARN_DAYS * 86_400) {
+    const days = oldest >= ALARM_DAYS * 86_400 ? ALARM_DAYS : WARN_DAYS;
+    return { stats, workers: workers.items, settings, erasures: await withOldest(erasures, days, abort) };
+  }
   return { stats, workers: workers.items, settings, erasures };
 }
 
@@ -63,19 +68,56 @@ const MAX_WITH_PROGRESS = 10;
  */
 export async function unfinished(abort) {
   const pages = await Promise.all(
-    ["incomplete", "held", "in-progress"].map((status) =>
+    UNFINISHED.map((status) =>
       get("/admin/erasures", { query: { status, limit: MAX_SHOWN }, signal: abort }),
     ),
   );
-  const items = pages.flatMap((page) => page.items);
+  return withProgressOf(pages, [], abort);
+}
+
+/** The statuses of erasures that are not complete, those for a person first. */
+const UNFINISHED = /** @type {const} */ (["incomplete", "held", "in-progress"]);
+
+/**
+ * The same, with those first that are older than so many days. The lists begin with the newest, so the oldest could be
+ * missing.
+ * @param {Unfinished} erasures
+ * @param {number} days
+ * @param {AbortSignal} abort
+ */
+async function withOldest(erasures, days, abort) {
+  const requestedBefore = new Date(now.value - days * 86_400_000).toISOString();
+  const pages = await Promise.all(
+    UNFINISHED.map((status) =>
+      get("/admin/erasures", { query: { status, requestedBefore, limit: MAX_SHOWN }, signal: abort }),
+    ),
+  );
+  return withProgressOf(pages, erasures.items, abort);
+}
+
+/**
+ * @typedef {Awaited<ReturnType<typeof withProgressOf>>} Unfinished
+ */
+
+/**
+ * @param {any[]} pages one of each status
+ * @param {any[]} others shown after them
+ * @param {AbortSignal} abort
+ */
+async function withProgressOf(pages, others, abort) {
+  const known = new Set();
+  const items = [...pages.flatMap((page) => page.items), ...others].filter(
+    ({ userId }) => !known.has(userId) && known.add(userId),
+  );
   const receipts = await Promise.all(
-    items.slice(0, MAX_WITH_PROGRESS).map(({ userId }) =>
-      get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }),
+    items.slice(0, MAX_WITH_PROGRESS).map(({ userId, receipt }) =>
+      receipt ?? get("/admin/users/{userId}/erasure", { path: { userId }, signal: abort }),
     ),
   );
   return {
     items: items.map((item, index) => ({ ...item, receipt: receipts[index] })),
-    more: pages.some((page) => page.nextCursor),
+    /** The status of which there are more. */
+    more: UNFINISHED.find((_, index) => pages[index].nextCursor),
   };
 }
 
@@ -119,7 +161,7 @@ export function InProgress({ erasures }) {
             empty="None: every erasure that was asked for is complete."
             columns=${withProgress}
           />
-          ${erasures.more && html`<p>There are more. <a href=${href(["erasures"], { status: "incomplete" })}>All incomplete ones</a></p>`}`}
+          ${erasures.more && html`<p>There are more. <a href=${href(["erasures"], { status: erasures.more })}>All that are ${erasures.more}</a></p>`}`}
   </section>`;
 }
 

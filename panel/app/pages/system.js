@@ -117,5 +117,5 @@ function show(value) {
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return html`<${Time} at=${value} />`;
   if (Array.isArray(value)) return value.map(show);
   if (typeof value === "object" && value !== null) return html`<${Facts} rows=${settingRows(value)} />`;
-  return String(value);
+  return typeof value === "number" ? number(value) : String(value);
 }

@@ -1,6 +1,6 @@
 // @ts-check
 import { can, CallError, get, post } from "../api.js";
-import { count } from "../format.js";
+import { count, number } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { Empty, Facts, Heading, Id, Loaded, Status, Time } from "../parts/basic.js";
@@ -56,7 +56,7 @@ function About({ task }) {
         ["Of", html`${task.entityType} <${Id} value=${task.entityId} what=${`${task.entityType} id`} />`],
         ["User", html`<${Id} value=${task.userId} href=${href(["erasures", task.userId])} what="user id" />`],
         ["Part of", task.parentId && html`<${Id} value=${task.parentId} href=${href(["tasks", task.parentId])} what="task id" />`],
-        ["Attempts", String(task.attempts)],
+        ["Attempts", number(task.attempts)],
         ["Next try", !task.finishedAt && html`<${WhenNext} task=${task} /> (<${Time} at=${task.scheduledAt} />)`],
         ["Claimed by", task.leaseOwner && html`<${Id} value=${task.leaseOwner} what="worker id" />, lease until <${Time} at=${task.leaseExpiresAt} relative />`],
         ["Last error", task.lastError && html`<strong>${task.errorClass}</strong>: <span class="error">${task.lastError}</span>`],

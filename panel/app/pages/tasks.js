@@ -40,7 +40,7 @@ export const taskColumns = [
   { name: "Kind", show: (task) => task.kind },
   { name: "Status", show: (task) => html`<${Status} value=${task.status} held=${task.heldReason} />` },
   { name: "Entity", show: (task) => html`<${Id} value=${task.entityId} what=${`${task.entityType} id`} />` },
-  { name: "Attempts", className: "right", show: (task) => task.attempts },
+  { name: "Attempts", className: "right", show: (task) => number(task.attempts) },
   { name: "Left", className: "right", show: (task) => (task.objectKeys.length > 0 ? count(task.objectKeys.length, "object") : "–") },
   { name: "Error", show: (task) => (task.errorClass ? html`<span class="error" title=${task.lastError}>${task.errorClass}</span>` : "–") },
   { name: "Next try, or end", show: (task) => html`<${WhenNext} task=${task} />` },

@@ -70,6 +70,10 @@ export function ProblemBox({ problem, retry }) {
   return html`<div class="problem" role="alert">
     <strong>${problem.title}${problem.status ? ` (${problem.status})` : ""}</strong>
     <p>${problem.message}</p>
+    ${problem.fields?.length > 0 &&
+    html`<ul>
+      ${problem.fields.map((/** @type {any} */ fault) => html`<li><code>${fault.field}</code>: ${fault.message}</li>`)}
+    </ul>`}
     ${problem.requestId && html`<p>Request <${Id} value=${problem.requestId} what="request id" /></p>`}
     ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`;

@@ -85,7 +85,12 @@ pub(super) fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
     OpenApiService::new(api, "Lethe", env!("CARGO_PKG_VERSION"))
         .description(
             "Erases users and their files from applications built on Clerk, PostgreSQL and S3. \
-             Lists are paged by `cursor`; errors are `application/problem+json` (RFC 9457).",
+             Lists are paged by `cursor`; errors are `application/problem+json` (RFC 9457).\n\n\
+             **What cannot be undone.** `DELETE /admin/users/{userId}` and a `user.deleted` webhook erase a person for \
+             ever. They can be cancelled (`POST /admin/users/{userId}/erasure/cancel`) only until a worker has begun, \
+             which is at once unless `USER_ERASURE_DELAY_MS` is set. `DELETE /samples/{sampleId}` and \
+             `DELETE /entities/{type}/{id}` can be taken back only within `CLEANUP_GRACE_PERIOD_MS`, which is 0 unless it \
+             is set. `POST /admin/resume` lets held erasures begin, and a retry of tasks deletes what they name.",
         )
         .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url("https://spdx.org/licenses/"))
         .server(ServerObject::new("/"))

@@ -32,7 +32,8 @@ begin
     end if;
 
     -- An image with an open deletion of its own keeps it.
-    select array_agg(i.id), array_agg(distinct i.object_key) into image_ids, keys from (
+    select array_agg(i.id), array_agg(distinct i.object_key) filter (where i.object_key is not null)
+    into image_ids, keys from (
         select i.id, i.object_key from public.sample_images i
         where i.sample_id = sample.id
           and (select t.id from lethe.cleanup_tasks t

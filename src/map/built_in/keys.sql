@@ -1,9 +1,10 @@
--- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
--- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
--- was never claimed, or of a user whose erasure can still be cancelled. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
--- for ever: the deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that
--- are claimed together protect nothing from each other, so both delete the key. `owners` says for each key the entity
--- that is being deleted: a row of that sample protects nothing.
+-- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an image names
+-- which can be made live again: an image whose own deletion was never claimed, one of a sample whose deletion was never
+-- claimed, or one of a user whose erasure can still be cancelled (also an image that is not marked yet, of a sample that
+-- is). A time of deletion that lies in the future is a plan; the row is live until then. No key is kept for ever: the
+-- deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that are claimed together
+-- protect nothing from each other, so both delete the key. `owners` says for each key the entity that is being deleted: a
+-- row of that sample protects nothing.
 --
 -- Asked before every request to the store, for 1,000 keys: each is looked up by index, whatever the statistics
 -- say (scalar subselects with a limit, no sequential scan, one plan).
@@ -27,9 +28,13 @@ begin
                          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
                   and (select t.id from lethe.cleanup_tasks t
                        where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null)
+              or (select t.id from lethe.cleanup_tasks t
+                  where t.entity_id = i.id::text and t.kind = 'image-delete'
+                    and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
               or (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
                   where s.id = i.sample_id and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0
-                    and t.created_at = i.deleted_at and not lethe.is_touched(t) limit 1) is not null)
+                    and t.created_at = coalesce(i.deleted_at, s.deleted_at) and not lethe.is_touched(t)
+                  limit 1) is not null)
         limit 1) is not null;
 end
 $$;

@@ -117,13 +117,14 @@ begin
         update lethe.cleanup_tasks
         set phase = 'rows', plan_cursor = null, row_type = 'sample-image',
             row_ids = coalesce(choice.image_ids::text[], '{}'),
-            object_keys = coalesce((select array_agg(distinct key) from unnest(choice.keys) as key), '{}')
+            object_keys = coalesce((select array_agg(distinct key) from unnest(choice.keys) as key where key is not null), '{}')
         where id = root_id;
         return;
     end if;
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id,
         scheduled_at, held_reason)
-    select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(distinct i.key), 'sample-image',
+    select 'user-delete-part', 'user', root.user_id, root.user_id,
+           coalesce(array_agg(distinct i.key) filter (where i.key is not null), '{}'), 'sample-image',
            array_agg(i.id::text), 1, root_id, greatest(root.scheduled_at, clock_timestamp()), root.held_reason
     from unnest(choice.image_ids, choice.keys) with ordinality as i (id, key, place)
     group by (i.place - 1) / part_size order by (i.place - 1) / part_size;

@@ -97,6 +97,8 @@ begin
             returning c.id, c.user_id
         )
         select array_agg(gone.id), array_agg(gone.user_id) into collection_ids, collection_users from gone;
+        -- If the database keeps each of them and nothing could be detached, the next step would do no more than this one.
+        has_more := has_more and (others > 0 or cardinality(collection_ids) > 0);
     end if;
     if has_more then
         return;

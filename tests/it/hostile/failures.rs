@@ -160,6 +160,25 @@ async fn a_collection_or_user_that_no_delete_removes_ends_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_collections_than_a_step_takes_that_no_delete_removes_end_dead() {
+    let app = Application::new().await;
+    app.user("user_a").await;
+    app.execute("insert into collections (user_id, name) select 'user_a', 'c' from generate_series(1, 6000)")
+        .await;
+    app.mischief("collections", Mischief::ReturnNull, "true")
+        .await;
+    app.delete_user("user_a").await;
+    let worker = app.worker().await;
+    app.within(
+        DONE_LIMIT,
+        "exists (select from lethe.tasks where user_id = 'user_a' and kind = 'user-delete' and status = 'dead'
+             and error_class = 'blocked' and last_error ~ '\\ycollections\\y')",
+    )
+    .await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_updated_while_it_is_deleted_goes() {
     let app = Application::new().await;
     app.user("user_a").await;

@@ -356,13 +356,14 @@ begin
         update lethe.cleanup_tasks
         set phase = 'rows', plan_cursor = null, row_type = 'sample-image',
             row_ids = coalesce(choice.image_ids::text[], '{}'),
-            object_keys = coalesce((select array_agg(distinct key) from unnest(choice.keys) as key), '{}')
+            object_keys = coalesce((select array_agg(distinct key) from unnest(choice.keys) as key where key is not null), '{}')
         where id = root_id;
         return;
     end if;
     insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, row_type, row_ids, lane, parent_id,
         scheduled_at, held_reason)
-    select 'user-delete-part', 'user', root.user_id, root.user_id, array_agg(distinct i.key), 'sample-image',
+    select 'user-delete-part', 'user', root.user_id, root.user_id,
+           coalesce(array_agg(distinct i.key) filter (where i.key is not null), '{}'), 'sample-image',
            array_agg(i.id::text), 1, root_id, greatest(root.scheduled_at, clock_timestamp()), root.held_reason
     from unnest(choice.image_ids, choice.keys) with ordinality as i (id, key, place)
     group by (i.place - 1) / part_size order by (i.place - 1) / part_size;
@@ -447,12 +448,13 @@ begin
 end
 $$;
 
--- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an
--- image names which a restore would bring back: one without a deletion of its own, of a sample whose deletion
--- was never claimed, or of a user whose erasure can still be cancelled. A time of deletion that lies in the future is a plan; the row is live until then. No key is kept
--- for ever: the deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that
--- are claimed together protect nothing from each other, so both delete the key. `owners` says for each key the entity
--- that is being deleted: a row of that sample protects nothing.
+-- Of these keys, which must not be deleted? Those that a live image of a live sample names, and those that an image names
+-- which can be made live again: an image whose own deletion was never claimed, one of a sample whose deletion was never
+-- claimed, or one of a user whose erasure can still be cancelled (also an image that is not marked yet, of a sample that
+-- is). A time of deletion that lies in the future is a plan; the row is live until then. No key is kept for ever: the
+-- deletion of the other row has the key too, and once it is claimed it protects nothing. Two tasks that are claimed together
+-- protect nothing from each other, so both delete the key. `owners` says for each key the entity that is being deleted: a
+-- row of that sample protects nothing.
 --
 -- Asked before every request to the store, for 1,000 keys: each is looked up by index, whatever the statistics
 -- say (scalar subselects with a limit, no sequential scan, one plan).
@@ -476,9 +478,13 @@ begin
                          and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
                   and (select t.id from lethe.cleanup_tasks t
                        where t.entity_id = i.id::text and t.kind = 'image-delete' limit 1) is null)
+              or (select t.id from lethe.cleanup_tasks t
+                  where t.entity_id = i.id::text and t.kind = 'image-delete'
+                    and t.status = 'pending' and t.lease_token = 0 and t.parent_id is null limit 1) is not null
               or (select t.id from public.samples s join lethe.cleanup_tasks t on t.entity_id = s.user_id
                   where s.id = i.sample_id and t.kind = 'user-delete' and t.status = 'pending' and t.lease_token = 0
-                    and t.created_at = i.deleted_at and not lethe.is_touched(t) limit 1) is not null)
+                    and t.created_at = coalesce(i.deleted_at, s.deleted_at) and not lethe.is_touched(t)
+                  limit 1) is not null)
         limit 1) is not null;
 end
 $$;
@@ -589,6 +595,8 @@ begin
             returning c.id, c.user_id
         )
         select array_agg(gone.id), array_agg(gone.user_id) into collection_ids, collection_users from gone;
+        -- If the database keeps each of them and nothing could be detached, the next step would do no more than this one.
+        has_more := has_more and (others > 0 or cardinality(collection_ids) > 0);
     end if;
     if has_more then
         return;
@@ -976,7 +984,8 @@ begin
     end if;
 
     -- An image with an open deletion of its own keeps it.
-    select array_agg(i.id), array_agg(distinct i.object_key) into image_ids, keys from (
+    select array_agg(i.id), array_agg(distinct i.object_key) filter (where i.object_key is not null)
+    into image_ids, keys from (
         select i.id, i.object_key from public.sample_images i
         where i.sample_id = sample.id
           and (select t.id from lethe.cleanup_tasks t
