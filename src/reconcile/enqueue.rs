@@ -75,10 +75,13 @@ pub(super) async fn enqueue(
             Ok(None) => return Ok(EnqueueResult::NotNeeded),
             Err(error) => error,
         };
-        let is_about_locks = matches!(meaning(&error), Meaning::Conflict | Meaning::Locked);
+        let meaning = meaning(&error);
+        let is_about_locks = matches!(meaning, Meaning::Conflict | Meaning::Locked);
+        // A row that is held or slow does not end the pass for everybody else.
+        let is_of_this_row = is_about_locks || meaning == Meaning::TooSlow;
         if is_about_locks && tries < MAX_TRIES {
             tries += 1;
-        } else if is_temporary(&error) && !is_about_locks {
+        } else if is_temporary(&error) && !is_of_this_row {
             return Err(error.into());
         } else {
             tracing::error!(

@@ -1,9 +1,11 @@
 //! The second stage: asks the store to delete the objects of a batch, and returns the result of each key.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use super::context::{Context, WorkerProblem, database_pauses};
+use crate::cause::chain;
 use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
 use crate::deletion::protection::{Protection, protected_keys};
@@ -12,6 +14,9 @@ use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::storage::{Failure, KeyOutcome, ObjectRef, RequestRecord};
 use crate::vocabulary::ErrorClass;
+
+/// So often the database may take too long to say which keys are live. Then the tasks fail, so that a person sees it.
+const MAX_SLOW_ANSWERS: u32 = 3;
 
 /// The result of one key.
 #[derive(Clone, Debug)]
@@ -85,15 +90,15 @@ async fn delete_chunk(context: &Context, chunk: &[KeyOfEntity<'_>]) -> Vec<(Stri
     context.pace.admit(chunk.len()).await;
     let protected = match ask_for_protection(context, chunk).await {
         Ok(protected) => protected,
+        Err(failure) if failure.class == ErrorClass::Transient => {
+            tracing::error!(error = %failure, "cannot ask which keys are live; these tasks fail, and nothing of them is deleted");
+            return all_failed(chunk, failure);
+        }
         Err(failure) => {
             tracing::error!(error = %failure, "this worker may not see all rows; it deletes nothing, pauses and tries again");
             context.gate.close(Instant::now());
             context.status.report(Some(WorkerProblem::HiddenRows));
-            let failed = KeyResult::Failed(failure);
-            return chunk
-                .iter()
-                .map(|key| (key.key.to_owned(), failed.clone()))
-                .collect();
+            return all_failed(chunk, failure);
         }
     };
     let wanted = chunk
@@ -135,6 +140,14 @@ async fn delete_chunk(context: &Context, chunk: &[KeyOfEntity<'_>]) -> Vec<(Stri
     results
 }
 
+fn all_failed(chunk: &[KeyOfEntity<'_>], failure: Failure) -> Vec<(String, KeyResult)> {
+    let failed = KeyResult::Failed(failure);
+    chunk
+        .iter()
+        .map(|key| (key.key.to_owned(), failed.clone()))
+        .collect()
+}
+
 /// The erasure map does not allow the deletion of this key; a person corrects the row, and a retry reads it again.
 fn outside(key: &str) -> Failure {
     let message = format!(
@@ -144,7 +157,8 @@ fn outside(key: &str) -> Failure {
 }
 
 /// Waits for the database, because no key may be deleted before it is known which keys are live. The caller ends the
-/// wait when the lease ends. If the database refuses the question (the role cannot see all rows, or a table was
+/// wait when the lease ends. If the answer takes too long again and again (a table is locked, or a key is named by very many
+/// rows), this returns a failure of class `transient`, so that the tasks say so. If the database refuses the question (the role cannot see all rows, or a table was
 /// changed), this returns a failure of class `outage`, because no key is at fault and a person must act.
 async fn ask_for_protection(
     context: &Context,
@@ -153,7 +167,9 @@ async fn ask_for_protection(
     let keys: Vec<String> = chunk.iter().map(|key| key.key.to_owned()).collect();
     let entities: Vec<String> = chunk.iter().map(|key| key.entity_id.to_owned()).collect();
     let mut pauses = database_pauses();
+    let mut slow_answers = 0;
     loop {
+        let usable_until = context.leases.current().usable_until();
         let protected = protected_keys(&context.pool, &keys, &entities);
         match with_timeout(STATEMENT_LIMIT, protected).await {
             Ok(protected) => return Ok(protected),
@@ -164,11 +180,32 @@ async fn ask_for_protection(
                 return Err(Failure::new(ErrorClass::Outage, "RowsHidden", &error));
             }
             Err(error) => {
+                // A time-out says nothing of this question if the heartbeat got no answer either.
+                let is_alive = context.leases.current().usable_until() > usable_until;
+                slow_answers += u32::from(is_too_slow(&error, is_alive));
+                if slow_answers >= MAX_SLOW_ANSWERS {
+                    let error = format!(
+                        "the database did not say in time which keys are live: {}",
+                        chain(&error)
+                    );
+                    return Err(Failure::new(
+                        ErrorClass::Transient,
+                        "LiveKeysUnknown",
+                        &error,
+                    ));
+                }
                 tracing::warn!(%error, "cannot ask which keys are live; nothing is deleted meanwhile");
                 tokio::time::sleep(pauses.next_pause()).await;
             }
         }
     }
+}
+
+/// Whether the database could not answer this question in time, though it answers others (`is_alive`).
+fn is_too_slow(error: &sqlx::Error, is_alive: bool) -> bool {
+    let is_timed_out =
+        matches!(error, sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut);
+    (is_timed_out && is_alive) || sqlstate::trouble(error) == Trouble::TooBig
 }
 
 fn count(context: &Context, requests: &[RequestRecord]) {

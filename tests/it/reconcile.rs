@@ -721,20 +721,25 @@ async fn a_deletion_that_commits_or_is_taken_back_while_we_look_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_the_database_refuses_does_not_hold_up_the_others() {
-    let world = World::new().await;
-    world.old_users("user_", 3).await;
-    world.mark("users", "true").await;
-    world
-        .execute("create function no() returns trigger language plpgsql as $$ begin if new.user_id = 'user_2' then raise exception 'no'; end if; return new; end $$")
-        .await;
-    world
-        .execute(
-            "create trigger no before insert on lethe.user_tombstones for each row execute function no()",
-        )
-        .await;
-    let report = world.reconcile().await.unwrap();
-    assert_eq!((users(&report).1, report.refused), (2, 1));
+async fn a_row_that_is_refused_or_slow_does_not_hold_up_the_others() {
+    for trouble in ["raise exception 'no'", "perform pg_sleep(60)"] {
+        let world = World::new().await;
+        world.old_users("user_", 3).await;
+        world.mark("users", "true").await;
+        world
+            .execute(&format!(
+                "create function no() returns trigger language plpgsql as $$ begin
+                     if new.user_id = 'user_2' then {trouble}; end if; return new; end $$"
+            ))
+            .await;
+        world
+            .execute(
+                "create trigger no before insert on lethe.user_tombstones for each row execute function no()",
+            )
+            .await;
+        let report = world.reconcile().await.unwrap();
+        assert_eq!((users(&report).1, report.refused), (2, 1), "{trouble}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
