@@ -71,7 +71,7 @@ variables! {
     DATABASE_MAX_CONNECTIONS: Database, number("connections", 1, MAX_POOL_CONNECTIONS), Count(10),
         "Pool size of one process";
     ERASURE_MAP: Map, Text("FILE"), Rule("built in"),
-        "File with the erasure map; without it a process takes the map that the database has";
+        "File with the erasure map of your tables. Unset, a process takes the map that was applied to the database";
     BIND_ADDR: Api, Text("ADDRESS:PORT"), Value("127.0.0.1:8080"),
         "Where the API listens; port 0 takes a free one and logs it";
     TRUSTED_PROXIES: Api, Text("ADDRESSES"), Rule("unset"),
@@ -81,9 +81,10 @@ variables! {
         "Where a process of any role serves `/metrics` and `/health/*`; port 0 takes a free one and logs it. \
          Unset, `serve` shows them on `BIND_ADDR` and a worker does not show them";
     S3_BUCKET: Storage, Text("NAME"), Rule("required by `worker`"),
-        "Bucket of the objects; also where each bucket of your erasure map has a `name` of its own";
+        "Bucket of the objects. A worker needs it even if each bucket of your erasure map has a `name`";
     S3_KEY_PREFIXES: Storage, Text("PREFIXES"), Rule("unset"),
-        "Comma-separated; a key that begins with none of them is never deleted, and its task ends `blocked`. End the \
+        "Comma-separated; a key that begins with none of them is never deleted, and its task fails with the \
+         class `blocked`. End the \
          name of a folder with `/`: `users` also allows `users-old/1`";
     AWS_REGION: Storage, Text("REGION"), Rule("`AWS_DEFAULT_REGION`, then the AWS SDK's own chain"),
         "Region of the bucket";
@@ -127,15 +128,17 @@ variables! {
         "Comma-separated list of `database`, `jwks`, `clerk-api`, `s3`, `notices` and `traces`: what may go unencrypted to another \
          machine. Else such a configuration is refused";
     CLEANUP_POLL_INTERVAL_MS: Cleanup, number(MS, MIN_PAUSE_MS, MAX_POLL_MS), Count(5_000),
-        "Fallback poll of the queue, and its full scan";
+        "How often a worker asks the queue by itself what is due, and looks through all of it, beside the \
+         notifications";
     CLEANUP_GRACE_PERIOD_MS: Lifetime, number(MS, 0, YEAR_MS), Count(0),
         "A deleted sample can be restored for this long; a user's deletion has no grace";
     USER_ERASURE_DELAY_MS: Safety, number(MS, 0, YEAR_MS), Count(0),
-        "How long an erasure of a user rests before its first object is touched; until then it can be cancelled. \
-         If `serve` and `worker` set different values, the longer holds";
+        "How long an erasure of a user waits before its first object is touched; until then it can be \
+         cancelled. If `serve` and `worker` set different values, the longer one is used";
     ERASURE_LIMIT_PER_HOUR: Safety, number("users", 0, MAX_ERASURES), Count(1_000),
         "Most users erased in an hour by all sources together; more are accepted and held until a person \
-         releases or cancels them; 0 is no limit. If `serve` and `worker` set different values, the lower holds";
+         releases or cancels them; 0 is no limit. If `serve` and `worker` set different values, the lower one \
+         is used";
     CLEANUP_CLAIM_BATCH: Cleanup, number("tasks", 1, MAX_CLAIM_TASKS), Count(500),
         "Most tasks claimed at once";
     CLEANUP_CONCURRENCY: Cleanup, number("requests", 1, MAX_REQUESTS), Count(8),
@@ -147,15 +150,15 @@ variables! {
     CLEANUP_BACKOFF_MAX_MS: Cleanup, number(MS, MIN_PAUSE_MS, DAY_MS), Count(3_600_000),
         "Longest step of the backoff; at least `CLEANUP_BACKOFF_BASE_MS`";
     CLEANUP_MAX_ATTEMPTS: Cleanup, number("attempts", 1, MAX_ATTEMPTS), Count(8),
-        "A task that has failed this often is `dead`: it is kept and counted in the metrics until a person \
-         retries it";
+        "A task that has failed this often for a reason that time does not mend is `dead`: it is kept and \
+         counted in the metrics until a person retries it";
     CLEANUP_RETENTION_DAYS: Cleanup, number("days", 0, MAX_RETENTION_DAYS), Count(30),
         "Finished tasks are pruned after this many days";
     RECONCILE_INTERVAL_MS: Reconcile, number(MS, 0, DAY_MS), Count(300_000),
         "How often one of the workers looks for rows that were soft-deleted without a task; 0 is never";
     RECONCILE_MAX_USER_SHARE: Reconcile, number("percent", 0, 100), Count(5),
-        "Most users, in percent of all, that reconciliation takes within 24 hours; a pass that would take \
-         more is stopped and takes nothing. Ten users are always allowed";
+        "Most users, in percent of all, whom reconciliation erases within 24 hours; a pass that would erase \
+         more erases nobody, and says so. Ten users are always allowed";
     RECONCILE_CLERK_INTERVAL_MS: Reconcile, number(MS, MINUTE_MS, YEAR_MS), Rule("unset"),
         "How often one of the workers compares users with Clerk; needs `CLERK_SECRET_KEY`";
     RECONCILE_CLERK_APPLY: Reconcile, Switch, Value("false"),

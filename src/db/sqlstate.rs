@@ -1,4 +1,4 @@
-//! What a database error means, by its SQLSTATE. This is the only list of codes.
+//! What a database error means, by its SQLSTATE. The program's list of codes.
 //!
 //! Codes: PostgreSQL's documentation, appendix A, "PostgreSQL Error Codes".
 

@@ -1,5 +1,5 @@
-//! Every command and every snippet of docs/operations.md, docs/integrate.md and docs/gdpr.md is run, or stands in a file
-//! that is run.
+//! Every command of docs/operations.md, docs/integrate.md, docs/gdpr.md and docs/receipts.md is run, and every snippet
+//! stands in a file that is run.
 
 use std::fs::{create_dir, read_to_string, remove_dir_all};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use std::process::Stdio;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
+
+use lethe::receipts::seal::seal_all;
 
 use crate::support::service::{ADMIN_TOKEN, ISSUER, Service, WEBHOOK_SECRET, signer};
 use crate::support::world::{PATIENCE, World};
@@ -86,14 +88,19 @@ impl Reader {
             let sample = world.sample(user, &[&key]).await;
             dead.push(world.delete_sample(sample).await);
         }
+        world.user("user_gone").await;
+        let gone = world.delete_user("user_gone").await;
         let worker = world.worker().await;
         for task in &dead {
             world.until_status(*task, "dead").await;
         }
+        world.until_status(gone, "completed").await;
         // Nobody works from here on, so that what is asked for stays as it is.
         worker.stop().await;
         world.user("user_2abc").await;
         world.user("user_after_the_backup").await;
+        // There is a receipt to export.
+        assert_eq!(seal_all(&world.pool, None).await.unwrap(), 1);
         Self {
             restored_url: empty_database(&world).await,
             dead_task: dead[0],
@@ -168,7 +175,12 @@ async fn empty_database(world: &World) -> String {
 async fn every_command_of_the_documents_works_and_a_restored_backup_erases_again() {
     let reader = Reader::new().await;
     let mut ran = 0;
-    for document in ["docs/operations.md", "docs/integrate.md", "docs/gdpr.md"] {
+    for document in [
+        "docs/operations.md",
+        "docs/integrate.md",
+        "docs/gdpr.md",
+        "docs/receipts.md",
+    ] {
         for (_, commands) in blocks(document)
             .iter()
             .filter(|(language, _)| language == "sh")

@@ -83,6 +83,11 @@ async fn poll(
     for erasure in &erasures {
         screen.update(erasure);
     }
+    for user in users {
+        if !erasures.iter().any(|erasure| erasure.user_id == user) {
+            screen.cancelled(&user);
+        }
+    }
     Ok(())
 }
 
@@ -152,6 +157,14 @@ impl ErasureScreen {
         }
         shown.is_parked = erasure.is_parked();
         self.watched.insert(erasure.user_id.clone(), shown);
+    }
+
+    /// The tombstone is gone, because a person has cancelled the erasure.
+    fn cancelled(&mut self, user_id: &str) {
+        if let Some(shown) = self.watched.remove(user_id) {
+            let line = format!("the erasure of {} is cancelled", printable(user_id));
+            self.print_in_place_of(shown.bar, line);
+        }
     }
 
     fn print_in_place_of(&self, bar: Option<ProgressBar>, line: String) {
@@ -239,6 +252,14 @@ mod tests {
             open: false,
             ..erasure(0)
         });
+        assert!(screen.watched.is_empty());
+    }
+
+    #[test]
+    fn a_cancelled_erasure_is_shown_no_more() {
+        let mut screen = ErasureScreen::new(true);
+        screen.watch("user_1".to_owned());
+        screen.cancelled("user_1");
         assert!(screen.watched.is_empty());
     }
 
