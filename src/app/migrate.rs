@@ -32,6 +32,8 @@ pub async fn run(
     if !before.is_current() {
         if map.is_none_or(|given| given.map.is_built_in()) {
             refuse_unfit(&mut connection).await?;
+        } else if let Some(obstacle) = application::old_version(&mut connection).await? {
+            anyhow::bail!("this database was not changed: {obstacle}");
         }
         before = apply(&mut connection).await?;
     }

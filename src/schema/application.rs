@@ -40,6 +40,22 @@ pub const REMEDY: &str = "With the built-in map Lethe needs the tables users, co
 /// The tables, each with `id` as its primary key.
 const TABLES: [&str; 4] = ["users", "collections", "samples", "sample_images"];
 
+/// Why no map can be used on this database: it is one of Lethe 0.1. `None` if it is not.
+///
+/// # Errors
+/// Of the database.
+pub async fn old_version(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let is_old = sqlx::query_file_scalar!("sql/schema/old_version.sql")
+        .fetch_one(connection)
+        .await?;
+    Ok(is_old.then(|| {
+        "This database has the tables of Lethe 0.1 (public.cleanup_tasks), which was never released. \
+         This version keeps its own tables in the schema \"lethe\" and does not convert them: finish the open \
+         tasks with 0.1, then drop its tables and functions, or begin with a new database."
+            .to_owned()
+    }))
+}
+
 /// Why the migrations cannot be applied to this database, one sentence each. Empty when they can.
 ///
 /// # Errors
@@ -48,16 +64,8 @@ pub async fn obstacles(connection: &mut PgConnection) -> Result<Vec<String>, sql
     let found = sqlx::query_file!("sql/schema/application.sql", &TABLES as &[&str])
         .fetch_all(&mut *connection)
         .await?;
-    let is_old = sqlx::query_file_scalar!("sql/schema/old_version.sql")
-        .fetch_one(connection)
-        .await?;
-    if is_old {
-        return Ok(vec![
-            "This database has the tables of Lethe 0.1 (public.cleanup_tasks), which was never released. \
-             This version keeps its own tables in the schema \"lethe\" and does not convert them: finish the open \
-             tasks with 0.1, then drop its tables and functions, or begin with a new database."
-                .to_owned(),
-        ]);
+    if let Some(obstacle) = old_version(connection).await? {
+        return Ok(vec![obstacle]);
     }
     if found.is_empty() {
         return Ok(Vec::new());

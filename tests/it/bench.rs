@@ -43,21 +43,32 @@ async fn a_benchmark_measures_beside_its_floor_and_draws_charts() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_of_the_panel_is_measured() {
+/// Runs a case at the smallest scale. Returns how many figures came out.
+async fn measure(case: &str) -> usize {
     let world = World::new().await;
     let name = format!("lethe-bench-{}.json", uuid::Uuid::new_v4().simple());
     let json = std::env::temp_dir().join(name);
-    let arguments = ["bench", "pages", "--scale", "smoke", "--json"];
-    let arguments = [&arguments[..], &[json.to_str().unwrap()]].concat();
+    let path = json.to_str().unwrap();
+    let arguments = ["bench", case, "--scale", "smoke", "--json", path];
     let output = world.run(&arguments, &[]).await;
-    assert!(output.status.success(), "{output:?}");
+    assert!(output.status.success(), "{case}: {output:?}");
     let report: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     std::fs::remove_file(json).unwrap();
     let figures = report["figures"].as_array().unwrap();
-    assert_eq!(figures.len(), 14, "{report}");
     for figure in figures {
         assert!(figure["value"].as_f64().unwrap() > 0.0, "{figure}");
     }
+    figures.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_the_panel_is_measured() {
+    assert_eq!(measure("pages").await, 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unkind_cases_are_measured() {
+    assert_eq!(measure("small-users").await, 3);
+    assert_eq!(measure("many-images").await, 1);
 }

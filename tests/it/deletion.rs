@@ -155,6 +155,28 @@ async fn a_key_of_an_image_that_can_be_restored_is_kept_until_that_image_goes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_small_user_is_one_task_that_names_every_row() {
+    let world = World::new().await;
+    world.user("user_a").await;
+    for n in 0..5 {
+        world
+            .sample("user_a", &[&format!("a/{n}/1"), &format!("a/{n}/2")])
+            .await;
+    }
+    world.delete_user("user_a").await;
+    world
+        .expect_rows(
+            "lethe.cleanup_tasks where user_id = 'user_a' and phase = 'rows'
+                 and cardinality(row_ids) = 10 and cardinality(object_keys) = 10",
+            1,
+        )
+        .await;
+    world
+        .expect_rows("lethe.cleanup_tasks where user_id = 'user_a'", 1)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_two_samples_goes_with_the_one_that_is_deleted_last() {
     let world = World::new().await;
     world.user("user_a").await;

@@ -70,9 +70,9 @@ fn values_of<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// The queries of the alerts and of the dashboard.
+/// The queries of the alerts and of the dashboard, and the series that the alerts are tested with.
 fn queries() -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = series_of_tests();
     for path in ["deploy/prometheus/alerts.yml", "deploy/grafana/lethe.json"] {
         // JSON is YAML, too.
         for document in yaml(path) {
@@ -87,6 +87,60 @@ fn queries() -> Vec<String> {
         }
     }
     found
+}
+
+/// What Prometheus adds to a series by itself, what differs from one process to another, and an answer that no process
+/// here gives.
+const NOT_SHOWN: [&str; 5] = ["job", "instance", "version", "worker", "status=\"500\""];
+
+fn series_of_tests() -> Vec<String> {
+    let documents = yaml("deploy/prometheus/alerts_test.yml");
+    let mut values = Vec::new();
+    for document in &documents {
+        values_of(document, "series", &mut values);
+    }
+    assert!(values.len() > 20, "{} series", values.len());
+    let mut found = Vec::new();
+    for value in values {
+        let series = value.as_str().unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels = labels.trim_end_matches('}').split(',');
+        let shown: Vec<_> = labels
+            .filter(|label| !NOT_SHOWN.iter().any(|name| label.trim().starts_with(name)))
+            .collect();
+        found.push(format!("{name}{{{}}}", shown.join(",")));
+    }
+    found
+}
+
+#[test]
+fn every_alert_fires_in_a_test() {
+    let (rules, tests) = (
+        yaml("deploy/prometheus/alerts.yml"),
+        yaml("deploy/prometheus/alerts_test.yml"),
+    );
+    let (mut alerts, mut tested) = (Vec::new(), Vec::new());
+    for document in &rules {
+        values_of(document, "alert", &mut alerts);
+    }
+    for document in &tests {
+        values_of(document, "alert_rule_test", &mut tested);
+    }
+    let fires: BTreeSet<_> = tested
+        .iter()
+        .flat_map(|cases| cases.as_sequence().unwrap())
+        .filter(|case| {
+            case["exp_alerts"]
+                .as_sequence()
+                .is_some_and(|fired| !fired.is_empty())
+        })
+        .map(|case| case["alertname"].as_str().unwrap())
+        .collect();
+    for alert in &alerts {
+        let name = alert.as_str().unwrap();
+        assert!(fires.contains(name), "no test lets {name} fire");
+    }
+    assert!(alerts.len() > 10, "{} alerts", alerts.len());
 }
 
 /// The names of the metrics in a query, each with what stands in braces behind it.

@@ -96,7 +96,7 @@ begin
         if cardinality(collection_ids) = max_rows then
             perform lethe_map.mark(user_ids, collection_ids, null, null, root.created_at, asked_by);
             update lethe.cleanup_tasks
-            set phase = 'plan', lane = 1, plan_cursor = array['collection', collection_ids[max_rows]::text]
+            set phase = 'plan', lane = greatest(lane, 1), plan_cursor = array['collection', collection_ids[max_rows]::text]
             where id = root_id;
             return;
         end if;
@@ -128,9 +128,9 @@ begin
            array_agg(i.id::text), 1, root_id, greatest(root.scheduled_at, clock_timestamp()), root.held_reason
     from unnest(choice.image_ids, choice.keys) with ordinality as i (id, key, place)
     group by (i.place - 1) / part_size order by (i.place - 1) / part_size;
-    -- A large erasure goes to the bulk lane, so that it does not make small work wait.
+    -- A large erasure goes to the bulk lane, so that it does not make small work wait. One in quarantine stays there.
     update lethe.cleanup_tasks
-    set phase = case when is_last then 'parts' else 'plan' end, lane = 1,
+    set phase = case when is_last then 'parts' else 'plan' end, lane = greatest(lane, 1),
         plan_cursor = case when not is_last then array['sample', choice.last_sample::text, choice.last_image::text] end
     where id = root_id;
 end

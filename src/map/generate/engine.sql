@@ -86,9 +86,9 @@ begin
     group by r.type, r.is_outside, r.part
     order by r.type, r.is_outside, r.part;
     get diagnostics made = row_count;
-    -- A large deletion goes to the bulk lane, so that it does not make small work wait.
+    -- A large deletion goes to the bulk lane, so that it does not make small work wait. One in quarantine stays there.
     update lethe.cleanup_tasks t
-    set phase = case when made > 0 then 'parts' else 'remove' end, lane = 1, object_keys = '{}', row_ids = '{}',
+    set phase = case when made > 0 then 'parts' else 'remove' end, lane = greatest(t.lane, 1), object_keys = '{}', row_ids = '{}',
         plan_cursor = array[lethe_map.removed_by_parts(root)::text]
     where t.id = root_id;
 end

@@ -1,5 +1,6 @@
 //! The application migrates its tables while Lethe runs: what the processes say, and what happens to an erasure meanwhile.
 
+use lethe::receipts::seal::seal_all;
 use serde_json::Value;
 
 use super::database::{Application, MapFile, USER_A, USER_B};
@@ -78,6 +79,10 @@ async fn a_new_reference_without_a_rule_makes_receipts_incomplete_until_the_map_
     let receipt = service.get(&of_user).await;
     assert_eq!(receipt["status"], "incomplete", "{receipt}");
     assert_eq!(receipt["sequence"], Value::Null, "{receipt}");
+    seal_all(&world.pool, None).await.unwrap();
+    world
+        .expect_rows("lethe.receipts where sequence is not null", 0)
+        .await;
     let listed = service.get("/admin/erasures?status=incomplete").await;
     assert_eq!(listed["items"][0]["userId"], USER_A, "{listed}");
     let complete = service.get("/admin/erasures?status=complete").await;
@@ -97,6 +102,10 @@ async fn a_new_reference_without_a_rule_makes_receipts_incomplete_until_the_map_
     until_metric(&service, "lethe_map_incomplete 0").await;
     // What ended under the old map stays incomplete; what ends now is complete.
     assert_eq!(service.get(&of_user).await["status"], "incomplete");
+    seal_all(&world.pool, None).await.unwrap();
+    world
+        .expect_rows("lethe.receipts where sequence is not null", 0)
+        .await;
     erase(&service, "msg_2", USER_B).await;
     application.until_settled().await;
     let receipt = service.get(&format!("/admin/users/{USER_B}/erasure")).await;
