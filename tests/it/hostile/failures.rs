@@ -179,6 +179,35 @@ async fn more_collections_than_a_step_takes_that_no_delete_removes_end_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_locked_shows_on_the_task() {
+    let app = Application::new().await;
+    app.user("user_a").await;
+    let sample = app.sample("user_a", &["user_a/1"]).await;
+    let task = app.delete_sample(sample).await;
+    // As a migration of the application that rewrites the table.
+    let held = app
+        .hold("lock table public.sample_images in access exclusive mode")
+        .await;
+    let worker = app.worker().await;
+    app.within(
+        Duration::from_secs(90),
+        &format!(
+            "(select error_class = 'transient' and last_error ~ 'which keys are live'
+              from lethe.cleanup_tasks where id = {task})"
+        ),
+    )
+    .await;
+    assert!(app.s3.contains("user_a/1"));
+    held.release().await;
+    app.within(
+        DONE_LIMIT,
+        &format!("(select status = 'completed' from lethe.tasks where id = {task})"),
+    )
+    .await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_updated_while_it_is_deleted_goes() {
     let app = Application::new().await;
     app.user("user_a").await;
