@@ -140,6 +140,20 @@ test("an overdue erasure is an alarm", needs("listErasures"), panel("", {}, asyn
   assert.equal(await bar.locator("rect.alarm").count(), 1);
 }));
 
+test("the oldest erasure is shown beside many that are newer", needs("listErasures"), panel("", {}, async (page) => {
+  await lethe.sql("select lethe.pause('cli:test', 'many at once')");
+  await lethe.sql("insert into users (id) select 'user_many_' || n from generate_series(1, 25) n");
+  await lethe.sql("select count(lethe.delete_user(id, 'cli:test')) from users where id like 'user\\_many\\_%'");
+  await lethe.sql("update lethe.cleanup_tasks set created_at = now() - interval '29 days' where user_id = 'user_many_7'");
+  await lethe.sql("update lethe.user_tombstones set deleted_at = now() - interval '29 days' where user_id = 'user_many_7'");
+  await visit(page, lethe, "");
+  const list = page.getByRole("region", { name: "Erasures that are not complete" });
+  await list.getByText("user_many_7", { exact: true }).waitFor();
+  await list.getByRole("img", { name: "29 days of 30" }).waitFor();
+  await lethe.sql("select lethe.resume('cli:test', null, 1000)");
+  await until("the end of the erasures", async () => (await lethe.sql("select count(*) from users where id like 'user\\_many\\_%'")) === "0");
+}));
+
 test("what is parked is retried from the erasure's page", panel("erasures/user_seed_2", {}, async (page) => {
   await page.getByRole("button", { name: "Retry what is parked" }).click();
   await page.getByLabel("Reason").fill("Once more.");

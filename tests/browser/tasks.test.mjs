@@ -129,6 +129,7 @@ test("a page of a task that runs names the worker, its lease, the next try and t
   const facts = page.getByRole("region", { name: "The task" });
   await facts.getByText("worker-7", { exact: true }).waitFor();
   await facts.getByText(/^in (2\d|30) seconds$/).first().waitFor();
+  await page.getByRole("region", { name: "What remains" }).getByText("1 row of sample-image").waitFor();
 }));
 
 test("a task that waits says when its next try is", panel("tasks?status=pending", {}, async (page) => {
