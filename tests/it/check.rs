@@ -416,6 +416,7 @@ async fn migrate_uses_the_applications_tables_when_they_fit() {
              sample_id uuid not null references samples, object_key text not null,
              deleted_at timestamptz, deleted_by text)",
         "insert into public.users (id, plan) values ('user_old', 'gold')",
+        "create index samples_user_id_idx on public.samples (user_id)",
     ] {
         world.execute(sql).await;
     }
@@ -425,6 +426,13 @@ async fn migrate_uses_the_applications_tables_when_they_fit() {
         "{}",
         String::from_utf8_lossy(&migrated.stderr)
     );
+    // The application's index of the usual name did not take the place of Lethe's.
+    world
+        .expect_rows(
+            "pg_indexes where tablename = 'samples' and indexdef like '%(user_id, id)'",
+            1,
+        )
+        .await;
     world.sample("user_old", &["old/1"]).await;
     let task = world.delete_user("user_old").await;
     let worker = world.worker().await;

@@ -45,16 +45,17 @@ create table if not exists public.sample_images (
     constraint sample_images_object_key_not_empty check (object_key <> '')
 );
 
--- Foreign keys, and the order in which a user's erasure walks: samples by id, images by id.
-create index if not exists collections_user_id_idx on public.collections (user_id, id);
-create index if not exists samples_user_id_idx on public.samples (user_id, id);
-create index if not exists samples_collection_id_idx on public.samples (collection_id) where collection_id is not null;
-create index if not exists sample_images_sample_id_idx on public.sample_images (sample_id, id);
+-- Foreign keys, and the order in which a user's erasure walks: samples by id, images by id. The names are Lethe's own,
+-- because an index of the application may have the usual one and other columns.
+create index if not exists lethe_collections_user_id_idx on public.collections (user_id, id);
+create index if not exists lethe_samples_user_id_idx on public.samples (user_id, id);
+create index if not exists lethe_samples_collection_id_idx on public.samples (collection_id) where collection_id is not null;
+create index if not exists lethe_sample_images_sample_id_idx on public.sample_images (sample_id, id);
 -- "Does a live image name this key?" is asked before every deletion of an object.
-create index if not exists sample_images_object_key_idx on public.sample_images (object_key);
+create index if not exists lethe_sample_images_object_key_idx on public.sample_images (object_key);
 
 -- What is deleted and waiting, newest first (GET /admin/deleted). Live rows are not in these.
-create index if not exists users_deleted_idx on public.users (deleted_at, id) where deleted_at is not null;
-create index if not exists collections_deleted_idx on public.collections (deleted_at, id) where deleted_at is not null;
-create index if not exists samples_deleted_idx on public.samples (deleted_at, id) where deleted_at is not null;
-create index if not exists sample_images_deleted_idx on public.sample_images (deleted_at, id) where deleted_at is not null;
+create index if not exists lethe_users_deleted_idx on public.users (deleted_at, id) where deleted_at is not null;
+create index if not exists lethe_collections_deleted_idx on public.collections (deleted_at, id) where deleted_at is not null;
+create index if not exists lethe_samples_deleted_idx on public.samples (deleted_at, id) where deleted_at is not null;
+create index if not exists lethe_sample_images_deleted_idx on public.sample_images (deleted_at, id) where deleted_at is not null;
