@@ -154,6 +154,37 @@ async fn a_key_of_an_image_that_can_be_restored_is_kept_until_that_image_goes() 
     worker.stop().await;
 }
 
+/// The application may have dropped the constraint since `lethe migrate` looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_whose_key_is_null_stops_nobody() {
+    let world = World::new().await;
+    world
+        .execute("alter table public.sample_images alter column object_key drop not null")
+        .await;
+    for user in ["user_a", "user_b", "user_c"] {
+        world.user(user).await;
+    }
+    let sample = world.sample("user_a", &["a/1"]).await;
+    world.sample("user_b", &["b/1"]).await;
+    world.sample("user_c", &["c/1"]).await;
+    world
+        .execute(
+            "insert into public.sample_images (sample_id, object_key)
+             select id, null from public.samples where user_id in ('user_a', 'user_b')",
+        )
+        .await;
+    let worker = world.worker().await;
+    world.delete_sample(sample).await;
+    world.delete_user("user_b").await;
+    let other = world.delete_user("user_c").await;
+    world.until_status(other, "completed").await;
+    world
+        .until("not exists (select from public.sample_images where object_key in ('a/1', 'b/1', 'c/1'))")
+        .await;
+    assert!(world.s3.keys().is_empty());
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_user_is_one_task_that_names_every_row() {
     let world = World::new().await;
