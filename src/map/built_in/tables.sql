@@ -45,8 +45,8 @@ create table if not exists public.sample_images (
     constraint sample_images_object_key_not_empty check (object_key <> '')
 );
 
--- Foreign keys, and the order in which a user's erasure walks: samples by id, images by id. The names are Lethe's own,
--- because an index of the application may have the usual one and other columns.
+-- Foreign keys, and the order in which a user's erasure reads rows: samples by id, images by id. The names begin with
+-- `lethe_`, because an index of the application may have the usual name and other columns.
 create index if not exists lethe_collections_user_id_idx on public.collections (user_id, id);
 create index if not exists lethe_samples_user_id_idx on public.samples (user_id, id);
 create index if not exists lethe_samples_collection_id_idx on public.samples (collection_id) where collection_id is not null;
