@@ -1,4 +1,4 @@
--- Removes those of the images `ids` whose key is one of `answered`. `tasks` and `users` stand at the same places: the
+-- Removes those of the images `ids` whose key is one of `answered`, or that name no key. `tasks` and `users` stand at the same places: the
 -- task that names the image, and for a part of an erasure its user; a row that was given to another user stays.
 create or replace function lethe_map.remove_images(
     ids uuid[], tasks bigint[], users text[], answered text[], careful boolean)
@@ -18,7 +18,7 @@ begin
     where i.id = n.id
       and (free is null or n.id = any (free))
       -- Written so that the keys are hashed once, whatever the planner believes of their number.
-      and (i.object_key not in (select a.key from unnest(answered) as a (key))) is false
+      and (i.object_key is null or (i.object_key not in (select a.key from unnest(answered) as a (key))) is false)
       and ((i.deleted_at is null) is false
            or (select s.deleted_at from public.samples s where s.id = i.sample_id) is not null)
       and (n.user_id is null
