@@ -34,7 +34,7 @@ pub(super) async fn delete_targets(calls: &Calls<'_>, targets: &[Target]) -> Vec
         call.batch(chunk).await;
     }
     call.delete_one_by_one(&single).await;
-    call.check_for_bucket_denial().await;
+    call.check_for_refusing_bucket().await;
     call.finish()
 }
 
@@ -150,21 +150,21 @@ impl DeleteCall<'_> {
         }
     }
 
-    /// AWS answers a missing permission with a denial of each key. If a key that never existed is denied too,
-    /// the bucket refuses all deletions, so this must not count as an attempt of any task.
-    async fn check_for_bucket_denial(&mut self) {
-        let denied: Vec<usize> = (0..self.results.len())
+    /// AWS answers a missing permission with a denial of each key, and a wrong endpoint may redirect each. If a key that
+    /// never existed is refused too, the bucket refuses all deletions, so this must not count as an attempt of any task.
+    async fn check_for_refusing_bucket(&mut self) {
+        let refused: Vec<usize> = (0..self.results.len())
             .filter(|&place| {
-                matches!(&self.results[place], Some(TargetResult::Failed(failure)) if failure.is_denial())
+                matches!(&self.results[place], Some(TargetResult::Failed(failure)) if failure.may_be_of_bucket())
             })
             .collect();
-        if denied.is_empty() || self.calls.halted().is_some() {
+        if refused.is_empty() || self.calls.halted().is_some() {
             return;
         }
         if self.bucket_refuses().await
             && let Some(failure) = self.calls.halted()
         {
-            self.fail(&denied, &failure);
+            self.fail(&refused, &failure);
         }
     }
 

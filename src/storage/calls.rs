@@ -165,7 +165,7 @@ impl<'a> Calls<'a> {
                 .set_version_id(target.version.clone())
                 .send()
                 .await;
-            match answer.map_err(|error| classify::of_sdk_error(&error)) {
+            match answer.map_err(|error| classify::of_sdk_error(&error).of_one_key()) {
                 Ok(answer) if target.version.is_none() && answer.delete_marker() == Some(true) => {
                     let marker = answer.version_id().map(str::to_owned);
                     Ok(TargetResult::Hidden(marker))

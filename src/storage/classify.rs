@@ -74,11 +74,41 @@ impl Failure {
         is_missing_key(&self.code)
     }
 
-    /// Whether the store may be refusing every deletion in the bucket, and not only this key.
+    /// Whether it says that a permission is missing, for this key or for the bucket.
     pub(super) fn is_denial(&self) -> bool {
         self.class == ErrorClass::Blocked
             && matches!(self.code.as_str(), "AccessDenied" | "Forbidden" | "Http403")
     }
+
+    /// Whether the store may be refusing every deletion in the bucket, and not only this key.
+    pub(super) fn may_be_of_bucket(&self) -> bool {
+        self.is_denial() || (self.class == ErrorClass::Blocked && may_concern_one_key(&self.code))
+    }
+
+    /// The same failure of a request that names one key in its URL.
+    pub(super) fn of_one_key(mut self) -> Self {
+        if self.class == ErrorClass::Outage && may_concern_one_key(&self.code) {
+            self.class = ErrorClass::Blocked;
+        }
+        self
+    }
+}
+
+/// Whether a code that stands for an outage can also be the answer to one key alone: a proxy before the store redirects
+/// `a//b`, or does not find it.
+fn may_concern_one_key(code: &str) -> bool {
+    matches!(
+        code,
+        "MethodNotAllowed"
+            | "NotImplemented"
+            | "NotFound"
+            | "MovedPermanently"
+            | "Redirect"
+            | "301"
+            | "Http404"
+            | "Http405"
+            | "Http501"
+    ) || code.starts_with("Http3")
 }
 
 fn printable(text: &str, max_chars: usize) -> String {

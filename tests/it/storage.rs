@@ -235,6 +235,29 @@ async fn a_missing_bucket_is_an_outage_and_never_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_proxy_redirects_or_does_not_find_stops_no_other_key() {
+    for code in ["301", "404", "405", "501"] {
+        let (s3, store) = world(&["a", "a//b", "c"]).await;
+        s3.lack_multi_delete();
+        s3.fail_key("a//b", code, None);
+        let found = delete(&store, &["a", "a//b", "c"]).await;
+        assert_eq!(found, [None, Some(Blocked), None], "{code}");
+        assert_eq!(s3.keys(), ["a//b"], "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_redirects_or_does_not_find_any_key_is_an_outage() {
+    for status in [301, 404, 405, 501] {
+        let (s3, store) = world(&["a", "b"]).await;
+        s3.lack_multi_delete();
+        s3.refuse("DeleteObject", status, "");
+        let found = delete(&store, &["a", "b"]).await;
+        assert_eq!(found, [Some(Outage); 2], "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_whole_requests_have_the_class_of_their_cause() {
     for (status, code, expected) in [
         (301, "PermanentRedirect", Outage),

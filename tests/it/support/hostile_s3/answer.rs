@@ -341,6 +341,10 @@ impl State {
             return Answer::error(status_of(code), code);
         }
         if let Some((code, message)) = self.error_of(key, id) {
+            // A bare status, as a proxy answers.
+            if let Ok(status) = code.parse() {
+                return Answer::new(status, String::new());
+            }
             return Answer::new(status_of(&code), error_body(&code, &message));
         }
         let mut answer = Answer::new(204, String::new());

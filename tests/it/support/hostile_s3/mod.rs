@@ -204,7 +204,8 @@ impl HostileS3 {
         self.with(|state| state.cut_listings = cut);
     }
 
-    /// Deleting this key answers this error inside a 200 (or alone, for a single deletion).
+    /// Deleting this key answers this error inside a 200 (or alone, for a single deletion, where a number as the code is
+    /// a status without a body).
     pub fn fail_key(&self, key: &str, code: &str, times: Times) {
         self.fail_key_saying(key, code, "as the test wishes", times);
     }
