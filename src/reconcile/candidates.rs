@@ -16,10 +16,6 @@ const MAX_CANDIDATES: u64 = 10_000;
 /// How many different owners of samples and images are remembered. Above this it is not known how many there are, and
 /// the safety limit stops the pass.
 const MAX_OWNERS: usize = 100_000;
-/// A pass stops reading soft-deleted rows of a type, oldest first, after so many batches of 5,000 in a row without a
-/// candidate. These hang on rows whose deletion is under way; the next passes see the rest. Batches with
-/// candidates are all read, so that the safety limit counts every owner.
-const MAX_EMPTY_BATCHES: u32 = 20;
 /// The type of users in every map.
 const USER: &str = EntityType::User.as_str();
 
@@ -162,30 +158,25 @@ impl Search<'_> {
         context: PassContext<'_>,
         candidates: &mut Candidates,
     ) -> Result<(), ReconcileError> {
-        let (of_type, max_empty_batches) = match self {
-            Self::Tombstoned | Self::SoftDeleted(USER) => (USER, u32::MAX),
-            Self::SoftDeleted(of_type) => (of_type, MAX_EMPTY_BATCHES),
+        let of_type = match self {
+            Self::Tombstoned => USER,
+            Self::SoftDeleted(of_type) => of_type,
         };
         let mut after = Cursor::default();
-        let mut empty_batches = 0;
-        while empty_batches < max_empty_batches {
+        loop {
             context.keep().await?;
             let mut tx = begin(context.pool).await?;
             let batch = self.next_batch(&mut tx, &after).await?;
             tx.commit().await?;
-            let Some(last_id) = batch.last_id else { break };
+            let Some(last_id) = batch.last_id else {
+                return Ok(());
+            };
             after = Cursor {
                 deleted_at: batch.last_at,
                 id: Some(last_id),
             };
-            empty_batches = if batch.ids.is_empty() {
-                empty_batches + 1
-            } else {
-                0
-            };
             candidates.add(of_type, batch.ids.into_iter().zip(batch.user_ids));
         }
-        Ok(())
     }
 
     async fn next_batch(

@@ -368,6 +368,28 @@ async fn what_has_an_open_task_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_behind_very_many_whose_tasks_are_dead_is_found() {
+    let world = World::new().await;
+    world.old_users("user_", 1).await;
+    world
+        .execute(
+            "with dead as (
+                 insert into samples (id, user_id, deleted_at, deleted_by)
+                 select gen_random_uuid(), 'user_1', now() - interval '1 day', 'app' from generate_series(1, 105000)
+                 returning id
+             )
+             insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, row_type, row_ids, status, error_class)
+             select 'sample-delete', 'sample', id, 'user_1', 'sample', array[id::text], 'dead', 'blocked' from dead",
+        )
+        .await;
+    world.sample("user_1", &["user_1/1"]).await;
+    world
+        .mark("samples", "deleted_at is null and user_id = 'user_1'")
+        .await;
+    assert_eq!(samples(&world.reconcile().await.unwrap()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_grace_runs_from_the_soft_delete_on() {
     let world = World::new().await;
     world.user("user_a").await;
