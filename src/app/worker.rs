@@ -21,8 +21,8 @@ use crate::receipts::seal;
 use crate::reconcile::{state, timer};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::vocabulary::ProcessRole;
-use crate::worker::{self, WorkerOptions, WorkerProblem, WorkerStatus};
+use crate::vocabulary::{ProcessRole, WorkerProblem};
+use crate::worker::{self, WorkerOptions, WorkerStatus};
 
 /// How long a reconciliation under way may take to end after the drain.
 const RECONCILIATION_END_LIMIT: Duration = Duration::from_secs(2);
@@ -198,8 +198,8 @@ fn in_public(problem: WorkerProblem) -> &'static str {
              which."
         }
         WorkerProblem::NoProgress => {
-            "For a minute no task could be settled: rows are held or slow, or the database refuses to remove \
-             them. `lethe tasks list --status failed` says why."
+            "For a minute tasks of several users failed, and none got on: rows are held or slow, or the \
+             database or the store refuses to remove them. `lethe tasks list --status failed` says why."
         }
         WorkerProblem::NotRegistered => {
             "The worker cannot register in the database. The worker's log has the error."

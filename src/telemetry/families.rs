@@ -8,7 +8,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 
 use crate::vocabulary::{
     AuthFailure, EntityType, NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName,
-    TaskKind, TaskStatus, WakeSource, WebhookOutcome,
+    TaskKind, TaskStatus, WakeSource, WebhookOutcome, WorkerProblem,
 };
 
 /// The labels of one series.
@@ -66,6 +66,7 @@ label! {
     ReconcileSource: "source",
     AuthFailure: "reason",
     NoticeOutcome: "outcome",
+    WorkerProblem: "problem",
 }
 
 pair_of_labels! {

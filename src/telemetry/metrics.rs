@@ -1,15 +1,16 @@
 //! The metrics of one process, under the names that dashboards rely on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use super::database_gauges::DatabaseGauges;
 use super::families::{CounterFamily, Reconciled, RowsDeleted, register};
 use super::http_metrics::HttpMetrics;
+use super::worker_gauges::WorkerGauges;
 use crate::vocabulary::{
     AuthFailure, NoticeOutcome, S3Outcome, SettleOutcome, TaskKind, WakeSource, WebhookOutcome,
+    WorkerProblem,
 };
 
 /// Seconds: from a fast local answer to the end of an operation's time.
@@ -43,7 +44,7 @@ pub struct Metrics {
     pub task_wait: Histogram,
     pub reconciled: Reconciled,
     pub(super) database: DatabaseGauges,
-    listen: ListenGauge,
+    worker: WorkerGauges,
 }
 
 impl Metrics {
@@ -120,15 +121,19 @@ impl Metrics {
                 "Deletions that this process asked for because there was no task.",
             )?,
             database: DatabaseGauges::new()?,
-            listen: ListenGauge::new()?,
+            worker: WorkerGauges::new()?,
             registry,
         }))
     }
 
     /// Shows whether the worker's connection for LISTEN is there.
     pub fn set_listen_connected(&self, is_connected: bool) {
-        self.listen.is_shown.store(true, Ordering::Relaxed);
-        self.listen.connected.set(i64::from(is_connected));
+        self.worker.set_listen_connected(is_connected);
+    }
+
+    /// Shows why the worker does no work, or that it does.
+    pub fn set_worker_problem(&self, problem: Option<WorkerProblem>) {
+        self.worker.set_problem(problem);
     }
 
     /// The text format of Prometheus. What is read from the database is left out unless the database `is_up`.
@@ -140,33 +145,8 @@ impl Metrics {
         for registry in self.database.shown(is_up) {
             families.extend(registry.gather());
         }
-        if self.listen.is_shown.load(Ordering::Relaxed) {
-            families.extend(self.listen.registry.gather());
-        }
+        families.extend(self.worker.gather());
         TextEncoder::new().encode_to_string(&families)
-    }
-}
-
-/// Only a worker listens, so it is shown only once it was set.
-#[derive(Debug)]
-struct ListenGauge {
-    registry: Registry,
-    connected: IntGauge,
-    is_shown: AtomicBool,
-}
-
-impl ListenGauge {
-    fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let gauge = IntGauge::new(
-            "lethe_listen_connected",
-            "1 while the worker listens for notifications. While it is 0, only the poll finds tasks.",
-        )?;
-        Ok(Self {
-            connected: register(&registry, gauge)?,
-            registry,
-            is_shown: AtomicBool::new(false),
-        })
     }
 }
 
@@ -239,14 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_process_that_listens_shows_whether_it_is_connected() {
+    fn only_a_worker_shows_whether_it_listens_and_what_keeps_it_from_work() {
         let metrics = Metrics::new().unwrap();
         let shown = || metrics.render(false).unwrap();
         assert!(!shown().contains("lethe_listen_connected"));
+        assert!(!shown().contains("lethe_worker_problem"));
         for is_connected in [true, false] {
             metrics.set_listen_connected(is_connected);
             let line = format!("\nlethe_listen_connected {}\n", i32::from(is_connected));
             assert!(shown().contains(&line), "{}", shown());
+        }
+        for current in [Some(WorkerProblem::NoProgress), None] {
+            metrics.set_worker_problem(current);
+            for problem in WorkerProblem::ALL {
+                let is_current = i32::from(Some(*problem) == current);
+                let line =
+                    format!("\nlethe_worker_problem{{problem=\"{problem}\"}} {is_current}\n");
+                assert!(shown().contains(&line), "{line} is not in {}", shown());
+            }
         }
     }
 

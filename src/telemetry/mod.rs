@@ -7,3 +7,4 @@ pub mod http_metrics;
 pub mod logging;
 pub mod metrics;
 pub mod traces;
+mod worker_gauges;

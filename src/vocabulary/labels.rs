@@ -18,6 +18,21 @@ labels! {
 }
 
 labels! {
+    /// Why a worker does no work at the moment: `lethe_worker_problem{problem}`. Its log has the details.
+    pub enum WorkerProblem {
+        /// The object store or its configuration is at fault.
+        StoreOutage = "store-outage",
+        /// The worker has no lease yet, because it cannot register in the database.
+        NotRegistered = "not-registered",
+        /// Row level security or a missing right would hide rows, so that live objects could be deleted.
+        HiddenRows = "hidden-rows",
+        /// For a minute tasks of several users failed, and no task got on: rows are held or slow, or the database or the
+        /// store refuses to remove them.
+        NoProgress = "no-progress",
+    }
+}
+
+labels! {
     /// How a request to the object store ended: `lethe_s3_requests_total{outcome}`.
     pub enum S3Outcome {
         /// Everything that was asked was done.

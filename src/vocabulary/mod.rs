@@ -22,7 +22,8 @@ pub use entity_id::EntityId;
 pub use erasure::{ErasureStatus, UserStatus};
 pub use ids::{AuditId, TaskId, UserId, UserIdError, WorkerId};
 pub use labels::{
-    NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource, WebhookOutcome,
+    NoticeOutcome, ReconcileSource, S3Outcome, SettleOutcome, TableName, WakeSource,
+    WebhookOutcome, WorkerProblem,
 };
 pub use problem::ProblemCode;
 pub use process::ProcessRole;

@@ -15,78 +15,18 @@ use super::heartbeat_clock::HeartbeatClock;
 use super::lease::Leases;
 use super::options::WorkerOptions;
 use super::pace::Pace;
+use super::status::WorkerStatus;
 use super::watermarks::Watermarks;
 use crate::db::sqlstate::{self, Meaning, meaning};
 use crate::db::timeout::with_timeout;
-use crate::map::drift::DriftState;
 use crate::pauses::Pauses;
 use crate::queue::lease::Lease;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::WorkerProblem;
 
-/// Why a worker does no work at the moment. The log has the details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerProblem {
-    /// The object store or its configuration is at fault.
-    StoreOutage,
-    /// The worker has no lease yet, because it cannot register in the database.
-    NotRegistered,
-    /// Row level security or a missing right would hide rows, so that live objects could be deleted.
-    HiddenRows,
-    /// For `NO_PROGRESS_LIMIT` each settle has failed: rows are held or slow, or the database refuses to remove them.
-    NoProgress,
-}
-
-/// A worker whose every settle failed for so long says that it makes no progress.
-const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 /// A comparison of the erasure map with the database is given up after this time.
 const DRIFT_LIMIT: Duration = Duration::from_secs(10);
-
-/// What a worker reports of itself, for `/health/ready`.
-#[derive(Debug, Default)]
-pub struct WorkerStatus {
-    problem: Mutex<Option<WorkerProblem>>,
-    /// Whether the database still fits the erasure map.
-    pub drift: Arc<DriftState>,
-    /// The first and the last of the failed settles since the last one that committed.
-    failed_settles: Mutex<Option<(Instant, Instant)>>,
-}
-
-impl WorkerStatus {
-    /// The status of a worker that stops claiming while the database does not fit the erasure map, as this says.
-    #[must_use]
-    pub fn of(drift: Arc<DriftState>) -> Self {
-        Self {
-            drift,
-            ..Self::default()
-        }
-    }
-
-    /// Why the worker does no work at the moment. None when it works.
-    #[must_use]
-    pub fn problem(&self) -> Option<WorkerProblem> {
-        let is_stuck = self.failed_settles.lock().is_some_and(|(first, last)| {
-            first.elapsed() > NO_PROGRESS_LIMIT && last.elapsed() < NO_PROGRESS_LIMIT
-        });
-        let problem = *self.problem.lock();
-        problem.or_else(|| is_stuck.then_some(WorkerProblem::NoProgress))
-    }
-
-    pub(super) fn made_progress(&self) {
-        *self.failed_settles.lock() = None;
-    }
-
-    pub(super) fn made_no_progress(&self) {
-        let now = Instant::now();
-        let mut failed = self.failed_settles.lock();
-        let first = failed.map_or(now, |(first, _)| first);
-        *failed = Some((first, now));
-    }
-
-    pub(super) fn report(&self, problem: Option<WorkerProblem>) {
-        *self.problem.lock() = problem;
-    }
-}
 
 pub struct Context {
     pub pool: PgPool,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use super::context::{Context, WorkerProblem, database_pauses};
+use super::context::{Context, database_pauses};
 use crate::cause::chain;
 use crate::db::sqlstate::{self, Trouble};
 use crate::db::timeout::{STATEMENT_LIMIT, with_timeout};
@@ -13,7 +13,7 @@ use crate::failpoint;
 use crate::queue::claim::Claim;
 use crate::queue::lease::Lease;
 use crate::storage::{Failure, KeyOutcome, ObjectRef, RequestRecord};
-use crate::vocabulary::ErrorClass;
+use crate::vocabulary::{ErrorClass, WorkerProblem};
 
 /// So often the database may take too long to say which keys are live. Then the tasks fail, so that a person sees it.
 const MAX_SLOW_ANSWERS: u32 = 3;

@@ -25,13 +25,9 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
         let step = try_step(context, &lease.worker, &claim, held);
         let error = match with_timeout(TRANSACTION_LIMIT, step).await {
             Ok(None) => return SettleResult::default(),
-            Ok(Some(task)) => {
-                context.status.made_progress();
-                return SettleResult { tasks: vec![task] };
-            }
+            Ok(Some(task)) => return SettleResult { tasks: vec![task] },
             Err(error) => error,
         };
-        context.status.made_no_progress();
         let trouble = sqlstate::trouble(&error);
         let task_id = claim.id.0;
         tracing::warn!(

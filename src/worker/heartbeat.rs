@@ -20,7 +20,7 @@ impl KeepAlive for Context {
     }
 }
 
-/// Sends heartbeats over the pool while the listener sends none. Runs until cancelled, which happens after the drain.
+/// Sends heartbeats over the pool while the listener sends none, and shows in the metrics how the worker is. Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let mut tick = tokio::time::interval(context.heartbeats.every() / 4);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -29,6 +29,7 @@ pub async fn run(context: &Context, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        context.metrics.set_worker_problem(context.status.problem());
         if context.heartbeats.is_overdue()
             && let Err(error) = send(context, &context.pool).await
         {

@@ -15,7 +15,7 @@
 //!          heartbeat renews the lease, and finds lost workers and due tasks
 //!          maintenance makes full scans, rescues and prunes
 //!          the listener (queue/listen.rs) receives notifications and sends heartbeats over its connection
-//! shared   context, with the leases of this process
+//! shared   context, with the leases of this process, and status (why the worker does no work)
 //! ```
 
 mod audit;
@@ -38,10 +38,11 @@ mod report;
 mod rest;
 mod run;
 mod settle;
+mod status;
 mod wakefulness;
 mod watermarks;
 
 pub use cleanup::Cleanup;
-pub use context::{WorkerProblem, WorkerStatus};
 pub use options::WorkerOptions;
 pub use run::run;
+pub use status::WorkerStatus;

@@ -26,7 +26,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
             if !may_work {
                 let outcomes = release(claims);
                 let settled = settle(&context, &lease, outcomes).await;
-                report(&context.metrics, &span, &settled);
+                report(&context, &span, &settled);
                 return span.end();
             }
             let (steps, claims) = split_steps(claims);
@@ -36,10 +36,10 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
             let settled = span
                 .stage("settle", settle(&context, &lease, outcomes))
                 .await;
-            report(&context.metrics, &span, &settled);
+            report(&context, &span, &settled);
             for step in steps {
                 let settled = span.stage("erasure step", settle_step(&context, &lease, step));
-                report(&context.metrics, &span, &settled.await);
+                report(&context, &span, &settled.await);
             }
             span.end();
         };
@@ -93,7 +93,7 @@ async fn survive<F>(
     let settled = tokio::spawn(async move {
         let span = BatchSpan::begin(crashed.len(), std::iter::empty());
         let settled = settle(&shared, &lease, crashed).await;
-        report(&shared.metrics, &span, &settled);
+        report(&shared, &span, &settled);
         span.end();
     });
     if let Err(error) = settled.await {

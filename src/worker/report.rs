@@ -1,13 +1,15 @@
-//! The last stage: writes the committed tasks to the log and the metrics.
+//! The last stage: writes the committed tasks to the log, the metrics and the worker's status.
 
+use super::context::Context;
 use super::rest::SettledTask;
 use super::settle::SettleResult;
 use crate::queue::settle::Verdict;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{BatchSpan, TaskEnd};
 use crate::vocabulary::{SettleOutcome, TaskKind};
 
-pub fn report(metrics: &Metrics, batch: &BatchSpan, result: &SettleResult) {
+pub fn report(context: &Context, batch: &BatchSpan, result: &SettleResult) {
+    context.status.settled(&result.tasks);
+    let metrics = &context.metrics;
     for task in &result.tasks {
         let gone: Vec<&str> = task.outcome.gone().collect();
         batch.task(&task_end(task, gone.len()));

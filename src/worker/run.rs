@@ -7,14 +7,16 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, WorkerProblem, WorkerStatus, database_pauses};
+use super::context::{Context, database_pauses};
 use super::options::WorkerOptions;
+use super::status::WorkerStatus;
 use super::{heartbeat, maintenance, pipeline};
 use crate::map::drift::Records;
 use crate::queue::lease::Lease;
 use crate::queue::listen::listen;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::vocabulary::WorkerProblem;
 
 /// How long releasing tasks may take after the requests to the store have stopped.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);

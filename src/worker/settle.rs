@@ -108,14 +108,12 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
         let written = write(context, &lease.worker, &batch);
         let error = match with_timeout(TRANSACTION_LIMIT, written).await {
             Ok(settled) => {
-                context.status.made_progress();
                 wake_parents(context, &settled).await;
                 result.tasks.extend(settled);
                 continue;
             }
             Err(error) => error,
         };
-        context.status.made_no_progress();
         let trouble = sqlstate::trouble(&error);
         let tasks = batch.outcomes.len();
         tracing::warn!(

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::support::service::{Service, answer};
 use crate::support::world::World;
-use lethe::worker::WorkerProblem;
+use lethe::vocabulary::WorkerProblem;
 
 impl World {
     async fn restore(&self, sample: Uuid) -> RestoreOutcome {

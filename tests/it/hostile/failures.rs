@@ -1,7 +1,9 @@
 //! Each kind of failure has an end that a person sees: what is too slow or held fails by itself and is tried again,
 //! what is refused ends dead with the reason, and what the application changed meanwhile is seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use lethe::vocabulary::WorkerProblem;
 
 use super::application::{Application, DONE_LIMIT, Mischief, Role};
 
@@ -204,6 +206,41 @@ async fn a_table_that_is_locked_shows_on_the_task() {
         &format!("(select status = 'completed' from lethe.tasks where id = {task})"),
     )
     .await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_every_task_fails_for_a_minute_says_so_until_one_gets_on() {
+    let app = Application::new().await;
+    for user in ["user_a", "user_b"] {
+        app.user(user).await;
+        let sample = app.sample(user, &[&format!("{user}/1")]).await;
+        app.delete_sample(sample).await;
+    }
+    let held = app
+        .hold("select from samples where user_id in ('user_a', 'user_b') for update")
+        .await;
+    let worker = app.worker().await;
+    let stuck = "lethe_worker_problem{problem=\"no-progress\"} 1";
+    let began = Instant::now();
+    while !worker.scraped().contains(stuck) {
+        let status = worker.status.problem();
+        assert!(began.elapsed() < Duration::from_secs(120), "{status:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() > Duration::from_secs(60), "too early");
+    assert_eq!(worker.status.problem(), Some(WorkerProblem::NoProgress));
+    held.release().await;
+    app.within(
+        DONE_LIMIT,
+        "(select bool_and(status = 'completed') from lethe.tasks where user_id in ('user_a', 'user_b'))",
+    )
+    .await;
+    while worker.scraped().contains(stuck) {
+        assert!(began.elapsed() < Duration::from_secs(180));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(worker.status.problem(), None);
     worker.stop().await;
 }
 

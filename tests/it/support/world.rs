@@ -415,6 +415,11 @@ impl RunningWorker {
         }
     }
 
+    /// What a scrape of this worker shows.
+    pub fn scraped(&self) -> String {
+        self.metrics.render(false).unwrap()
+    }
+
     /// Stops in order.
     pub async fn stop(self) {
         self.shutdown.cancel();
