@@ -61,7 +61,30 @@ pub(super) fn find(scope: &Scope<'_>) -> Vec<MissingIndex> {
     missing
 }
 
+/// The sentence on a reference without a rule that no index leads, if its table is large: PostgreSQL then reads the whole
+/// table for each row that is erased.
+pub(super) fn unruled(table: &Table, columns: &[&Column]) -> Option<String> {
+    let is_slow = table.rows > MIN_ROWS && !table.has_index_on(columns);
+    is_slow.then(|| {
+        format!(
+            "Without an index PostgreSQL reads all of its about {} rows for each row that is erased: {}",
+            table.rows,
+            statement(table, columns)
+        )
+    })
+}
+
 fn index(place: String, table: &Table, columns: &[&Column], line: usize) -> MissingIndex {
+    let what = format!("Has no index; the table has about {} rows.", table.rows);
+    MissingIndex {
+        finding: Finding::danger(Code::Index, place, what, statement(table, columns))
+            .at(line)
+            .acceptable("index"),
+        is_large: table.rows > MIN_ROWS,
+    }
+}
+
+fn statement(table: &Table, columns: &[&Column]) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.sql.as_str()).collect();
     let names = names.join(", ");
     let on = match columns {
@@ -69,7 +92,7 @@ fn index(place: String, table: &Table, columns: &[&Column], line: usize) -> Miss
         [column] if column.family == TypeFamily::TextArray => format!("using gin ({names})"),
         _ => format!("({names})"),
     };
-    let remedy = if table.kind == TableKind::Partitioned {
+    if table.kind == TableKind::Partitioned {
         // PostgreSQL makes an index on a partitioned table only as a whole.
         format!(
             "create index on {} {on}; -- locks writes: on a partitioned table it cannot be made concurrently",
@@ -77,12 +100,5 @@ fn index(place: String, table: &Table, columns: &[&Column], line: usize) -> Miss
         )
     } else {
         format!("create index concurrently on {} {on};", table.sql)
-    };
-    let what = format!("Has no index; the table has about {} rows.", table.rows);
-    MissingIndex {
-        finding: Finding::danger(Code::Index, place, what, remedy)
-            .at(line)
-            .acceptable("index"),
-        is_large: table.rows > MIN_ROWS,
     }
 }

@@ -1,6 +1,7 @@
 //! References: every foreign key that points at a row which may be erased has a rule.
 
 use super::finding::{Code, Finding};
+use super::indexes;
 use super::scope::Scope;
 use crate::map::catalog::{Column, Edge, OnDelete};
 use crate::map::format::{Action, toml_key};
@@ -48,7 +49,7 @@ fn judge(scope: &Scope<'_>, edge: &Edge<'_>) -> Option<Finding> {
         .map(|column| column.name.as_str())
         .collect();
     let key = toml_key(&columns.join(","));
-    let remedy = format!(
+    let mut remedy = format!(
         "Give the rule on_erase.{key} to [table.{}]: \"delete\"{}, or {{ do = \"keep\", … }}.",
         toml_key(&scope.map.name_of(edge.child)),
         if edge.columns.iter().any(|column| !column.not_null) {
@@ -57,6 +58,9 @@ fn judge(scope: &Scope<'_>, edge: &Edge<'_>) -> Option<Finding> {
             ""
         },
     );
+    if let Some(index) = indexes::unruled(edge.child, &edge.columns) {
+        remedy = format!("{remedy} {index}");
+    }
     if !below.is_empty() {
         let what = format!(
             "References {parent} with ON DELETE CASCADE, has no rule, and rows of {below} name objects."

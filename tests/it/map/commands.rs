@@ -37,6 +37,19 @@ async fn check_says_by_its_exit_code_what_it_found() {
     );
     assert!(text.trim_end().ends_with("1 incomplete"), "{text}");
 
+    for sql in [
+        "insert into users values ('user_1')",
+        "insert into a select n, 'user_1' from generate_series(1, 10001) n",
+        "analyze a",
+    ] {
+        application.world.execute(sql).await;
+    }
+    let (_, text, _) = run(&application, &["check"], INCOMPLETE).await;
+    assert!(
+        text.contains("reads all of its about 10001 rows for each row that is erased: create index concurrently on public.a (user_id);"),
+        "{text}"
+    );
+
     let (code, _, errors) = run(&application, &["check"], "version = 2\n").await;
     assert_eq!(code, 2, "{errors}");
     assert!(
