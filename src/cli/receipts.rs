@@ -14,7 +14,7 @@ use super::progress::bar;
 use crate::db::sqlstate::{Meaning, meaning};
 use crate::receipts::body::{START, hex};
 use crate::receipts::key::{PublicKey, ReceiptKeyError, SigningKey};
-use crate::receipts::replay::{Returned, Subjects};
+use crate::receipts::replay::{Asked, Returned, Subjects};
 use crate::receipts::verify::{Chain, ChainError, Verification};
 use crate::receipts::{keys, list, replay};
 
@@ -234,6 +234,7 @@ impl Replay<'_> {
         spinner.finish_and_clear();
         let returned = returned?;
         drop(connection);
+        let mut asked = None;
         if self.apply {
             let length = u64::try_from(returned.users.len()).unwrap_or(u64::MAX);
             let bar = bar(
@@ -243,21 +244,24 @@ impl Replay<'_> {
             let actor = format!("cli:{}", self.user);
             let applied = replay::apply(self.pool, &returned.users, &actor, || bar.inc(1)).await;
             bar.finish_and_clear();
-            applied?;
+            asked = Some(applied?);
         }
-        self.output(&receipts, &returned)
+        self.output(&receipts, &returned, asked)
     }
 
     fn output(
         &self,
         receipts: &Subjects,
         returned: &Returned,
+        asked: Option<Asked>,
     ) -> Result<ReplayOutput, ReceiptsError> {
         let is_done = returned.missing_keys.is_empty();
         let text = if self.json {
             let users: Vec<&str> = returned.users.iter().map(|user| user.as_str()).collect();
             serde_json::to_string_pretty(&json!({
                 "applied": self.apply,
+                "held": asked.unwrap_or_default().held,
+                "refused": asked.unwrap_or_default().refused,
                 "receipts": receipts.count(),
                 "compared": returned.compared,
                 "users": users,
@@ -269,49 +273,74 @@ impl Replay<'_> {
                 "missingKeys": returned.missing_keys,
             }))?
         } else {
-            self.text(receipts, returned)
+            text(receipts, returned, asked)
         };
         Ok(ReplayOutput { text, is_done })
     }
+}
 
-    fn text(&self, receipts: &Subjects, returned: &Returned) -> String {
-        let count = returned.users.len();
-        let mut text = format!(
-            "compared {} users with {} receipts and the tombstones\n\
-             {count} users were erased and are there again: {} by their receipt, {} by their tombstone",
-            returned.compared,
-            receipts.count(),
-            returned.by_receipt,
-            returned.by_tombstone
-        );
-        for user in returned.users.iter().take(MAX_NAMED) {
-            let _ = write!(text, "\n  {}", user.as_str().escape_debug());
-        }
-        if count > MAX_NAMED {
-            let _ = write!(
-                text,
-                "\n  … and {} more (--json names all)",
-                count - MAX_NAMED
-            );
-        }
+fn text(receipts: &Subjects, returned: &Returned, asked: Option<Asked>) -> String {
+    let count = returned.users.len();
+    let mut text = format!(
+        "compared {} users with {} receipts and the tombstones\n\
+         {count} users were erased and are there again: {} by their receipt, {} by their tombstone",
+        returned.compared,
+        receipts.count(),
+        returned.by_receipt,
+        returned.by_tombstone
+    );
+    for user in returned.users.iter().take(MAX_NAMED) {
+        let _ = write!(text, "\n  {}", user.as_str().escape_debug());
+    }
+    if count > MAX_NAMED {
         let _ = write!(
             text,
-            "\n{} more are being erased already; {} receipts are of users who are gone, and {} of users whom this \
-             database does not know",
-            returned.under_way, returned.still_erased, returned.unknown
+            "\n  … and {} more (--json names all)",
+            count - MAX_NAMED
         );
-        for id in &returned.missing_keys {
-            let _ = write!(
-                text,
-                "\nreceipts of key {id} could not be compared: this database does not have it. Set RECEIPT_SIGNING_KEY \
-                 to that key and run this again"
-            );
-        }
-        if self.apply {
-            let _ = write!(text, "\nasked for {count} erasures; workers carry them out");
-        } else if count > 0 {
+    }
+    let _ = write!(
+        text,
+        "\n{} more are being erased already; {} receipts are of users who are gone, and {} of users whom this \
+         database does not know",
+        returned.under_way, returned.still_erased, returned.unknown
+    );
+    for id in &returned.missing_keys {
+        let _ = write!(
+            text,
+            "\nreceipts of key {id} could not be compared: this database does not have it. Set RECEIPT_SIGNING_KEY \
+             to that key and run this again"
+        );
+    }
+    match asked {
+        Some(asked) => write_asked(&mut text, asked),
+        None if count > 0 => {
             text.push_str("\nnothing was changed; --apply asks for their erasure");
         }
-        text
+        None => {}
+    }
+    text
+}
+
+fn write_asked(text: &mut String, asked: Asked) {
+    let _ = write!(
+        text,
+        "\nasked for {} erasures; workers carry them out",
+        asked.accepted
+    );
+    if asked.held > 0 {
+        let _ = write!(
+            text,
+            "\n{} of them wait, because ERASURE_LIMIT_PER_HOUR allows no more in an hour; `lethe resume` \
+             releases them",
+            asked.held
+        );
+    }
+    if asked.refused > 0 {
+        let _ = write!(
+            text,
+            "\n{} users were not taken: the erasure map does not allow them to be erased (`ids` and `never`)",
+            asked.refused
+        );
     }
 }

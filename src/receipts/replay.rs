@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use sqlx::{PgConnection, PgPool, query_file};
+use sqlx::{PgConnection, PgPool, query_file, query_file_scalar};
 
 use super::body::{Body, Hash, hex};
 use super::key::SubjectKey;
@@ -155,6 +155,17 @@ async fn count_tombstones(
     }
 }
 
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Erasures that were accepted.
+    pub accepted: u64,
+    /// Of these, those that wait because ERASURE_LIMIT_PER_HOUR allows no more.
+    pub held: u64,
+    /// Users whom the erasure map does not allow to be erased (`ids` and `never`).
+    pub refused: u64,
+}
+
 /// Asks for the erasure of these users, one transaction each. `progress` is called after each.
 ///
 /// # Errors
@@ -164,12 +175,23 @@ pub async fn apply(
     users: &[UserId],
     actor: &str,
     progress: impl Fn(),
-) -> Result<(), sqlx::Error> {
+) -> Result<Asked, sqlx::Error> {
+    let mut asked = Asked::default();
+    let mut tasks = Vec::new();
     for user in users {
-        if delete_user(pool, user, actor, None).await?.is_none() {
-            tracing::warn!(user_id = %user, "the erasure map does not allow this user to be erased (`ids` and `never`)");
+        match delete_user(pool, user, actor, None).await? {
+            Some(task) => tasks.push(task.0),
+            None => {
+                asked.refused += 1;
+                tracing::warn!(user_id = %user, "the erasure map does not allow this user to be erased (`ids` and `never`)");
+            }
         }
         progress();
     }
-    Ok(())
+    asked.accepted = tasks.len() as u64;
+    let held = query_file_scalar!("sql/receipts/held.sql", &tasks)
+        .fetch_one(pool)
+        .await?;
+    asked.held = held.unsigned_abs();
+    Ok(asked)
 }

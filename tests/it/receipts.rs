@@ -407,3 +407,46 @@ async fn a_replay_after_a_restore_erases_again_whoever_came_back() {
         "{told}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_by_tombstone_keeps_to_the_limit_and_says_who_waits() {
+    let world = World::new().await;
+    let users = ["user_a1", "user_b2", "user_c3"];
+    erase(&world, &users).await;
+    seal_all(&world.pool, None).await.unwrap();
+    // The application's tables alone came back from a backup, and the export was made before there was a receipt.
+    for sql in [
+        "alter table users disable trigger users_not_tombstoned",
+        "insert into users (id) select unnest(array['user_a1', 'user_b2', 'user_c3'])",
+        "alter table users enable trigger users_not_tombstoned",
+        "select lethe.configure('serve', 2, null, 'test')",
+        "update lethe.erasure_slots set used_at = '-infinity'",
+    ] {
+        world.execute(sql).await;
+    }
+    let empty = TempFile::new("");
+    let arguments = ["replay", empty.path(), "--allow-empty", "--json"];
+    let (code, told) = receipts(&world, &arguments, &[("USER", "alice")]).await;
+    assert_eq!(code, 0, "{told}");
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(report["byTombstone"], 3, "{told}");
+    assert_eq!(report["byReceipt"], 0, "{told}");
+    let arguments = ["replay", empty.path(), "--allow-empty", "--apply"];
+    let (code, told) = receipts(&world, &arguments, &[("USER", "alice")]).await;
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        told.contains("asked for 3 erasures")
+            && told.contains("1 of them wait, because ERASURE_LIMIT_PER_HOUR"),
+        "{told}"
+    );
+    let worker = world.worker().await;
+    world.until("(select count(*) = 1 from users)").await;
+    world
+        .expect_rows("lethe.cleanup_tasks where held_reason is not null", 1)
+        .await;
+    let resume = ["resume", "--reason", "seen"];
+    let output = world.run(&resume, &[("USER", "alice")]).await;
+    assert!(output.status.success(), "{output:?}");
+    world.until("(select count(*) = 0 from users)").await;
+    worker.stop().await;
+}
