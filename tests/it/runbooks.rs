@@ -1,5 +1,5 @@
-//! Every command of docs/operations.md, docs/integrate.md, docs/gdpr.md and docs/receipts.md is run, and every snippet
-//! stands in a file that is run.
+//! Every command of README.md, docs/operations.md, docs/integrate.md, docs/gdpr.md, docs/receipts.md and
+//! docs/erasure-map.md is run, and every snippet stands in a file that is run.
 
 use std::fs::{create_dir, read_to_string, remove_dir_all};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use lethe::receipts::seal::seal_all;
 
+use crate::map::database::Application;
+use crate::support::clerk::{ClerkDouble, SECRET_KEY};
 use crate::support::service::{ADMIN_TOKEN, ISSUER, Service, WEBHOOK_SECRET, signer};
 use crate::support::world::{PATIENCE, World};
 
@@ -73,6 +75,7 @@ struct Reader {
     world: World,
     service: Service,
     folder: Folder,
+    clerk: ClerkDouble,
     dead_task: i64,
     restored_url: String,
 }
@@ -103,6 +106,8 @@ impl Reader {
         assert_eq!(seal_all(&world.pool, None).await.unwrap(), 1);
         Self {
             restored_url: empty_database(&world).await,
+            clerk: ClerkDouble::start(&["user_2abc", "user_dead_1", "user_dead_2", "user_seed_1"])
+                .await,
             dead_task: dead[0],
             world,
             service,
@@ -114,44 +119,24 @@ impl Reader {
     async fn run(&self, commands: &str) {
         // In case it was cancelled by a block before.
         self.world.delete_user("user_2abc").await;
-        let lethe = Path::new(env!("CARGO_BIN_EXE_lethe")).parent().unwrap();
-        let path = format!("{}:{}", lethe.display(), std::env::var("PATH").unwrap());
-        let signer = signer();
-        let mut command = tokio::process::Command::new("bash");
-        command
-            .args(["-euo", "pipefail", "-c", commands])
-            .current_dir(&self.folder.0)
-            .env_clear()
-            .env("PATH", path)
-            .env("DATABASE_URL", &self.world.url)
-            .env("RESTORED_URL", &self.restored_url)
-            .env("LETHE", &self.service.url)
-            .env("TOKEN", ADMIN_TOKEN)
-            .env("USER_ID", "user_2abc")
-            .env("TASK", self.dead_task.to_string())
-            .env("S3_BUCKET", "lethe")
-            .env("AWS_ENDPOINT_URL_S3", self.world.s3.url())
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test-secret")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("CLERK_WEBHOOK_SIGNING_SECRET", WEBHOOK_SECRET)
-            .env("CLERK_JWT_KEY", signer.public_key())
-            .env("CLERK_ISSUER", ISSUER)
-            .env("ADMIN_API_TOKENS", format!("ops:{ADMIN_TOKEN}"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(PATIENCE, command.output()).await;
-        let output = output
-            .unwrap_or_else(|_| panic!("no end of:\n{commands}"))
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{} of:\n{commands}\n{}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let (task, key) = (self.dead_task.to_string(), signer().public_key().to_owned());
+        let tokens = format!("ops:{ADMIN_TOKEN}");
+        let environment = [
+            ("DATABASE_URL", self.world.url.as_str()),
+            ("RESTORED_URL", &self.restored_url),
+            ("LETHE", &self.service.url),
+            ("TOKEN", ADMIN_TOKEN),
+            ("USER_ID", "user_2abc"),
+            ("TASK", &task),
+            ("AWS_ENDPOINT_URL_S3", &self.world.s3.url()),
+            ("CLERK_WEBHOOK_SIGNING_SECRET", WEBHOOK_SECRET),
+            ("CLERK_JWT_KEY", &key),
+            ("CLERK_ISSUER", ISSUER),
+            ("CLERK_SECRET_KEY", SECRET_KEY),
+            ("CLERK_API_URL", &self.clerk.url),
+            ("ADMIN_API_TOKENS", &tokens),
+        ];
+        shell(&self.folder, &environment, commands).await;
     }
 
     /// How many rows there are in the restored database.
@@ -161,6 +146,45 @@ impl Reader {
         let count = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
         count.fetch_one(&mut connection).await.unwrap()
     }
+}
+
+/// Runs commands as a reader would, who has `lethe` and stops at the first fault.
+async fn shell(folder: &Folder, environment: &[(&str, &str)], commands: &str) {
+    let lethe = Path::new(env!("CARGO_BIN_EXE_lethe")).parent().unwrap();
+    let path = format!("{}:{}", lethe.display(), std::env::var("PATH").unwrap());
+    let mut command = tokio::process::Command::new("bash");
+    command
+        .args(["-euo", "pipefail", "-c", commands])
+        .current_dir(&folder.0)
+        .env_clear()
+        .env("PATH", path)
+        .env("S3_BUCKET", "lethe")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test-secret")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output = output
+        .unwrap_or_else(|_| panic!("no end of:\n{commands}"))
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{} of:\n{commands}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The shell commands of a document.
+fn commands_of(document: &str) -> Vec<String> {
+    blocks(document)
+        .into_iter()
+        .filter_map(|(language, text)| (language == "sh").then_some(text))
+        .collect()
 }
 
 async fn empty_database(world: &World) -> String {
@@ -181,10 +205,7 @@ async fn every_command_of_the_documents_works_and_a_restored_backup_erases_again
         "docs/gdpr.md",
         "docs/receipts.md",
     ] {
-        for (_, commands) in blocks(document)
-            .iter()
-            .filter(|(language, _)| language == "sh")
-        {
+        for commands in &commands_of(document) {
             reader.run(commands).await;
             ran += 1;
             if commands.contains("pg_dump") {
@@ -205,6 +226,78 @@ async fn every_command_of_the_documents_works_and_a_restored_backup_erases_again
         }
     }
     assert!(ran > 15, "only {ran} blocks were found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_readme_works() {
+    let reader = Reader::new().await;
+    let (set_up, others): (Vec<_>, Vec<_>) = commands_of("README.md")
+        .into_iter()
+        .partition(|commands| commands.contains("scripts/"));
+    // The gate runs these two on a machine of their own.
+    assert_eq!(set_up.len(), 1, "{set_up:?}");
+    assert!(others.len() >= 3, "{others:?}");
+    // Clerk lists new users late, so a young one is not missing.
+    let age = "update users set created_at = now() - interval '1 day'";
+    reader.world.execute(age).await;
+    for commands in others {
+        let here = commands.replace("http://127.0.0.1:8080", &reader.service.url);
+        reader.run(&here.replace("curl ", "curl -fsS ")).await;
+    }
+    let erased = "lethe.tasks where user_id = 'user_seed_1' and kind = 'user-delete'";
+    reader.world.expect_rows(erased, 1).await;
+    // Clerk does not have this user, so `lethe reconcile clerk --apply` erased them.
+    let missing = "lethe.tasks where user_id = 'user_after_the_backup' and kind = 'user-delete'";
+    reader.world.expect_rows(missing, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fifteen_minutes_of_the_manual_lead_from_a_database_to_a_map_that_is_applied() {
+    let application = Application::new(
+        "create table users (id text primary key, email text);
+         create table posts (id uuid primary key, author_id text not null references users, picture_key text);
+         insert into users select 'user_2abc' || case n when 0 then '' else n::text end from generate_series(0, 20) n;
+         insert into posts select gen_random_uuid(), u.id, 'posts/' || u.id || '/' || n || '.jpg'
+         from users u, generate_series(1, 5) n;",
+    )
+    .await;
+    let world = &application.world;
+    let suffix = Uuid::new_v4().simple().to_string();
+    let roles = ["lethe_worker", "lethe_serve", "acme"];
+    for role in roles {
+        world.execute(&format!("create role {role}_{suffix}")).await;
+    }
+    let (folder, url, s3) = (Folder::new(), world.url.clone(), world.s3.url());
+    let (key, tokens) = (
+        signer().public_key().to_owned(),
+        format!("ops:{ADMIN_TOKEN}"),
+    );
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("AWS_ENDPOINT_URL_S3", &s3),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", WEBHOOK_SECRET),
+        ("CLERK_JWT_KEY", &key),
+        ("ADMIN_API_TOKENS", &tokens),
+    ];
+    let map = folder.0.join("lethe.toml");
+    for commands in commands_of("docs/erasure-map.md") {
+        let mut here = commands.replace("postgres://…", &world.url);
+        for role in roles {
+            here = here.replace(&format!(" {role}"), &format!(" {role}_{suffix}"));
+        }
+        shell(&folder, &environment, &here).await;
+        if commands.contains("map init") {
+            let draft = read_to_string(&map).unwrap();
+            assert!(draft.contains("author_id = \"TODO\""), "{draft}");
+            let decided = draft
+                .replace("within = \"TODO\"", "within = \"any\"")
+                .replace("\"TODO\"", "\"delete\"");
+            std::fs::write(&map, decided).unwrap();
+        }
+    }
+    world
+        .expect_rows("lethe.maps where map like '%author_id%'", 1)
+        .await;
 }
 
 #[test]

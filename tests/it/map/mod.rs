@@ -5,7 +5,7 @@ mod alone;
 mod check;
 mod circles;
 mod commands;
-mod database;
+pub mod database;
 mod drift;
 mod engine;
 mod findings;
