@@ -50,6 +50,14 @@ test("what is deleted and waits is filtered by type, by who deleted it, by user 
   await page.getByRole("searchbox", { name: "Id", exact: true }).fill(id);
   await page.keyboard.press("Enter");
   await until("the row of this id", async () => (await rows(page).count()) === 1);
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  await page.getByRole("combobox", { name: "Task" }).selectOption("dead");
+  await page.getByText("Nothing that is deleted and waits matches these filters.").waitFor();
+  assert.equal(new URL(page.url()).search, "?taskStatus=dead");
+  await page.getByRole("combobox", { name: "Task" }).selectOption("pending");
+  const pending = (await lethe.call("GET", "/admin/deleted?taskStatus=pending")).body.items.length;
+  assert.ok(pending > 0);
+  await until("the rows whose task waits", async () => (await rows(page).count()) === pending);
 }));
 
 test("a sample is restored while that is possible", panel("deleted?entityType=sample&userId=user_seed_1", {}, async (page) => {

@@ -42,6 +42,10 @@ test("erasures are filtered by status, by who asked and by when", needs("listEra
   await page.getByText("No erasure matches these filters.").waitFor();
   await page.goBack();
   await until("the erasure of the script", async () => (await users(page)).join() === "user_never_seen");
+  await page.getByLabel("Requested after").fill("2099-01-01T00:00");
+  await page.keyboard.press("Enter");
+  await page.getByText("No erasure matches these filters.").waitFor();
+  assert.equal(new URL(page.url()).searchParams.get("requestedAfter"), "2099-01-01T00:00:00.000Z");
 }));
 
 test("what is typed into a filter outlives a refresh of the list", needs("listErasures"), panel("erasures", {}, async (page) => {

@@ -39,6 +39,17 @@ test("the system page shows the database, the map and what its gate finds", pane
   await lethe.sql("drop table public.comments");
 }));
 
+test("the system page shows each setting", panel("system", {}, async (page) => {
+  const settings = page.locator("section", { has: page.getByRole("heading", { name: "Settings" }) });
+  const { body } = await lethe.call("GET", "/admin/settings");
+  const shown = (await settings.textContent()).toLowerCase();
+  for (const name of Object.keys(body)) {
+    const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+    assert.ok(shown.includes(words), `${words} is not in ${shown}`);
+  }
+  await settings.getByText(body.erasureLimitPerHour.toLocaleString("en-GB"), { exact: true }).first().waitFor();
+}));
+
 test("a diagnosis is copied without secrets", panel("system", {}, async (page) => {
   await page.getByRole("button", { name: "Copy a diagnosis" }).click();
   await page.getByText("The diagnosis is copied.").waitFor();

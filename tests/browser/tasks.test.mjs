@@ -104,6 +104,27 @@ test("one field finds a task, a user and an entity", panel("tasks", {}, async (p
   assert.ok(!(await page.title()).includes(id), await page.title());
 }));
 
+test("a user whose id begins in another way is found too", panel("tasks", {}, async (page) => {
+  await lethe.sql("update lethe.cleanup_tasks set user_id = 'person-2' where user_id = 'user_seed_2'");
+  const field = page.getByLabel("Find by task, user or entity");
+  await field.fill("person-2");
+  await page.keyboard.press("Enter");
+  await until("the address", () => new URL(page.url()).search === "?userId=person-2");
+  await settled(page);
+  assert.equal(await rows(page).count(), 1);
+  await lethe.sql("update lethe.cleanup_tasks set user_id = 'user_seed_2' where user_id = 'person-2'");
+}));
+
+test("the parts of a task are found by its number", panel("tasks", {}, async (page) => {
+  const id = await lethe.sql("select id from lethe.tasks where user_id = 'user_seed_9' and kind = 'user-delete'");
+  await page.getByRole("searchbox", { name: "Part of task" }).fill(id);
+  await page.keyboard.press("Enter");
+  await until("the address", () => new URL(page.url()).search === `?parentId=${id}`);
+  await settled(page);
+  const parts = await lethe.sql(`select count(*) from lethe.tasks where parent_id = ${id}`);
+  assert.equal(String(await rows(page).count()), parts);
+}));
+
 test("a page of one task shows its attempts, its error and its remaining keys", panel("tasks?status=dead", {}, async (page) => {
   await rows(page).first().locator("a").first().click();
   await page.getByText("Timeline, oldest first").waitFor();
@@ -230,6 +251,42 @@ test("the audit trail is filtered, opened and exported as JSON lines", panel("au
   await page.keyboard.press("Enter");
   await page.getByText("No entry matches these filters.").waitFor();
   assert.equal(new URL(page.url()).searchParams.get("after"), "2099-01-01T00:00:00.000Z");
+}));
+
+test("the audit trail is filtered by entity, by task and by its end", panel("audit", {}, async (page) => {
+  const [task, entity] = (await lethe.sql("select id, entity_id from lethe.tasks where status = 'dead' order by id limit 1")).split("|");
+  const count = (/** @type {string} */ where) => lethe.sql(`select count(*) from lethe.cleanup_audit where ${where}`);
+  const fields = [["Entity", entity, `entity_id = '${entity}'`], ["Task", task, `task_id = ${task}`]];
+  for (const [name, value, where] of fields) {
+    const expected = await count(where);
+    assert.notEqual(expected, "0", where);
+    await page.getByRole("searchbox", { name, exact: true }).fill(value);
+    await page.keyboard.press("Enter");
+    await until(`the entries of ${name}`, async () => String(await rows(page).count()) === expected);
+    await page.getByRole("button", { name: "Clear filters" }).click();
+    await settled(page);
+  }
+  await page.getByLabel("Until").fill("2001-01-01T00:00");
+  await page.keyboard.press("Enter");
+  await page.getByText("No entry matches these filters.").waitFor();
+  assert.equal(new URL(page.url()).searchParams.get("before"), "2001-01-01T00:00:00.000Z");
+}));
+
+test("every page has its key", panel("tasks", {}, async (page) => {
+  await page.keyboard.press("?");
+  const dialog = page.getByRole("dialog");
+  const keys = (await dialog.locator("dt").allTextContents()).filter((key) => key.startsWith("g "));
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  const seen = new Set();
+  for (const key of keys) {
+    await page.keyboard.press("g");
+    await page.keyboard.press(key.slice(2));
+    await until(`the page of ${key}`, () => !seen.has(new URL(page.url()).pathname));
+    await settled(page);
+    seen.add(new URL(page.url()).pathname);
+  }
+  assert.equal(seen.size, 7, [...seen].join());
 }));
 
 test("a list is read page by page, and back leads to the page before", panel("", {}, async (page) => {

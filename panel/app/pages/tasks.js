@@ -138,16 +138,26 @@ function Tabs({ status, stats }) {
   </div>`;
 }
 
+/**
+ * Whether this is a user's id. Which ids users have is for the erasure map to say, so the server is asked.
+ * @param {string} text
+ */
+async function isUser(text) {
+  if (text.startsWith("user_")) return true;
+  const { items } = await get("/admin/cleanup-tasks", { query: { userId: text, limit: "1" } });
+  return items.length > 0;
+}
+
 /** Finds a task by its number, and else the tasks of a user or of anything else with this id. */
 function Search() {
   const typed = useSignal("");
-  const search = (/** @type {Event} */ event) => {
+  const search = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const text = typed.value.trim();
     if (!text) return;
     typed.value = "";
     if (/^\d+$/.test(text)) go(href(["tasks", text]));
-    else if (text.startsWith("user_")) setQuery({ userId: text, entityId: undefined });
+    else if (await isUser(text).catch(() => false)) setQuery({ userId: text, entityId: undefined });
     else setQuery({ entityId: text, userId: undefined });
   };
   return html`<form class="filters" role="search" aria-label="Find tasks" onSubmit=${search}>

@@ -1,4 +1,4 @@
-// A page of the panel in a real browser. Whatever a test does, it fails on an error in the console, on a violation of
+// A page in a real browser. Whatever a test does, it fails on an error in the console, on a violation of
 // the content security policy and on a request to another address.
 import assert from "node:assert/strict";
 import { AxeBuilder } from "@axe-core/playwright";
@@ -20,12 +20,21 @@ export async function stopBrowser() {
   await browser?.close();
 }
 
+/** Opens a page of the panel, signed in unless `token` is null. Options are those of `openPage`. */
+export async function openPanel(lethe, path = "", options = {}) {
+  const { token = lethe.token } = options;
+  const fragment = token ? `#token=${token}` : "";
+  const opened = await openPage(lethe, `/panel/${path}${fragment}`, options);
+  if (token) await settled(opened.page);
+  return opened;
+}
+
 /**
  * Opens a page. `refusals` are the statuses that the test provokes, such as 404; the browser writes a line to the
  * console for each.
  */
-export async function openPanel(lethe, path = "", options = {}) {
-  const { width = WIDE, scheme = "light", token = lethe.token, refusals = [], timezoneId = "UTC" } = options;
+export async function openPage(lethe, path, options = {}) {
+  const { width = WIDE, scheme = "light", refusals = [], timezoneId = "UTC" } = options;
   const context = await browser.newContext({
     viewport: { width, height: 900 },
     colorScheme: scheme,
@@ -51,9 +60,7 @@ export async function openPanel(lethe, path = "", options = {}) {
       console.error(`violation of ${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
     });
   });
-  const fragment = token ? `#token=${token}` : "";
-  await page.goto(`${lethe.url}/panel/${path}${fragment}`);
-  if (token) await settled(page);
+  await page.goto(lethe.url + path);
   return {
     page,
     /** Ends the page, and fails if anything was wrong with it. */

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use rand::RngExt as _;
 use tokio::process::Child;
 
-use super::{Nemesis, RECONCILES, REPLICAS, WORKERS, replica};
+use super::{Nemesis, REPLICAS, WORKERS, replica};
 use crate::support::hostile_s3::Behaviour;
 use crate::support::own_postgres::Stop;
 
@@ -21,13 +21,13 @@ impl Nemesis {
                 self.did("worker killed");
                 let at = self.random.random_range(0..WORKERS);
                 self.workers[at].kill().await.unwrap();
-                self.workers[at] = self.world.process(&["worker"], &RECONCILES);
+                self.workers[at] = self.start_worker();
             }
             12..20 => {
                 self.did("worker rolled");
                 let at = self.random.random_range(0..WORKERS);
                 signal(&self.workers[at], Signal::SIGTERM);
-                let next = self.world.process(&["worker"], &RECONCILES);
+                let next = self.start_worker();
                 let mut old = std::mem::replace(&mut self.workers[at], next);
                 old.wait().await.unwrap();
             }

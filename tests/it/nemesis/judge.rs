@@ -11,6 +11,9 @@ use crate::support::world::World;
 
 /// After the faults everything is to come to its end within this.
 const QUIET: Duration = Duration::from_secs(90);
+/// Of the workers' log a failure shows so many lines, and so much of each.
+const LINES_SHOWN: usize = 300;
+const CHARS_SHOWN: usize = 400;
 
 impl Nemesis {
     /// Everything is well again, and comes to its end.
@@ -34,8 +37,8 @@ impl Nemesis {
             }
             if began.elapsed() > QUIET {
                 let tasks: Vec<String> = sqlx::query_scalar(
-                    "select row(id, kind, entity_id, status, attempts, lane, error_class, last_error, object_keys)::text
-                     from lethe.tasks where finished_at is null order by id limit 20",
+                    "select row(id, kind, entity_id, status, attempts, lane, error_class, last_error, lease_owner,
+                     cardinality(object_keys), updated_at, now())::text from lethe.tasks where finished_at is null order by id limit 20",
                 )
                 .fetch_all(&self.world.pool)
                 .await
@@ -47,6 +50,19 @@ impl Nemesis {
                 .fetch_all(&self.world.pool)
                 .await
                 .unwrap();
+                let sessions: Vec<String> = sqlx::query_scalar(
+                    "select row(application_name, state, wait_event, now() - xact_start, left(query, 200))::text
+                     from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()",
+                )
+                .fetch_all(&self.world.pool)
+                .await
+                .unwrap();
+                println!("sessions: {sessions:#?}");
+                let log = self.log.text();
+                let lines: Vec<&str> = log.lines().collect();
+                for line in &lines[lines.len().saturating_sub(LINES_SHOWN)..] {
+                    println!("{}", line.chars().take(CHARS_SHOWN).collect::<String>());
+                }
                 let samples: Vec<String> = sqlx::query_scalar(
                     "select samples::text from samples where deleted_at is not null limit 5",
                 )

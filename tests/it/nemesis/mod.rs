@@ -18,7 +18,7 @@ use tokio::process::Child;
 use crate::support::own_postgres::OwnPostgres;
 use crate::support::service::Service;
 use crate::support::tcp_proxy::TcpProxy;
-use crate::support::world::World;
+use crate::support::world::{Log, World};
 use application::{Fate, Sample};
 
 const DEFAULT_SECONDS: u64 = 20;
@@ -38,6 +38,8 @@ struct Nemesis {
     proxy: TcpProxy,
     world: World,
     workers: Vec<Child>,
+    /// What all workers say.
+    log: Log,
     replicas: Vec<Service>,
     random: StdRng,
     /// In the order in which they came, as the users.
@@ -64,14 +66,16 @@ impl Nemesis {
         for _ in 0..REPLICAS {
             replicas.push(replica(&world).await);
         }
+        let log = Log::new();
         let workers = (0..WORKERS)
-            .map(|_| world.process(&["worker"], &RECONCILES))
+            .map(|_| world.logged(&["worker"], &RECONCILES, &log))
             .collect();
         let mut nemesis = Self {
             postgres,
             proxy,
             world,
             workers,
+            log,
             replicas,
             random,
             samples: Vec::new(),
@@ -85,6 +89,10 @@ impl Nemesis {
         }
         nemesis.write_comments().await;
         nemesis
+    }
+
+    fn start_worker(&self) -> Child {
+        self.world.logged(&["worker"], &RECONCILES, &self.log)
     }
 
     fn did(&mut self, what: &'static str) {
