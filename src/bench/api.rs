@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// Reads the answer to a call as an admin.
-    pub async fn get(&self, path: &str) -> anyhow::Result<()> {
+    pub async fn get(&self, path: String) -> anyhow::Result<()> {
         let answer = self
             .client
             .get(format!("{}{path}", self.url))

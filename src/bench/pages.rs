@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
 use futures::future::try_join_all;
 use sqlx::AssertSqlSafe;
 
@@ -50,118 +51,138 @@ const SEED: [&str; 7] = [
               from generate_series(1, $1 / 10) n where (select count(*) from u) > 0 returning id, user_id, deleted_at)
      insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, object_keys, created_at, scheduled_at)
      select 'sample-delete', 'sample', id, user_id, array['bench/s' || id], deleted_at, now() + interval '1 day' from s",
-    "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, status, attempts, error_class, last_error)
-     select 'user-delete', 'user', 'user_' || n, 'user_' || n, 'rows', 'dead', 20, 'permanent', 'AccessDenied'
+    // Requested long ago, so that the overview asks for the oldest ones too.
+    "insert into lethe.cleanup_tasks (kind, entity_type, entity_id, user_id, phase, status, attempts, error_class, last_error, created_at)
+     select 'user-delete', 'user', 'user_' || n, 'user_' || n, 'rows', 'dead', 20, 'permanent', 'AccessDenied',
+            now() - interval '25 days' + n * interval '1 minute'
      from generate_series(1, 40) n",
 ];
 
-/// The pages, each with the calls that it makes at the same time (panel/app/pages).
-const PAGES: [(&str, &[&str]); 14] = [
+type Calls = &'static [&'static str];
+/// Calls that a page makes at the same time.
+type Stage = &'static [Calls];
+
+/// The pages, each with the stages of its calls (panel/app/pages): the next one begins when the one before is answered.
+const PAGES: [(&str, &[Stage]); 14] = [
     (
         "overview, 1 hour",
         &[
-            "/admin/stats?window=1h",
-            "/admin/workers",
-            "/admin/settings",
-            UNFINISHED[0],
-            UNFINISHED[1],
-            UNFINISHED[2],
+            &[&["/admin/stats?window=1h", WORKERS, SETTINGS], UNFINISHED],
+            &[PROGRESS],
+            &[OLDEST],
+            &[PROGRESS],
         ],
     ),
     (
         "overview, 24 hours",
         &[
-            "/admin/stats?window=24h",
-            "/admin/workers",
-            "/admin/settings",
-            UNFINISHED[0],
-            UNFINISHED[1],
-            UNFINISHED[2],
+            &[&["/admin/stats?window=24h", WORKERS, SETTINGS], UNFINISHED],
+            &[PROGRESS],
+            &[OLDEST],
+            &[PROGRESS],
         ],
     ),
     (
         "overview, 7 days",
         &[
-            "/admin/stats?window=7d",
-            "/admin/workers",
-            "/admin/settings",
-            UNFINISHED[0],
-            UNFINISHED[1],
-            UNFINISHED[2],
+            &[&["/admin/stats?window=7d", WORKERS, SETTINGS], UNFINISHED],
+            &[PROGRESS],
+            &[OLDEST],
+            &[PROGRESS],
         ],
     ),
     (
         "erasures",
-        &[
-            "/admin/erasures",
-            UNFINISHED[0],
-            UNFINISHED[1],
-            UNFINISHED[2],
-        ],
+        &[&[&["/admin/erasures"], UNFINISHED], &[PROGRESS]],
     ),
-    ("erasures, complete", &["/admin/erasures?status=complete"]),
+    (
+        "erasures, complete",
+        &[&[&["/admin/erasures?status=complete"]]],
+    ),
     (
         "erasure of a user",
-        &[
+        &[&[&[
             "/admin/users/user_77/erasure",
             "/admin/cleanup-tasks?userId=user_77&limit=50",
             "/admin/cleanup-tasks?userId=user_77&status=dead&limit=100",
             "/admin/audit?userId=user_77&limit=50",
-        ],
+        ]]],
     ),
     (
         "erase a user",
-        &[
+        &[&[&[
             "/admin/users/user_live_7",
             "/admin/deleted?userId=user_live_7&limit=1",
             "/admin/users/user_live_7/plan",
-        ],
+        ]]],
     ),
-    ("tasks", &["/admin/cleanup-tasks", "/admin/stats"]),
+    ("tasks", &[&[&["/admin/cleanup-tasks", STATS]]]),
     (
         "tasks, completed",
-        &["/admin/cleanup-tasks?status=completed", "/admin/stats"],
+        &[&[&["/admin/cleanup-tasks?status=completed", STATS]]],
     ),
     (
         "tasks, dead",
-        &["/admin/cleanup-tasks?status=dead", "/admin/stats"],
+        &[&[&["/admin/cleanup-tasks?status=dead", STATS]]],
     ),
-    ("task", &["/admin/cleanup-tasks/1000000000077"]),
-    ("deleted", &["/admin/deleted"]),
-    ("audit", &["/admin/audit"]),
+    ("task", &[&[&["/admin/cleanup-tasks/1000000000077"]]]),
+    ("deleted", &[&[&["/admin/deleted"]]]),
+    ("audit", &[&[&["/admin/audit"]]]),
     (
         "system",
-        &[
-            "/health/ready",
-            "/admin/stats",
-            "/admin/workers",
-            "/admin/settings",
-            "/admin/map",
-        ],
+        &[&[&["/health/ready", STATS, WORKERS, SETTINGS, "/admin/map"]]],
     ),
 ];
 
+const STATS: &str = "/admin/stats";
+const WORKERS: &str = "/admin/workers";
+const SETTINGS: &str = "/admin/settings";
 /// What is unfinished stands first on two pages.
-const UNFINISHED: [&str; 3] = [
+const UNFINISHED: Calls = &[
     "/admin/erasures?status=incomplete&limit=20",
     "/admin/erasures?status=held&limit=20",
     "/admin/erasures?status=in-progress&limit=20",
 ];
-
+/// The progress of ten of these.
+const PROGRESS: Calls = &[
+    "/admin/users/user_40/erasure",
+    "/admin/users/user_39/erasure",
+    "/admin/users/user_38/erasure",
+    "/admin/users/user_37/erasure",
+    "/admin/users/user_36/erasure",
+    "/admin/users/user_35/erasure",
+    "/admin/users/user_34/erasure",
+    "/admin/users/user_33/erasure",
+    "/admin/users/user_32/erasure",
+    "/admin/users/user_31/erasure",
+];
+/// The oldest of what is unfinished. `$TIME` is twenty days ago.
+const OLDEST: Calls = &[
+    "/admin/erasures?status=incomplete&limit=20&requestedBefore=$TIME",
+    "/admin/erasures?status=held&limit=20&requestedBefore=$TIME",
+    "/admin/erasures?status=in-progress&limit=20&requestedBefore=$TIME",
+];
 /// The median time of each page's data, with the longest beside it.
 pub async fn pages(rig: &Rig, bars: &Bars, finished: u64) -> anyhow::Result<Vec<Figure>> {
     let database = rig.database("pages").await?;
     seed(&database, bars, finished).await?;
     let api = Api::start(rig, &database).await?;
     let mut figures = Vec::new();
-    for (page, calls) in PAGES {
+    let long_ago = (Utc::now() - TimeDelta::days(20))
+        .format("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    for (page, stages) in PAGES {
         let bar = bars.add(&format!("pages: {page}"));
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
             let begun = Instant::now();
-            try_join_all(calls.iter().map(|call| api.get(call)))
-                .await
-                .with_context(|| format!("the page {page}"))?;
+            for stage in stages {
+                let calls = stage.iter().copied().flatten();
+                let answers = calls.map(|call| api.get(call.replace("$TIME", &long_ago)));
+                try_join_all(answers)
+                    .await
+                    .with_context(|| format!("the page {page}"))?;
+            }
             times.push(begun.elapsed().as_secs_f64() * 1e3);
         }
         bar.finish();

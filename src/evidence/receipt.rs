@@ -121,24 +121,7 @@ pub async fn receipt(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else {
-        let cancelled = safety::cancelled_erasure(&mut *connection, user_id.as_str()).await?;
-        let user_known = is_user_known(connection, user_id).await?;
-        return Ok(cancelled.map(|cancelled| Receipt {
-            user_id: user_id.to_string(),
-            user_known,
-            status: ErasureStatus::Cancelled,
-            requested_at: cancelled.requested_at,
-            requested_by: cancelled.requested_by,
-            completed_at: None,
-            objects_deleted: 0,
-            objects_kept: 0,
-            rows_deleted: counts_by_type(&cancelled.rows_deleted),
-            kept: Vec::new(),
-            remaining: Remaining::default(),
-            parked: Vec::new(),
-            sequence: None,
-            signature: None,
-        }));
+        return cancelled_receipt(connection, user_id).await;
     };
     let parked = query_file!(
         "sql/evidence/parked_tasks.sql",
@@ -182,5 +165,32 @@ pub async fn receipt(
             .signature
             .filter(|_| status == ErasureStatus::Complete)
             .map(|signature| STANDARD.encode(signature)),
+    }))
+}
+
+/// The receipt of an erasure that was cancelled before anything was deleted. `None` if there is none.
+async fn cancelled_receipt(
+    connection: &mut PgConnection,
+    user_id: &UserId,
+) -> Result<Option<Receipt>, sqlx::Error> {
+    let cancelled = safety::cancelled_erasure(&mut *connection, user_id.as_str()).await?;
+    let Some(cancelled) = cancelled else {
+        return Ok(None);
+    };
+    Ok(Some(Receipt {
+        user_id: user_id.to_string(),
+        user_known: is_user_known(connection, user_id).await?,
+        status: ErasureStatus::Cancelled,
+        requested_at: cancelled.requested_at,
+        requested_by: cancelled.requested_by,
+        completed_at: None,
+        objects_deleted: 0,
+        objects_kept: 0,
+        rows_deleted: counts_by_type(&cancelled.rows_deleted),
+        kept: Vec::new(),
+        remaining: Remaining::default(),
+        parked: Vec::new(),
+        sequence: None,
+        signature: None,
     }))
 }

@@ -129,6 +129,18 @@ impl Context {
         is_hidden
     }
 
+    /// Waits before another try while the database is away. False when the shutdown time is over: then other workers take
+    /// over what this one holds.
+    pub async fn may_try_again(&self, pauses: &mut Pauses) -> bool {
+        tokio::select! {
+            () = self.abort.cancelled() => {
+                self.leases.suspect_lost_claims();
+                false
+            }
+            () = tokio::time::sleep(pauses.next_pause()) => true,
+        }
+    }
+
     /// Registers this process under a new id, which later claims use.
     pub async fn register_again(&self) -> Result<Arc<Lease>, sqlx::Error> {
         let (name, length) = (&self.options.name, self.options.cleanup.lease);

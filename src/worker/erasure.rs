@@ -37,13 +37,11 @@ pub async fn settle_step(context: &Context, lease: &Lease, claim: Claim) -> Sett
             "a step of an erasure failed"
         );
         match trouble {
-            Trouble::Away => tokio::select! {
-                () = context.abort.cancelled() => {
-                    context.leases.suspect_lost_claims();
+            Trouble::Away => {
+                if !context.may_try_again(&mut pauses).await {
                     return SettleResult::default();
                 }
-                () = tokio::time::sleep(pauses.next_pause()) => {}
-            },
+            }
             Trouble::TooBig
                 if held == HeldRows::Wait && sqlstate::meaning(&error) == Meaning::Locked =>
             {

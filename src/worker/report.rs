@@ -8,7 +8,11 @@ use crate::telemetry::traces::{BatchSpan, TaskEnd};
 use crate::vocabulary::{SettleOutcome, TaskKind};
 
 pub fn report(context: &Context, batch: &BatchSpan, result: &SettleResult) {
-    context.status.settled(&result.tasks);
+    let failed = result.tasks.iter().filter(|task| is_failed(task));
+    context.status.settled(
+        result.tasks.iter().any(got_on),
+        failed.map(|task| &task.outcome.claim.user_id),
+    );
     let metrics = &context.metrics;
     for task in &result.tasks {
         let gone: Vec<&str> = task.outcome.gone().collect();
@@ -33,8 +37,23 @@ fn task_end(task: &SettledTask, objects: usize) -> TaskEnd<'_> {
         outcome: outcome.as_str(),
         objects,
         rows: task.removed.total(),
-        is_failed: matches!(outcome, SettleOutcome::Failed | SettleOutcome::Dead),
+        is_failed: is_failed(task),
     }
+}
+
+/// Whether the task ended, rows of it are gone, or a step of an erasure was made. An object that the store calls gone is
+/// no sign: a task whose rows cannot be removed asks for it in each attempt.
+fn got_on(task: &SettledTask) -> bool {
+    let made_step = task.outcome.claim.kind == TaskKind::UserDelete
+        && task.outcome.verdict == Verdict::RELEASED;
+    task.outcome.verdict == Verdict::Completed || made_step || task.removed.total() > 0
+}
+
+fn is_failed(task: &SettledTask) -> bool {
+    matches!(
+        task.outcome.verdict.outcome(),
+        SettleOutcome::Failed | SettleOutcome::Dead
+    )
 }
 
 fn log(task: &SettledTask, gone: &[&str]) {

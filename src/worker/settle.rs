@@ -126,12 +126,8 @@ pub async fn settle(context: &Context, lease: &Lease, outcomes: Vec<TaskOutcome>
         match trouble {
             Trouble::Away => {
                 batches.push(batch);
-                tokio::select! {
-                    () = context.abort.cancelled() => {
-                        context.leases.suspect_lost_claims();
-                        return result;
-                    }
-                    () = tokio::time::sleep(pauses.next_pause()) => {}
+                if !context.may_try_again(&mut pauses).await {
+                    return result;
                 }
             }
             Trouble::TooBig

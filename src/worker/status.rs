@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::rest::SettledTask;
 use crate::map::drift::DriftState;
-use crate::queue::settle::Verdict;
-use crate::vocabulary::{SettleOutcome, TaskKind, UserId, WorkerProblem};
+use crate::vocabulary::{UserId, WorkerProblem};
 
 /// A worker whose every task failed for so long says that it makes no progress.
 const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(60);
@@ -57,14 +55,14 @@ impl WorkerStatus {
         *self.problem.lock() = problem;
     }
 
-    /// Takes note of tasks that were settled.
-    pub(super) fn settled(&self, tasks: &[SettledTask]) {
-        if tasks.iter().any(got_on) {
+    /// Takes note that tasks were settled: whether one of them got on, and the users of those that failed.
+    pub(super) fn settled<'u>(&self, got_on: bool, failed: impl Iterator<Item = &'u UserId>) {
+        if got_on {
             *self.failures.lock() = None;
             return;
         }
-        for task in tasks.iter().filter(|task| is_failed(task)) {
-            self.failed(&task.outcome.claim.user_id, Instant::now());
+        for user in failed {
+            self.failed(user, Instant::now());
         }
     }
 
@@ -93,21 +91,6 @@ impl WorkerStatus {
                 && now.duration_since(failures.last) < NO_PROGRESS_LIMIT
         })
     }
-}
-
-/// Whether the task ended, rows of it are gone, or a step of an erasure was made. An object that the store calls gone is
-/// no sign: a task whose rows cannot be removed asks for it in each attempt.
-fn got_on(task: &SettledTask) -> bool {
-    let made_step = task.outcome.claim.kind == TaskKind::UserDelete
-        && task.outcome.verdict == Verdict::RELEASED;
-    task.outcome.verdict == Verdict::Completed || made_step || task.removed.total() > 0
-}
-
-fn is_failed(task: &SettledTask) -> bool {
-    matches!(
-        task.outcome.verdict.outcome(),
-        SettleOutcome::Failed | SettleOutcome::Dead
-    )
 }
 
 #[cfg(test)]

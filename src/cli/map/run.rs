@@ -117,15 +117,26 @@ async fn run_with(
             text,
             ..MapOutput::default()
         }),
-        Err(CompileError::Database(error)) => Err(error),
-        Err(CompileError::Unbound(_)) if map.is_built_in() => {
+        Err(error) => tell_not_compiled(connection, loaded, error).await,
+    }
+}
+
+/// Says why a map cannot be compiled for this database. An error of the database is returned as it is.
+async fn tell_not_compiled(
+    connection: &mut PgConnection,
+    loaded: &LoadedMap,
+    error: CompileError,
+) -> Result<MapOutput, sqlx::Error> {
+    match error {
+        CompileError::Database(error) => Err(error),
+        CompileError::Unbound(_) if loaded.map.is_built_in() => {
             let mut obstacles = application::obstacles(connection).await?;
             if obstacles.is_empty() {
                 obstacles.push("none of its tables is there".to_owned());
             }
             Ok(unfit(&loaded.file, &obstacles))
         }
-        Err(unbound @ CompileError::Unbound(_)) => Ok(refused(
+        unbound @ CompileError::Unbound(_) => Ok(refused(
             format!(
                 "error: {}: {unbound}; `lethe map check` lists them",
                 loaded.file

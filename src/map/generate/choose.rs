@@ -3,7 +3,7 @@
 use super::conditions::{has_key, of_row, of_user, type_literal};
 use super::frame::{Function, find_user, place_variables, user_variables};
 use super::order::Order;
-use crate::map::bind::{BoundMap, BoundUser, Parent};
+use crate::map::bind::{BoundMap, BoundUser, Parent, Reference};
 use crate::map::format::Action;
 
 /// `choose(of_user, user_key, of_type, of_id, max_rows)`: rows of the user, or without a user's id the row of a type and
@@ -100,8 +100,49 @@ fn start(map: &BoundMap<'_>) -> String {
     text
 }
 
+/// How the rows are found that a reference chooses.
+struct Place {
+    /// What stands behind `from`.
+    from: String,
+    condition: String,
+    /// The condition on the call without which there are no such rows.
+    only: String,
+}
+
+/// None if the erased user does not lead to these rows.
+fn place(map: &BoundMap<'_>, order: &Order, reference: &Reference<'_>) -> Option<Place> {
+    let child = &map.tables[reference.child].table.sql;
+    let Parent::Row(parent) = reference.parent else {
+        let only = match order.has_circle() {
+            true => "choose.of_type is null and lethe.found = 0",
+            false => "choose.of_type is null",
+        };
+        return Some(Place {
+            from: format!("{child} c"),
+            condition: of_user(map, reference, "c")?,
+            only: only.to_owned(),
+        });
+    };
+    let (slice, only) = match order.has_circle() {
+        true => (
+            format!("[lethe.b{parent} + 1:lethe.e{parent}]"),
+            format!("lethe.e{parent} > lethe.b{parent}"),
+        ),
+        false => (String::new(), format!("cardinality(lethe.c{parent}) > 0")),
+    };
+    Some(Place {
+        from: format!(
+            "unnest(lethe.p{parent}{slice}, lethe.c{parent}{slice}) d (part, place)\n            \
+             join {} p on p.tableoid = d.part and p.ctid = d.place\n            join {child} c on {}",
+            map.tables[parent].table.sql,
+            of_row(reference, "p", "c")
+        ),
+        condition: "true".to_owned(),
+        only,
+    })
+}
+
 fn of_kind(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
-    let child = &map.tables[kind].table.sql;
     let references: Vec<_> = map
         .references
         .iter()
@@ -115,35 +156,13 @@ fn of_kind(map: &BoundMap<'_>, order: &Order, kind: usize) -> String {
             ),
             false => String::new(),
         };
-        let (from, condition, only) = match (&reference.parent, of_user(map, reference, "c")) {
-            (Parent::Row(parent), _) => {
-                let (slice, only) = match order.has_circle() {
-                    true => (
-                        format!("[lethe.b{parent} + 1:lethe.e{parent}]"),
-                        format!("lethe.e{parent} > lethe.b{parent}"),
-                    ),
-                    false => (String::new(), format!("cardinality(lethe.c{parent}) > 0")),
-                };
-                (
-                    format!(
-                        "unnest(lethe.p{parent}{slice}, lethe.c{parent}{slice}) d (part, place)\n            \
-                         join {} p on p.tableoid = d.part and p.ctid = d.place\n            join {child} c on {}",
-                        map.tables[*parent].table.sql,
-                        of_row(reference, "p", "c")
-                    ),
-                    "true".to_owned(),
-                    only,
-                )
-            }
-            (_, Some(condition)) => (
-                format!("{child} c"),
-                condition,
-                match order.has_circle() {
-                    true => "choose.of_type is null and lethe.found = 0".to_owned(),
-                    false => "choose.of_type is null".to_owned(),
-                },
-            ),
-            (_, None) => continue,
+        let Some(Place {
+            from,
+            condition,
+            only,
+        }) = place(map, order, reference)
+        else {
+            continue;
         };
         // Two parents can have the same child where no foreign key makes them unique.
         let once = match order.has_circle() {

@@ -7,7 +7,7 @@ use super::lists;
 use super::quote::{array, dollar_quoted, literal};
 use super::remove::is_found_again;
 use super::upward::call;
-use crate::map::bind::BoundMap;
+use crate::map::bind::{BoundMap, BoundTable};
 use crate::map::catalog::Column;
 use crate::map::format::Action;
 
@@ -56,96 +56,121 @@ fn types(map: &BoundMap<'_>) -> String {
     )
 }
 
+/// The bodies of the functions on a user's own row.
+struct OfUser {
+    lock: String,
+    has: String,
+    key: String,
+    deleted_at: String,
+    ids: String,
+    is_live: String,
+}
+
 /// `lock_user`, `has_user`, `user_key`, `user_deleted_at`, `user_ids`, `is_live_user`.
 fn users(map: &BoundMap<'_>) -> String {
-    let Some((table, id, clerk_id)) = root(map) else {
-        return [
-            simple(
-                "lock_user(user_id text, is_patient boolean)",
-                "returns boolean",
-                "volatile",
-                "    return false;\n".into(),
-            ),
-            simple(
-                "has_user(user_id text)",
-                "returns boolean",
-                "stable",
-                format!("    return {SCHEMA}.has_rows(has_user.user_id);\n"),
-            ),
-            simple(
-                "user_key(user_id text)",
-                "returns text",
-                "stable",
-                "    return null;\n".into(),
-            ),
-            simple(
-                "user_deleted_at(user_id text)",
-                "returns timestamptz",
-                "stable",
-                "    return null;\n".into(),
-            ),
-            simple(
-                "user_ids(after_id text, max_rows int)",
-                "returns setof text",
-                "stable",
-                "    return;\n".into(),
-            ),
-            simple(
-                "is_live_user(user_id text, created_before timestamptz)",
-                "returns boolean",
-                "stable",
-                "    return false;\n".into(),
-            ),
-        ]
-        .join("\n");
-    };
-    let sql = &table.table.sql;
-    let of = |function: &str| has_clerk_id(clerk_id, "u", &format!("{function}.user_id"));
-    let key = match id.number == clerk_id.number {
-        true => "    return null;\n".to_owned(),
-        false => format!(
-            "    return (select u.{}::text from {sql} u where {} limit 1);\n",
-            id.sql,
-            of("user_key")
-        ),
-    };
-    let deleted_at = match table.deleted_at {
-        Some(at) => format!(
-            "    return (select u.{}::timestamptz from {sql} u where {} limit 1);\n",
-            at.sql,
-            of("user_deleted_at")
-        ),
-        None => "    return null;\n".to_owned(),
-    };
-    let live =
-        is_soft_deleted(table, "u").map_or("true".to_owned(), |deleted| format!("not ({deleted})"));
-    let is_live = match created(table.table) {
-        Some(created) => format!(
-            "    return exists (select from {sql} u where {} and {live} and u.{}::timestamptz < is_live_user.created_before);\n",
-            of("is_live_user"),
-            created.sql
-        ),
-        None => "    return false;\n".to_owned(),
+    let of_user = match root(map) {
+        Some((table, id, clerk_id)) => OfUser::with_table(table, id, clerk_id),
+        None => OfUser::without_table(),
     };
     [
-        simple("lock_user(user_id text, is_patient boolean)", "returns boolean", "volatile", format!(
-            "    if lock_user.is_patient then\n        perform from {sql} u where {0} for no key update;\n    else\n        \
-             perform from {sql} u where {0} for no key update skip locked;\n    end if;\n    \
-             return found or exists (select from {sql} u where {0});\n",
-            of("lock_user")
-        )),
-        simple("has_user(user_id text)", "returns boolean", "stable", format!(
-            "    return exists (select from {sql} u where {});\n", of("has_user")
-        )),
-        simple("user_key(user_id text)", "returns text", "stable", key),
-        simple("user_deleted_at(user_id text)", "returns timestamptz", "stable", deleted_at),
-        simple("user_ids(after_id text, max_rows int)", "returns setof text", "stable", format!(
-            "    return query select u.{0}::text from {sql} u where u.{0}::text > user_ids.after_id order by u.{0}::text limit user_ids.max_rows;\n",
-            clerk_id.sql
-        )),
-        simple("is_live_user(user_id text, created_before timestamptz)", "returns boolean", "stable", is_live),
+        simple(
+            "lock_user(user_id text, is_patient boolean)",
+            "returns boolean",
+            "volatile",
+            of_user.lock,
+        ),
+        simple(
+            "has_user(user_id text)",
+            "returns boolean",
+            "stable",
+            of_user.has,
+        ),
+        simple(
+            "user_key(user_id text)",
+            "returns text",
+            "stable",
+            of_user.key,
+        ),
+        simple(
+            "user_deleted_at(user_id text)",
+            "returns timestamptz",
+            "stable",
+            of_user.deleted_at,
+        ),
+        simple(
+            "user_ids(after_id text, max_rows int)",
+            "returns setof text",
+            "stable",
+            of_user.ids,
+        ),
+        simple(
+            "is_live_user(user_id text, created_before timestamptz)",
+            "returns boolean",
+            "stable",
+            of_user.is_live,
+        ),
     ]
     .join("\n")
+}
+
+impl OfUser {
+    /// For a map without a table of users.
+    fn without_table() -> Self {
+        Self {
+            lock: "    return false;\n".to_owned(),
+            has: format!("    return {SCHEMA}.has_rows(has_user.user_id);\n"),
+            key: "    return null;\n".to_owned(),
+            deleted_at: "    return null;\n".to_owned(),
+            ids: "    return;\n".to_owned(),
+            is_live: "    return false;\n".to_owned(),
+        }
+    }
+
+    fn with_table(table: &BoundTable<'_>, id: &Column, clerk_id: &Column) -> Self {
+        let sql = &table.table.sql;
+        let of = |function: &str| has_clerk_id(clerk_id, "u", &format!("{function}.user_id"));
+        let value_of = |column: &Column, of_type: &str, function: &str| {
+            format!(
+                "    return (select u.{}::{of_type} from {sql} u where {} limit 1);\n",
+                column.sql,
+                of(function)
+            )
+        };
+        let none = || "    return null;\n".to_owned();
+        let live = is_soft_deleted(table, "u")
+            .map_or("true".to_owned(), |deleted| format!("not ({deleted})"));
+        Self {
+            lock: format!(
+                "    if lock_user.is_patient then\n        perform from {sql} u where {0} for no key update;\n    else\n        \
+                 perform from {sql} u where {0} for no key update skip locked;\n    end if;\n    \
+                 return found or exists (select from {sql} u where {0});\n",
+                of("lock_user")
+            ),
+            has: format!(
+                "    return exists (select from {sql} u where {});\n",
+                of("has_user")
+            ),
+            key: match id.number == clerk_id.number {
+                true => none(),
+                false => value_of(id, "text", "user_key"),
+            },
+            deleted_at: table
+                .deleted_at
+                .map_or_else(none, |at| value_of(at, "timestamptz", "user_deleted_at")),
+            ids: format!(
+                "    return query select u.{0}::text from {sql} u where u.{0}::text > user_ids.after_id order by u.{0}::text limit user_ids.max_rows;\n",
+                clerk_id.sql
+            ),
+            is_live: match created(table.table) {
+                Some(created) => format!(
+                    "    return exists (select from {sql} u where {} and {live} and u.{}::timestamptz < is_live_user.created_before);\n",
+                    of("is_live_user"),
+                    created.sql
+                ),
+                None => "    return false;\n".to_owned(),
+            },
+        }
+    }
 }
 
 /// `has_rows`: the user's own row, or one that a `delete` rule finds by the user's id.

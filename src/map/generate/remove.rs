@@ -99,56 +99,114 @@ enum Rows {
     All,
 }
 
+/// What a rule writes into the rows that it changes.
+struct Change {
+    /// The assignments. Without any there is nothing to do.
+    set: Vec<String>,
+    /// Conditions, of which one holds for a row that does not have these values yet.
+    differs: Vec<String>,
+    /// The condition that the store has answered for the row's objects, or nothing.
+    answered: String,
+}
+
+impl Change {
+    fn of(map: &BoundMap<'_>, reference: &Reference<'_>, rows: Rows) -> Self {
+        let table = &map.tables[reference.child];
+        let lets_go = |column: &Column| {
+            rows != Rows::Going
+                || reference
+                    .columns
+                    .iter()
+                    .any(|one| one.number == column.number)
+        };
+        let (mut set, mut differs) = assignments(table.table, &reference.changes, lets_go);
+        if is_detach(reference) {
+            for column in reference.columns.iter().filter(|column| !column.not_null) {
+                set.push(format!("{} = null", column.sql));
+            }
+            differs.clear();
+        }
+        let mut answered = String::new();
+        // Of users, only the one who is erased gives up objects.
+        if !is_detach(reference) && rows != Rows::Going && !table.is_root {
+            let emptied = emptied(table);
+            if !emptied.is_empty() {
+                answered = is_answered_of_kept(map, table, "remove_rows.answered");
+                set.extend(emptied);
+                differs.extend(not_emptied(table));
+            }
+        }
+        Self {
+            set,
+            differs,
+            answered,
+        }
+    }
+}
+
+fn is_detach(reference: &Reference<'_>) -> bool {
+    reference.rule.action == Action::Detach
+}
+
+/// How the rows are found that a rule changes.
+struct Place {
+    /// What stands behind `from`.
+    from: String,
+    condition: String,
+    /// The condition on the call without which there are no such rows.
+    only: String,
+}
+
+impl Place {
+    /// None if the erased user does not lead to these rows.
+    fn of(map: &BoundMap<'_>, reference: &Reference<'_>) -> Option<Self> {
+        let sql = &map.tables[reference.child].table.sql;
+        if let Parent::Row(parent) = &reference.parent {
+            return Some(Self {
+                from: format!(
+                    "unnest(lethe.p{parent}, lethe.c{parent}) d (part, place) join {} p on p.tableoid = d.part and p.ctid = d.place \
+                     join {sql} c on {}",
+                    map.tables[*parent].table.sql,
+                    of_row(reference, "p", "c")
+                ),
+                condition: "true".to_owned(),
+                only: format!("cardinality(lethe.c{parent}) > 0"),
+            });
+        }
+        Some(Self {
+            from: format!("{sql} c"),
+            condition: of_user(map, reference, "c")?,
+            only: "remove_rows.of_type is null".to_owned(),
+        })
+    }
+}
+
+/// The statement that adds changed rows to what the receipt says is kept.
+fn count_kept(map: &BoundMap<'_>, reference: &Reference<'_>) -> String {
+    format!(
+        "        remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n",
+        type_literal(map, reference.child),
+        literal(reference.rule.why.as_deref().unwrap_or_default())
+    )
+}
+
 /// Detaches or anonymises rows of one rule.
 fn change(map: &BoundMap<'_>, reference: &Reference<'_>, rows: Rows) -> String {
     let kind = reference.child;
-    let table = &map.tables[kind];
-    let is_detach = reference.rule.action == Action::Detach;
-    let lets_go = |column: &Column| {
-        rows != Rows::Going
-            || reference
-                .columns
-                .iter()
-                .any(|one| one.number == column.number)
-    };
-    let (mut set, mut differs) = assignments(table.table, &reference.changes, lets_go);
-    if is_detach {
-        for column in reference.columns.iter().filter(|column| !column.not_null) {
-            set.push(format!("{} = null", column.sql));
-        }
-        differs.clear();
-    }
-    let mut answered = String::new();
-    // Of users, only the one who is erased gives up objects.
-    if !is_detach && rows != Rows::Going && !table.is_root {
-        let emptied = emptied(table);
-        if !emptied.is_empty() {
-            answered = is_answered_of_kept(map, table, "remove_rows.answered");
-            set.extend(emptied);
-            differs.extend(not_emptied(table));
-        }
-    }
-    if set.is_empty() {
+    let sql = &map.tables[kind].table.sql;
+    let Change {
+        set,
+        differs,
+        answered,
+    } = Change::of(map, reference, rows);
+    let place = Place::of(map, reference).filter(|_| !set.is_empty());
+    let Some(Place {
+        from,
+        condition,
+        only,
+    }) = place
+    else {
         return String::new();
-    }
-    let sql = &table.table.sql;
-    let (from, condition, only) = match (&reference.parent, of_user(map, reference, "c")) {
-        (Parent::Row(parent), _) => (
-            format!(
-                "unnest(lethe.p{parent}, lethe.c{parent}) d (part, place) join {} p on p.tableoid = d.part and p.ctid = d.place \
-                 join {sql} c on {}",
-                map.tables[*parent].table.sql,
-                of_row(reference, "p", "c")
-            ),
-            "true".to_owned(),
-            format!("cardinality(lethe.c{parent}) > 0"),
-        ),
-        (_, Some(condition)) => (
-            format!("{sql} c"),
-            condition,
-            "remove_rows.of_type is null".to_owned(),
-        ),
-        (_, None) => return String::new(),
     };
     let going = match rows {
         Rows::Staying => format!(" and not ({})", is_among(kind, "c")),
@@ -160,12 +218,10 @@ fn change(map: &BoundMap<'_>, reference: &Reference<'_>, rows: Rows) -> String {
         false => format!(" and ({})", differs.join(" or ")),
     };
     // A row that its reference still finds is counted at the end.
-    let counted = match is_detach || rows == Rows::Going || is_found_again(map, reference) {
-        false => format!(
-            "        remove_rows.kept := remove_rows.kept || jsonb_build_array(jsonb_build_object('type', {}, 'rows', lethe.n, 'why', {}));\n",
-            type_literal(map, kind),
-            literal(reference.rule.why.as_deref().unwrap_or_default())
-        ),
+    let is_counted_later =
+        is_detach(reference) || rows == Rows::Going || is_found_again(map, reference);
+    let counted = match is_counted_later {
+        false => count_kept(map, reference),
         true => String::new(),
     };
     // Rows that were chosen have another place now.
