@@ -275,6 +275,7 @@ test("the audit trail is filtered by entity, by task and by its end", panel("aud
 test("every page has its key", panel("tasks", {}, async (page) => {
   await page.keyboard.press("?");
   const dialog = page.getByRole("dialog");
+  await dialog.locator("dt").first().waitFor();
   const keys = (await dialog.locator("dt").allTextContents()).filter((key) => key.startsWith("g "));
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
