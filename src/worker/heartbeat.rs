@@ -20,7 +20,8 @@ impl KeepAlive for Context {
     }
 }
 
-/// Sends heartbeats over the pool while the listener sends none, and shows in the metrics how the worker is. Runs until cancelled, which happens after the drain.
+/// Sends heartbeats over the pool while the listener sends none, and shows in the metrics why the worker does no work.
+/// Runs until cancelled, which happens after the drain.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let mut tick = tokio::time::interval(context.heartbeats.every() / 4);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

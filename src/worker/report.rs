@@ -44,8 +44,7 @@ fn task_end(task: &SettledTask, objects: usize) -> TaskEnd<'_> {
 /// Whether the task ended, rows of it are gone, or a step of an erasure was made. An object that the store calls gone is
 /// no sign: a task whose rows cannot be removed asks for it in each attempt.
 fn got_on(task: &SettledTask) -> bool {
-    let made_step = task.outcome.claim.kind == TaskKind::UserDelete
-        && task.outcome.verdict == Verdict::RELEASED;
+    let made_step = task.outcome.claim.is_step() && task.outcome.verdict == Verdict::RELEASED;
     task.outcome.verdict == Verdict::Completed || made_step || task.removed.total() > 0
 }
 

@@ -33,7 +33,7 @@ pub async fn run(
     status: Arc<WorkerStatus>,
     shutdown: CancellationToken,
 ) {
-    let Some(lease) = register(&pool, &options, &status, &shutdown).await else {
+    let Some(lease) = register(&pool, &options, &status, &metrics, &shutdown).await else {
         return;
     };
     tracing::info!(worker = lease.worker.as_str(), "worker started");
@@ -148,6 +148,7 @@ async fn register(
     pool: &PgPool,
     options: &WorkerOptions,
     status: &WorkerStatus,
+    metrics: &Metrics,
     shutdown: &CancellationToken,
 ) -> Option<Lease> {
     let mut pauses = database_pauses();
@@ -159,6 +160,8 @@ async fn register(
             }
             Err(error) => {
                 status.report(Some(WorkerProblem::NotRegistered));
+                // The heartbeat, which shows it later, has not begun.
+                metrics.set_worker_problem(status.problem());
                 tracing::warn!(%error, "waiting for the database and its migrations");
             }
         }
